@@ -1,0 +1,53 @@
+# cpack -G DEB: a runtime and a development package of each library.
+# Configure for it with -DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_PREFIX=/usr, as the preset "debian" does.
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME socketserver)
+set(CPACK_PACKAGE_CONTACT "the socketserver authors")
+set(CPACK_PACKAGE_VENDOR "the socketserver authors")
+set(CPACK_VERBATIM_VARIABLES ON)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_GROUPING ONE_PER_GROUP)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+# Where the one library finds the other while its dependencies are computed.
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/src)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY "=")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+
+set(so_version ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+set(CPACK_COMPONENTS_ALL)
+
+# debian_packages(<component> <package base name> <what it is> <dependency of -dev>...)
+macro(debian_packages component base summary)
+    string(TOUPPER ${component} COMPONENT)
+    set(dev_depends ${ARGN})
+    if(BUILD_SHARED_LIBS)
+        list(APPEND CPACK_COMPONENTS_ALL ${component}_runtime)
+        set(CPACK_DEBIAN_${COMPONENT}_RUNTIME_PACKAGE_NAME ${base}${so_version})
+        set(CPACK_DEBIAN_${COMPONENT}_RUNTIME_DESCRIPTION "${summary} (shared library)")
+        list(PREPEND dev_depends "${base}${so_version} (= ${PROJECT_VERSION})")
+    endif()
+    list(APPEND CPACK_COMPONENTS_ALL ${component}_development)
+    set(CPACK_DEBIAN_${COMPONENT}_DEVELOPMENT_PACKAGE_NAME ${base}-dev)
+    set(CPACK_DEBIAN_${COMPONENT}_DEVELOPMENT_PACKAGE_SECTION libdevel)
+    set(CPACK_DEBIAN_${COMPONENT}_DEVELOPMENT_DESCRIPTION "${summary} (development files)")
+    list(JOIN dev_depends ", " CPACK_DEBIAN_${COMPONENT}_DEVELOPMENT_PACKAGE_DEPENDS)
+endmacro()
+
+debian_packages(socketserver libsocketserver "Python's socketserver for C++20"
+    libfmt-dev)
+if(TARGET socketserver_fiber)
+    set(fiber_depends "libsocketserver-dev (= ${PROJECT_VERSION})")
+    if(NOT BUILD_SHARED_LIBS)
+        list(APPEND fiber_depends libboost-fiber-dev)
+    endif()
+    debian_packages(socketserver_fiber libsocketserver-fiber "The fiber policy of socketserver"
+        ${fiber_depends})
+    set(CPACK_DEBIAN_SOCKETSERVER_FIBER_RUNTIME_PACKAGE_DEPENDS "libsocketserver${so_version} (= ${PROJECT_VERSION})")
+endif()
+
+include(CPack)

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <fmt/format.h>
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver {
+
+namespace detail {
+struct AddressAccess;
+}
+
+/// What kind of address an Address holds. `AF_INET`, `AF_INET6` and `AF_UNIX` in Python.
+enum class AddressFamily : std::uint8_t {
+    none,       ///< no address: what an unbound Unix client has
+    host_name,  ///< a name that resolve() has not looked up yet
+    inet,       ///< IPv4
+    inet6,      ///< IPv6
+    unix_path,  ///< a Unix-domain socket, by path or by abstract name
+};
+
+/// The address of one end of a socket: host and port, or the path of a Unix-domain socket.
+///
+/// A value: copy it, compare it, print it with fmt, keep it in a map. No member touches the
+/// network except resolve().
+///
+/// Thread safety: distinct objects are independent; one object may be read from several threads.
+///
+/// Mirrors the address tuples, and path strings, of Python's `socket`.
+class SOCKETSERVER_EXPORT Address {
+  public:
+    /// No address.
+    Address() = default;
+
+    /// A host and a port. The host is an IPv4 or IPv6 number ("127.0.0.1", "::1", "fe80::1%eth0"),
+    /// "" for every IPv4 interface, "::" for every interface of both versions, or a name, which is
+    /// looked up when it is used. Port 0 lets the kernel pick one.
+    ///
+    /// @throws std::system_error if the interface after '%' does not exist.
+    Address(std::string_view host, std::uint16_t port);
+
+    /// The path of a Unix-domain socket; "@name" (or Python's "\0name") is an abstract name.
+    ///
+    /// @throws std::system_error if the path is empty or longer than the kernel takes (107 bytes).
+    Address(std::string path);                                      // NOLINT: implicit
+    Address(const char* path) : Address(std::string{path}) {}       // NOLINT: implicit
+    Address(std::string_view path) : Address(std::string{path}) {}  // NOLINT: implicit
+
+    AddressFamily family() const noexcept { return family_; }
+    bool empty() const noexcept { return family_ == AddressFamily::none; }
+    bool is_unix() const noexcept { return family_ == AddressFamily::unix_path; }
+    bool is_inet() const noexcept { return !empty() && !is_unix(); }
+
+    /// The host as text, without the port: a number, or the name if it was not resolved. Empty for
+    /// Unix addresses.
+    std::string host() const;
+    /// The port; 0 for Unix addresses.
+    std::uint16_t port() const noexcept { return port_; }
+    /// The path, or "@name" for an abstract name; empty for other addresses.
+    const std::string& path() const noexcept;
+
+    /// Whether the address lies in a network such as "10.0.0.0/8", "2001:db8::/32" or
+    /// "127.0.0.1". An IPv4 client of a server on "::" counts as IPv4.
+    ///
+    /// @throws std::invalid_argument if `network` is not a network.
+    bool in_network(std::string_view network) const;
+
+    /// Every numeric address of a host name, IPv4 first as Python's servers have it; for any other
+    /// address just itself. Blocks while the name is looked up.
+    ///
+    /// @throws std::system_error with resolver_category() if the name cannot be resolved.
+    std::vector<Address> resolve() const;
+
+    /// "127.0.0.1:80", "[::1]:80", "/run/x.sock", "@name", or "(no address)".
+    std::string to_string() const;
+
+    friend bool operator==(const Address&, const Address&) = default;
+    friend std::strong_ordering operator<=>(const Address&, const Address&) = default;
+
+  private:
+    friend struct detail::AddressAccess;
+
+    // Not a sockaddr_storage: 56 bytes, because a server keeps one for each connection, and no
+    // header of the operating system.
+    AddressFamily family_ = AddressFamily::none;
+    std::uint16_t port_ = 0;
+    std::uint32_t scope_ = 0;             // IPv6: the interface of a link-local address
+    std::array<unsigned char, 16> ip_{};  // network order; IPv4 uses the first four
+    std::string text_;                    // the path, or the host name
+};
+
+}  // namespace socketserver
+
+template <>
+struct std::hash<socketserver::Address> {
+    std::size_t operator()(const socketserver::Address& address) const noexcept {
+        return std::hash<std::string>{}(address.to_string());
+    }
+};
+
+/// fmt prints an Address as Address::to_string() does, with the format specifications of a string.
+template <>
+struct fmt::formatter<socketserver::Address> : fmt::formatter<fmt::string_view> {
+    template <class Context>
+    auto format(const socketserver::Address& address, Context& context) const {
+        return fmt::formatter<fmt::string_view>::format(address.to_string(), context);
+    }
+};

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "socketserver/request_handler.hpp"
+#include "socketserver/server_base.hpp"
+#include "socketserver/synchronous_mixin.hpp"
+
+namespace socketserver {
+
+/// The way of a request, and the hooks on it:
+///
+///     get_request -> verify_request -> process_request -> MixIn::dispatch ~~> serve_request
+///                                                                    prepare_request
+///                                                                    finish_request
+///                                                                    (handle_error)
+///                                                                    shutdown_request
+///                                                                    close_request
+///
+/// What stands left of `~~>` runs in the serving thread, and must not wait for a client; what
+/// stands right of it runs where the policy serves the request.
+///
+/// `MixIn<BaseServer>` is the policy, a base class of the server. It has one duty, a member
+/// `dispatch(request, client_address)`, to which the request is moved and which calls
+/// serve_request() when and where it likes. It may also have, under these names:
+///
+/// - `void mixin_close(bool wait)`: the server is closed; end, and wait for, what still runs;
+/// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
+///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
+/// - `int mixin_fileno()`: a descriptor that the loop watches as well;
+/// - `void mixin_service()`: called in each turn of the loop;
+/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it.
+///
+/// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
+/// throws on the way; docs/guide/errors.md has the table.
+///
+/// Mirrors `socketserver.BaseServer`. The four concrete servers derive from it.
+template <class Handler, template <class> class MixIn>
+class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
+  public:
+    using RequestHandlerClass = Handler;
+    using Request = typename Handler::request_type;
+    /// Makes the handler of each request. Called where the request is served, from several threads
+    /// at once if the policy has several.
+    using HandlerFactory = std::function<Handler()>;
+
+    /// @name For policies
+    /// @{
+
+    /// Serves a request to its end, on any thread: prepare_request() to close_request(). Throws
+    /// nothing; an exception of the handler goes to handle_error().
+    ///
+    /// @return whether no exception came.
+    bool serve_request(Request& request, Address client_address);
+    /// Ends a request that the policy cannot serve: handle_error(), shutdown_request().
+    void fail_request(Request& request, const Address& client_address, std::exception_ptr error);
+    /// close_request() of a request that another process serves.
+    void release_request(Request& request, const Address& client_address);
+    /// @}
+
+  protected:
+    using ServerBase::ServerBase;
+
+    void set_handler_factory(HandlerFactory factory) { factory_ = std::move(factory); }
+
+    /// @name May be overridden
+    /// @{
+
+    /// Whether to serve a request; it is closed if not. Runs in the serving thread.
+    virtual bool verify_request(const Request&, const Address&) { return true; }
+    /// Gives a request to the policy. An override that serves it elsewhere moves it from `request`.
+    virtual void process_request(Request&& request, const Address& client_address);
+    /// Runs where the request is served, before the handler is made: what must be settled with the
+    /// client first, at its pace (a handshake, a header). May replace `client_address`.
+    virtual void prepare_request(Request&, Address& /*client_address*/) {}
+    /// Makes the handler and lets it serve the request.
+    virtual void finish_request(Request& request, const Address& client_address);
+    /// Called for an exception from any of the hooks for this request. The default prints it to
+    /// stderr as Python does, unless the client went away or the server is being stopped.
+    virtual void handle_error(Request& request, const Address& client_address,
+                              std::exception_ptr error);
+    /// Ends a request in order. Calls close_request().
+    virtual void shutdown_request(Request& request);
+    /// Frees what a request holds in this process.
+    virtual void close_request(Request& request);
+    /// @}
+
+    /// @name For derived classes
+    /// @{
+
+    /// Takes the next request, without waiting; nothing if nobody is there.
+    ///
+    /// @throws std::system_error as accept(2) failed.
+    virtual std::optional<std::pair<Request, Address>> get_request() = 0;
+    /// @}
+
+  private:
+    using Policy = MixIn<BaseServer>;
+
+    bool serve_one() final;
+    void policy_serve(const std::function<void()>& loop) final;
+    void policy_service() final;
+    bool policy_ready() final;
+    int policy_fileno() final;
+    void policy_close(bool wait) final;
+
+    void call_handle_error(Request& request, const Address& client_address,
+                           std::exception_ptr error) noexcept;
+    void call_shutdown_request(Request& request, const Address& client_address) noexcept;
+
+    HandlerFactory factory_;
+};
+
+}  // namespace socketserver
+
+#include "socketserver/detail/base_server_impl.hpp"

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <fmt/core.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver {
+
+/// Writes to a Socket, at once or collected, or to memory.
+///
+/// With a buffer, what is written is held back until the buffer is full, flush() is called, or
+/// somebody waits for input on the same socket: a reply that was written is always on its way
+/// before the handler waits for the client, so holding back is never a deadlock. Requests that come
+/// pipelined are then answered with one send.
+///
+/// Thread safety: distinct objects are independent; one object needs a lock. The socket must
+/// outlive the writer and must not be moved meanwhile.
+///
+/// Mirrors `io.BufferedWriter`, and with a buffer size of 0 the unbuffered writer that Python's
+/// `wfile` is by default.
+class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
+  public:
+    /// @param buffer_size how much is held back at most, in bytes; 0: nothing, each write is sent
+    /// before it returns.
+    explicit BufferedWriter(Socket& sink, std::size_t buffer_size = 0);
+    /// Collects in memory, without a limit; see data().
+    BufferedWriter() noexcept = default;
+    BufferedWriter(const BufferedWriter&) = delete;
+    BufferedWriter& operator=(const BufferedWriter&) = delete;
+    /// Drops what was not flushed: a destructor cannot report that sending failed.
+    ~BufferedWriter();
+
+    /// Writes all of `bytes`; returns their number.
+    ///
+    /// @throws std::system_error if sending fails; TimeoutError.
+    std::size_t write(std::string_view bytes);
+
+    /// Formats with fmt and writes the result. The format string is checked when it is compiled.
+    template <class... Arguments>
+    void print(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+        vprint(format, fmt::make_format_args(arguments...));
+    }
+    void vprint(fmt::string_view format, fmt::format_args arguments);
+
+    /// Sends what is held back. Does nothing in memory.
+    void flush();
+
+    /// What is held back; of a writer in memory all that was written.
+    std::string_view data() const noexcept { return held_back_; }
+
+  private:
+    void flush_corked() override;
+
+    Socket* sink_ = nullptr;  // null: memory
+    std::size_t size_ = 0;
+    std::string held_back_;
+};
+
+}  // namespace socketserver

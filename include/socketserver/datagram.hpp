@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "socketserver/socket.hpp"
+
+namespace socketserver {
+
+/// One received datagram, and the server's socket to answer with: the request of a datagram
+/// server (mirrors Python's pair `(data, socket)`).
+///
+/// The socket is shared with the server and with the other requests; Socket::sendto() may be called
+/// on it from all of them at once. It stays open while a Datagram refers to it, so that a handler
+/// can still answer after server_close().
+class Datagram {
+  public:
+    Datagram() = default;
+    Datagram(std::string data, bool truncated, std::shared_ptr<Socket> socket)
+        : data_{std::move(data)}, truncated_{truncated}, socket_{std::move(socket)} {}
+
+    /// What was received; may be empty, because a datagram may be.
+    const std::string& data() const noexcept { return data_; }
+    /// Whether the datagram was longer than `ServerOptions::max_packet_size` and was cut there.
+    bool truncated() const noexcept { return truncated_; }
+    Socket& socket() const noexcept { return *socket_; }
+
+  private:
+    std::string data_;
+    bool truncated_ = false;
+    std::shared_ptr<Socket> socket_;
+};
+
+}  // namespace socketserver

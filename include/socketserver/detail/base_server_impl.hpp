@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The members of BaseServer, apart from its declaration so that it reads as an overview.
+
+#include <cxxabi.h>
+
+#include "socketserver/base_server.hpp"
+#include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/detail/report.hpp"
+
+namespace socketserver {
+
+namespace detail {
+
+inline void shutdown_transport(Socket& request) noexcept {
+    try {
+        request.shutdown(ShutdownHow::write);
+    } catch (const std::system_error&) {
+        // The client closed first: then there is nothing to end.
+    }
+}
+inline void shutdown_transport(Datagram&) noexcept {}
+
+inline void close_transport(Socket& request) noexcept { request.close(); }
+inline void close_transport(Datagram&) noexcept {}
+
+}  // namespace detail
+
+template <class Handler, template <class> class MixIn>
+bool BaseServer<Handler, MixIn>::serve_request(Request& request, Address client_address) {
+    const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request};
+    bool served = true;
+    try {
+        prepare_request(request, client_address);
+        finish_request(request, client_address);
+    } catch (const abi::__forced_unwind&) {
+        throw;  // pthread_cancel: whoever owns the request closes it
+    } catch (...) {
+        served = false;
+        if (detail::DaemonUse::is_lost()) {
+            detail::report_request_error(request, client_address, std::current_exception());
+        } else {
+            call_handle_error(request, client_address, std::current_exception());
+        }
+    }
+    if (!detail::DaemonUse::is_lost()) call_shutdown_request(request, client_address);
+    return served;
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::fail_request(Request& request, const Address& client_address,
+                                              std::exception_ptr error) {
+    call_handle_error(request, client_address, error);
+    call_shutdown_request(request, client_address);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::release_request(Request& request, const Address& client_address) {
+    try {
+        close_request(request);
+    } catch (...) {
+        call_handle_error(request, client_address, std::current_exception());
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::process_request(Request&& request, const Address& client_address) {
+    static_assert(
+        requires(Policy & policy) { this->dispatch(std::move(request), client_address); },
+        "the policy (MixIn) of this server has no dispatch(request, client_address)");
+    this->dispatch(std::move(request), client_address);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::finish_request(Request& request, const Address& client_address) {
+    const detail::ServerLink* server = link().get();
+    Handler handler = factory_();
+    const detail::DaemonUse::Pause pause;
+    detail::HandlerAccess::run(handler, request, client_address, server);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::handle_error(Request& request, const Address& client_address,
+                                              std::exception_ptr error) {
+    detail::report_request_error(request, client_address, error);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::shutdown_request(Request& request) {
+    detail::shutdown_transport(request);
+    close_request(request);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::close_request(Request& request) {
+    detail::close_transport(request);
+}
+
+template <class Handler, template <class> class MixIn>
+bool BaseServer<Handler, MixIn>::serve_one() {
+    std::optional<std::pair<Request, Address>> incoming;
+    try {
+        incoming = get_request();
+    } catch (...) {
+        return accept_failed(std::current_exception());
+    }
+    if (!incoming) return false;
+    accept_succeeded();
+    auto& [request, client_address] = *incoming;
+    try {
+        if (verify_request(request, client_address)) {
+            process_request(std::move(request), client_address);
+        } else {
+            call_shutdown_request(request, client_address);
+        }
+    } catch (const abi::__forced_unwind&) {
+        throw;
+    } catch (...) {
+        fail_request(request, client_address, std::current_exception());
+    }
+    return true;
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::call_handle_error(Request& request, const Address& client_address,
+                                                   std::exception_ptr error) noexcept {
+    try {
+        handle_error(request, client_address, error);
+    } catch (...) {
+        report_server_error(std::current_exception());
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
+                                                       const Address& client_address) noexcept {
+    try {
+        shutdown_request(request);
+    } catch (...) {
+        call_handle_error(request, client_address, std::current_exception());
+    }
+    // Whatever an override did or forgot: here a connection ends.
+    detail::close_transport(request);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::policy_serve(const std::function<void()>& loop) {
+    if constexpr (requires { this->mixin_serve(loop); }) {
+        this->mixin_serve(loop);
+    } else {
+        loop();
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::policy_service() {
+    if constexpr (requires { this->mixin_service(); }) this->mixin_service();
+}
+
+template <class Handler, template <class> class MixIn>
+bool BaseServer<Handler, MixIn>::policy_ready() {
+    if constexpr (requires { this->mixin_ready(); }) {
+        return this->mixin_ready();
+    } else {
+        return true;
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+int BaseServer<Handler, MixIn>::policy_fileno() {
+    if constexpr (requires { this->mixin_fileno(); }) {
+        return this->mixin_fileno();
+    } else {
+        return -1;
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::policy_close(bool wait) {
+    if constexpr (requires { this->mixin_close(wait); }) this->mixin_close(wait);
+}
+
+}  // namespace socketserver

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver::detail {
+
+/// Makes child processes and waits for them, each by its own id: no SIGCHLD, no other's children.
+///
+/// Thread safety: none; it belongs to the serving thread.
+class SOCKETSERVER_EXPORT ChildReaper {
+  public:
+    ChildReaper() = default;
+    ChildReaper(const ChildReaper&) = delete;
+    ChildReaper& operator=(const ChildReaper&) = delete;
+    /// Does not wait. A child that has not ended is left to init.
+    ~ChildReaper();
+
+    /// True in the child. Standard output is flushed first, or both would write what it held.
+    ///
+    /// @throws std::system_error if no process can be made.
+    bool fork();
+    /// Waits for those that have ended, or for all.
+    void collect(bool blocking) noexcept;
+
+    std::size_t count() const noexcept { return children_.size(); }
+    std::vector<int> pids() const;
+    /// Readable when a child has ended; -1 while there was none.
+    int fileno() const noexcept { return epoll_; }
+
+  private:
+    struct Child {
+        int pid;
+        int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
+    };
+    void watch(Child& child) noexcept;
+    void close_descriptors() noexcept;
+
+    std::vector<Child> children_;
+    std::size_t unwatched_ = 0;
+    int epoll_ = -1;
+};
+
+/// Ends a child as `os._exit` does, with its standard output flushed.
+[[noreturn]] SOCKETSERVER_EXPORT void exit_child(int status);
+
+}  // namespace socketserver::detail

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Marks what a shared build of the library makes visible; a static build needs no mark.
+#if defined(SOCKETSERVER_STATIC_DEFINE)
+#    define SOCKETSERVER_EXPORT
+#else
+#    define SOCKETSERVER_EXPORT __attribute__((visibility("default")))
+#endif

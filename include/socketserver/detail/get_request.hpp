@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "socketserver/address.hpp"
+#include "socketserver/datagram.hpp"
+#include "socketserver/detail/export.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver::detail {
+
+/// The next connection of a non-blocking listening socket; nothing if there is none.
+///
+/// @throws std::system_error as accept4(2) failed.
+SOCKETSERVER_EXPORT std::optional<std::pair<Socket, Address>> accept_request(Socket& listening);
+
+/// The next datagram, at most `max_packet_size` bytes of it; nothing if there is none.
+///
+/// @throws std::system_error as recvmsg(2) failed.
+SOCKETSERVER_EXPORT std::optional<std::pair<Datagram, Address>> receive_request(
+    const std::shared_ptr<Socket>& socket, std::size_t max_packet_size);
+
+}  // namespace socketserver::detail

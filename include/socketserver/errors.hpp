@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include "socketserver/detail/export.hpp"
+
+/// @file
+/// What the library throws beside plain `std::system_error`. End of stream is never an exception:
+/// reading returns an empty value.
+namespace socketserver {
+
+/// An operation did not finish within the time that was set for it (mirrors `TimeoutError`).
+/// `code()` equals `std::errc::timed_out`.
+class SOCKETSERVER_EXPORT TimeoutError : public std::system_error {
+  public:
+    explicit TimeoutError(const std::string& operation);
+    ~TimeoutError() override;
+};
+
+/// The server that carries this request is being stopped and ends its waiting operations.
+/// `code()` equals `std::errc::operation_canceled`. A handler need not catch it: let it pass, so
+/// that destructors run; it is not reported as a failure.
+class SOCKETSERVER_EXPORT Cancelled : public std::system_error {
+  public:
+    explicit Cancelled(const std::string& operation);
+    ~Cancelled() override;
+};
+
+/// The peer sent a line longer than the limit of BufferedReader::readline(). Nothing is lost: what
+/// was received stays in the reader and can be taken with read1() or read().
+class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
+  public:
+    explicit LineTooLong(std::size_t limit);
+    ~LineTooLong() override;
+};
+
+/// finish() threw after handle() had already thrown. `what()` tells the error of finish(); the
+/// error of handle() is nested in it, as Python keeps it in `__context__`.
+class SOCKETSERVER_EXPORT FinishError : public std::runtime_error, public std::nested_exception {
+  public:
+    /// Called while the exception of handle() is the current one.
+    explicit FinishError(const std::string& text);
+    ~FinishError() override;
+};
+
+/// The category of errors in finding the address of a host name (`EAI_…`, mirrors
+/// `socket.gaierror`).
+SOCKETSERVER_EXPORT const std::error_category& resolver_category() noexcept;
+
+}  // namespace socketserver

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/child_reaper.hpp"
+
+namespace socketserver {
+
+/// Serves each request in a child process of its own.
+///
+/// The child has a copy of everything and shares nothing: what a handler changes is lost with it,
+/// and its crash harms no other request. It ends with status 0, or 1 after an exception; standard
+/// streams are flushed, destructors of the program's statics are not run. Children are waited for
+/// one by one, never those of somebody else.
+///
+/// In a program that has threads, only the serving thread exists in the child: a lock that another
+/// one held at that moment stays locked for ever. The library takes none there, and the C library
+/// keeps malloc and stdio usable; a handler must not take locks that it shares with threads.
+///
+/// Mirrors `socketserver.ForkingMixIn`.
+template <class Server>
+class ForkingMixIn {
+  public:
+    /// How many children there may be; further clients wait in the kernel's queue meanwhile.
+    std::size_t max_children = 40;
+    /// Whether server_close() and the destructor wait for the children.
+    bool block_on_close = true;
+
+    /// The process ids of the children that have not been waited for. Call it in the serving
+    /// thread, or when nothing is being served.
+    std::vector<int> active_children() const { return children_.pids(); }
+
+  protected:
+    /// Waits for the children that have ended; for all of them if `blocking`.
+    void collect_children(bool blocking = false) { children_.collect(blocking); }
+
+    void dispatch(auto request, Address client_address) {
+        auto& server = static_cast<Server&>(*this);
+        bool is_child = false;
+        try {
+            is_child = children_.fork();
+        } catch (...) {
+            server.fail_request(request, client_address, std::current_exception());
+            return;
+        }
+        if (is_child) {
+            server.enter_child();
+            const bool served = server.serve_request(request, std::move(client_address));
+            detail::exit_child(served ? 0 : 1);
+        }
+        server.release_request(request, client_address);
+    }
+
+    void mixin_service() { collect_children(); }
+    bool mixin_ready() { return children_.count() < max_children; }
+    int mixin_fileno() const { return children_.fileno(); }
+    void mixin_close(bool wait) { collect_children(wait && block_on_close); }
+
+  private:
+    detail::ChildReaper children_;
+};
+
+}  // namespace socketserver

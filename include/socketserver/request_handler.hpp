@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <optional>
+
+#include "socketserver/address.hpp"
+#include "socketserver/buffered_reader.hpp"
+#include "socketserver/buffered_writer.hpp"
+#include "socketserver/datagram.hpp"
+#include "socketserver/detail/handler_access.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver {
+
+class ServerBase;
+
+/// Serves one request: derive from it and override handle().
+///
+/// The server makes an object for each request, calls setup(), handle() and finish(), and destroys
+/// it. finish() is called whatever handle() did, unless setup() threw. The same class runs in the
+/// serving thread, a thread or a process of its own, or a fiber, as the server's policy has it:
+/// what it shares with other requests needs a lock in every case but the first.
+///
+/// `Request` is Socket (the connection) or Datagram.
+///
+/// An exception that leaves one of the three goes to the server's handle_error(); the connection is
+/// closed and the server serves on.
+///
+/// Mirrors `socketserver.BaseRequestHandler`, whose constructor does all the work; here the
+/// constructor does none and may take what it likes, see the server's handler factory.
+template <class Request = Socket>
+class BaseRequestHandler {
+  public:
+    using request_type = Request;
+
+    BaseRequestHandler() = default;
+    BaseRequestHandler(const BaseRequestHandler&) = delete;
+    BaseRequestHandler& operator=(const BaseRequestHandler&) = delete;
+    virtual ~BaseRequestHandler() = default;
+
+  protected:
+    /// @name To be overridden
+    /// @{
+
+    /// Prepares; called before handle().
+    virtual void setup() {}
+    /// Serves the request.
+    virtual void handle() = 0;
+    /// Cleans up; called after handle().
+    virtual void finish() {}
+    /// @}
+
+    /// @name For derived classes
+    /// @{
+
+    /// The connection, or the datagram. The server closes it.
+    Request& request() const noexcept { return *request_; }
+    /// Who sent the request. Empty for a Unix client that has no address.
+    const Address& client_address() const noexcept { return *client_address_; }
+    /// The server that serves the request.
+    ///
+    /// @throws std::logic_error in a daemon thread whose server was closed (see ThreadingMixIn).
+    ServerBase& server() const { return link_.server(); }
+    /// The same as the class that it is.
+    ///
+    /// @throws std::bad_cast if it is another one.
+    template <class Server>
+    Server& server() const {
+        return dynamic_cast<Server&>(server());
+    }
+    /// In finish(): whether handle() threw.
+    bool handle_failed() const noexcept { return handle_failed_; }
+    /// @}
+
+  private:
+    friend struct detail::HandlerAccess;
+
+    Request* request_ = nullptr;
+    const Address* client_address_ = nullptr;
+    detail::HandlerLink link_;
+    bool handle_failed_ = false;
+};
+
+/// Serves a connection as a pair of files: rfile() to read from, wfile() to write to.
+///
+/// Derived classes set the four members below in their constructor, or in setup() before they call
+/// this class's setup(). Mirrors `socketserver.StreamRequestHandler`.
+class SOCKETSERVER_EXPORT StreamRequestHandler : public BaseRequestHandler<Socket> {
+  public:
+    StreamRequestHandler() = default;
+    ~StreamRequestHandler() override;
+
+  protected:
+    /// How long each operation on the connection may take; none: for ever.
+    std::optional<std::chrono::nanoseconds> timeout{};
+    /// The buffer of rfile(), in bytes; 0: none. Negative: the default, as in Python.
+    long rbufsize = -1;
+    /// The buffer of wfile(), in bytes; 0: each write is sent at once. Negative: the default.
+    long wbufsize = 0;
+    /// Whether small writes are sent at once instead of being collected by the kernel.
+    bool disable_nagle_algorithm = false;
+
+    void setup() override;
+    /// Flushes wfile(). A client that has gone is no error here.
+    void finish() override;
+
+    /// The same as request().
+    Socket& connection() const noexcept { return request(); }
+    /// Valid from setup() on.
+    BufferedReader& rfile() noexcept { return *rfile_; }
+    /// Valid from setup() on.
+    BufferedWriter& wfile() noexcept { return *wfile_; }
+
+  private:
+    std::optional<BufferedReader> rfile_;
+    std::optional<BufferedWriter> wfile_;
+};
+
+/// Serves a datagram as a pair of files: rfile() reads what was received, and what was written to
+/// wfile() is sent back as one datagram when handle() has returned.
+///
+/// Nothing is sent if nothing was written, if handle() threw, or if the sender has no address (a
+/// Unix client that is not bound). Mirrors `socketserver.DatagramRequestHandler`, which sends an
+/// empty datagram in the first two cases and fails in the third.
+class SOCKETSERVER_EXPORT DatagramRequestHandler : public BaseRequestHandler<Datagram> {
+  public:
+    DatagramRequestHandler() = default;
+    ~DatagramRequestHandler() override;
+
+  protected:
+    void setup() override;
+    void finish() override;
+
+    /// Valid from setup() on.
+    BufferedReader& rfile() noexcept { return *rfile_; }
+    /// Valid from setup() on.
+    BufferedWriter& wfile() noexcept { return *wfile_; }
+
+  private:
+    std::optional<BufferedReader> rfile_;
+    std::optional<BufferedWriter> wfile_;
+};
+
+}  // namespace socketserver

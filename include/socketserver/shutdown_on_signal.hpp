@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <csignal>
+#include <initializer_list>
+#include <vector>
+
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver {
+
+class ServerBase;
+
+/// Lets signals, SIGINT and SIGTERM by default, end serve_forever() of a server, for as long as the
+/// object lives. The program then leaves main() in the ordinary way, with its destructors.
+///
+///     ThreadingTCPServer<Handler> server{{"localhost", 9999}};
+///     ShutdownOnSignal signals{server};
+///     server.serve_forever();
+///
+/// A signal that comes before serve_forever() ends the next one. Several servers, and several such
+/// objects, may wait for the same signal: all are stopped. In a child that ForkingMixIn made, the
+/// signals do what they did before.
+///
+/// Thread safety: objects may be made and destroyed in any thread. The server must outlive the
+/// object.
+///
+/// Mirrors what `KeyboardInterrupt` does for `serve_forever()` in a Python program.
+class SOCKETSERVER_EXPORT ShutdownOnSignal {
+  public:
+    /// @throws std::system_error if a signal cannot be caught.
+    explicit ShutdownOnSignal(ServerBase& server,
+                              std::initializer_list<int> signals = {SIGINT, SIGTERM});
+    ShutdownOnSignal(const ShutdownOnSignal&) = delete;
+    ShutdownOnSignal& operator=(const ShutdownOnSignal&) = delete;
+    /// What the signals did before comes back.
+    ~ShutdownOnSignal();
+
+  private:
+    void remove() noexcept;
+
+    ServerBase& server_;
+    std::vector<int> signals_;
+};
+
+}  // namespace socketserver

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver {
+
+/// `SOCK_STREAM` and `SOCK_DGRAM` in Python.
+enum class SocketType : unsigned char { stream, datagram };
+
+/// Which half of a connection to end: `SHUT_RD`, `SHUT_WR`, `SHUT_RDWR` in Python.
+enum class ShutdownHow : unsigned char { read, write, both };
+
+namespace detail {
+/// Output that is held back until somebody waits for the peer (BufferedWriter).
+class Corked {
+  public:
+    virtual void flush_corked() = 0;
+
+  protected:
+    ~Corked() = default;
+};
+}  // namespace detail
+
+/// One end of a connection, or a datagram socket: an owned, close-on-exec descriptor with blocking
+/// operations. In a fiber the same operations suspend the fiber instead.
+///
+/// Thread safety: distinct objects are independent. On one object, one thread may receive while
+/// another sends; every other combination needs a lock.
+///
+/// Ownership: move-only; the destructor closes.
+///
+/// Errors: operations throw `std::system_error` whose text names the operation; TimeoutError when
+/// the time of settimeout() is over. End of stream is an empty result. SIGPIPE is never raised:
+/// sending to a peer that went away throws with `std::errc::broken_pipe`.
+///
+/// Mirrors `socket.socket`.
+class SOCKETSERVER_EXPORT Socket {
+  public:
+    /// A socket that is closed.
+    Socket() noexcept = default;
+    /// Adopts a descriptor, for example one inherited from a service manager. The object owns it
+    /// from now on. Mirrors `socket.socket(fileno=…)`.
+    explicit Socket(int descriptor) noexcept { channel_.fd = descriptor; }
+    /// A new socket of the family of `address`, neither bound nor connected.
+    Socket(const Address& address, SocketType type);
+    Socket(Socket&& other) noexcept;
+    Socket& operator=(Socket&& other) noexcept;
+    ~Socket();
+
+    /// @name Bytes
+    /// @{
+
+    /// Waits for data and returns at most `size` bytes of it: of a stream what is there, of a
+    /// datagram socket one datagram. Empty: the peer has ended its side.
+    std::string recv(std::size_t size);
+    /// As recv(), into memory of the caller. Returns how much was received; 0 is end of stream.
+    std::size_t recv_into(std::span<char> buffer);
+    /// Sends everything, or throws. Mirrors `socket.sendall`.
+    void sendall(std::string_view data);
+    /// Sends once and returns how many bytes the kernel took.
+    std::size_t send(std::string_view data);
+    /// Sends `count` bytes of an open file (all that follow `offset` by default), without copying
+    /// them through the program. Returns how many were sent. Mirrors `socket.sendfile`.
+    std::size_t sendfile(int file, std::size_t offset = 0, std::optional<std::size_t> count = {});
+    /// Sends one datagram. Mirrors `socket.sendto`.
+    void sendto(std::string_view data, const Address& address);
+    /// Receives one datagram of at most `size` bytes and who sent it. Mirrors `socket.recvfrom`.
+    std::pair<std::string, Address> recvfrom(std::size_t size);
+    /// @}
+
+    /// @name Connection
+    /// @{
+
+    void bind(const Address& address);
+    void listen(int backlog);
+    /// Waits for a connection. What is accepted has no timeout, whatever this socket has.
+    std::pair<Socket, Address> accept();
+    void connect(const Address& address);
+    /// Ends one or both directions; the peer sees end of stream. Mirrors `socket.shutdown`.
+    void shutdown(ShutdownHow how);
+    /// Idempotent.
+    void close() noexcept;
+    /// Gives the descriptor away without closing it, -1 if there is none.
+    int detach() noexcept;
+    /// @}
+
+    /// @name Properties
+    /// @{
+
+    /// The descriptor, for what this class does not offer; -1 when closed. Still owned by the
+    /// object.
+    int fileno() const noexcept { return channel_.fd; }
+    bool is_open() const noexcept { return channel_.fd != -1; }
+    Address getsockname() const;
+    Address getpeername() const;
+
+    /// How long each operation may take; none: for ever; zero: not at all, an operation that would
+    /// wait throws with `std::errc::resource_unavailable_try_again`.
+    void settimeout(std::optional<std::chrono::nanoseconds> timeout);
+    std::optional<std::chrono::nanoseconds> gettimeout() const noexcept;
+    /// Sends small pieces at once (TCP_NODELAY) instead of collecting them (Nagle's algorithm).
+    /// Does nothing on a socket that is not TCP.
+    void set_nodelay(bool on);
+    /// Whether the peer reset the connection, or closed it while something was sent to it.
+    bool peer_gone() const noexcept { return channel_.peer_gone; }
+    /// @}
+
+    /// @name For derived parts of the library
+    /// @{
+
+    /// What holds output back for this socket; it is flushed before the socket waits for input or
+    /// sends anything else. Not owned. Null: nothing.
+    void set_corked(detail::Corked* corked) noexcept { corked_ = corked; }
+    detail::Corked* corked() const noexcept { return corked_; }
+    detail::Channel& channel() noexcept { return channel_; }
+    /// @}
+
+  private:
+    // Every byte of a stream passes these two: a transport such as TLS will stand here.
+    std::ptrdiff_t receive_some(char* data, std::size_t size, int flags);
+    std::ptrdiff_t send_some(std::string_view data, int flags);
+
+    void flush_corked() {
+        if (corked_ != nullptr) corked_->flush_corked();
+    }
+
+    friend class BufferedReader;
+    friend class BufferedWriter;
+
+    detail::Channel channel_;
+    detail::Corked* corked_ = nullptr;
+};
+
+/// Connects to a server. A host name is tried with each of its addresses in turn. A Unix datagram
+/// client gets a name of its own, so that the server can answer.
+///
+/// @throws std::system_error naming the address, with the error of the last attempt; TimeoutError.
+///
+/// Mirrors `socket.create_connection`, for every family and type.
+SOCKETSERVER_EXPORT Socket create_connection(const Address& address,
+                                             SocketType type = SocketType::stream,
+                                             std::optional<std::chrono::nanoseconds> timeout = {});
+
+}  // namespace socketserver

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <utility>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/detail/server_link.hpp"
+#include "socketserver/detail/thread_group.hpp"
+
+namespace socketserver {
+
+/// Serves each request in a thread of its own, at once, however many there are.
+///
+/// A thread whose request has ended waits a while for the next one, which is faster than a new
+/// thread. If a thread is needed and cannot be had, that request is closed, handle_error() is
+/// called for it, and the server serves on. Use ThreadPoolMixIn where clients are many and not
+/// trusted: each connection holds a thread for as long as it lasts.
+///
+/// Mirrors `socketserver.ThreadingMixIn`.
+template <class Server>
+class ThreadingMixIn {
+  public:
+    /// Whether a request may outlive the server: server_close() and the destructor do not wait for
+    /// it. Read when a request begins.
+    ///
+    /// Such a thread may touch, once the server is closed, its request, its client's address and
+    /// what its handler owns. server() then throws, no hook of the server is called any more, and
+    /// the connection is closed when the handler is done. At the end of the program it is cut off
+    /// wherever it is.
+    bool daemon_threads = false;
+    /// Whether server_close() and the destructor wait for the requests that are being served. False
+    /// makes every thread a daemon's.
+    bool block_on_close = true;
+
+  protected:
+    void dispatch(auto request, Address client_address) {
+        auto& server = static_cast<Server&>(*this);
+        const bool daemon = daemon_threads || !block_on_close;
+        auto serve = make_job(daemon ? server.link() : nullptr, std::move(request),
+                              std::move(client_address));
+        std::unique_ptr<detail::Job> job = std::move(serve.job);
+        try {
+            threads_.run(job, daemon);
+        } catch (...) {
+            server.fail_request(serve.content->request, serve.content->client_address,
+                                std::current_exception());
+        }
+    }
+
+    void mixin_close(bool wait) {
+        threads_.close();
+        if (!wait) return;
+        threads_.join();
+        if (threads_.has_daemons()) static_cast<Server&>(*this).link()->cut();
+    }
+
+  private:
+    template <class Request>
+    struct ServeJob final : detail::Job {
+        ServeJob(Server& of, std::shared_ptr<detail::ServerLink> daemon_link, Request&& what,
+                 Address&& who)
+            : server{of},
+              link{std::move(daemon_link)},
+              request{std::move(what)},
+              client_address{std::move(who)} {}
+
+        void run() override {
+            if (link == nullptr) {
+                server.serve_request(request, client_address);
+                return;
+            }
+            const detail::DaemonUse use{std::move(link)};
+            if (use) server.serve_request(request, client_address);
+        }
+
+        Server& server;
+        std::shared_ptr<detail::ServerLink> link;  // null: the server outlives the request
+        Request request;
+        Address client_address;
+    };
+
+    template <class Request>
+    struct Made {
+        std::unique_ptr<detail::Job> job;
+        ServeJob<Request>* content;
+    };
+
+    template <class Request>
+    Made<Request> make_job(std::shared_ptr<detail::ServerLink> link, Request&& request,
+                           Address&& client_address) {
+        auto job =
+            std::make_unique<ServeJob<Request>>(static_cast<Server&>(*this), std::move(link),
+                                                std::move(request), std::move(client_address));
+        auto* content = job.get();
+        return {std::move(job), content};
+    }
+
+    detail::ThreadGroup threads_;
+};
+
+}  // namespace socketserver

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// The version of the library: the build and the packages read it here, there is no other copy.
+#pragma once
+
+#define SOCKETSERVER_VERSION_MAJOR 0
+#define SOCKETSERVER_VERSION_MINOR 1
+#define SOCKETSERVER_VERSION_PATCH 0

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace socketserver::detail {
+
+/// What to do when accept(2), or receiving a datagram, failed.
+enum class AcceptAction : unsigned char {
+    nothing_there,  ///< nobody is waiting after all
+    retry,          ///< that connection is gone; the next one may be there
+    back_off,       ///< out of descriptors or memory: pause, or the loop would spin
+    report,         ///< unexpected: tell, pause, go on
+    fatal,          ///< no connection can ever be accepted on this socket
+};
+
+AcceptAction classify_accept_error(int error) noexcept;
+
+}  // namespace socketserver::detail

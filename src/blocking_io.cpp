@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/blocking_io.hpp"
+
+#include <sys/time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <thread>
+#include <utility>
+
+#include "sys.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+thread_local Current current_of_this_thread;
+
+/// Rounded up, as Python rounds: a wait never ends before its time.
+int milliseconds_until(TimePoint until) {
+    if (until == never) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    return static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
+}
+
+int kernel_poll(pollfd* fds, std::size_t count, TimePoint until) {
+    for (;;) {
+        const int ready = sys::calls.poll(fds, count, milliseconds_until(until));
+        if (ready > 0 || (ready == 0 && until <= Clock::now()) || (ready < 0 && errno != EINTR)) {
+            return ready;
+        }
+    }
+}
+
+int kernel_wait(const Channel& channel, Direction direction, TimePoint until) {
+    const short events = direction == Direction::read ? POLLIN : POLLOUT;
+    pollfd entry{channel.fd, events, 0};
+    const int ready = kernel_poll(&entry, 1, until);
+    if (ready == 0) errno = ETIMEDOUT;
+    return ready > 0 ? 0 : -1;
+}
+
+/// The timeout is the kernel's own business while one operation is one system call.
+void set_kernel_timeout(Channel& channel) {
+    const auto each = std::max(channel.timeout, std::chrono::nanoseconds{0});
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(each);
+    timeval value{};
+    value.tv_sec = seconds.count();
+    value.tv_usec = std::chrono::ceil<std::chrono::microseconds>(each - seconds).count();
+    ::setsockopt(channel.fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value);
+    ::setsockopt(channel.fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value);
+    channel.kernel_timeout_is_set = true;
+}
+
+/// One operation on a descriptor that blocks: one system call, unless a signal comes or the whole
+/// request has a deadline.
+template <class Call>
+std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags, Call call) {
+    if ((flags & MSG_DONTWAIT) != 0 || channel.timeout.count() == 0) {
+        return sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
+    }
+    if (channel.deadline == never) {
+        if (!channel.kernel_timeout_is_set) set_kernel_timeout(channel);
+        const std::ptrdiff_t result = call(flags);
+        if (result != -1) return result;
+        if (errno == EAGAIN && channel.timeout.count() > 0) errno = ETIMEDOUT;
+        if (errno != EINTR && errno != EAGAIN) return -1;
+        // A signal: the kernel's timer would start anew at each. A descriptor that somebody has
+        // made non-blocking comes here as well.
+    }
+    for (const TimePoint until = channel.until();;) {
+        const std::ptrdiff_t result =
+            sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
+        if (result != -1 || errno != EAGAIN) return result;
+        if (kernel_wait(channel, direction, until) == -1) return -1;
+    }
+}
+
+}  // namespace
+
+BlockingIo::~BlockingIo() = default;
+
+Current& current() noexcept { return current_of_this_thread; }
+
+std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) {
+    if (BlockingIo* io = current().io) return io->recv(channel, data, size, flags);
+    return kernel_operation(channel, Direction::read, flags, [&](int with) {
+        return sys::calls.recv(channel.fd, data, size, with);
+    });
+}
+
+std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size, int flags) {
+    if (BlockingIo* io = current().io) return io->send(channel, data, size, flags | MSG_NOSIGNAL);
+    return kernel_operation(channel, Direction::write, flags | MSG_NOSIGNAL, [&](int with) {
+        return sys::calls.send(channel.fd, data, size, with);
+    });
+}
+
+int wait(Channel& channel, Direction direction, TimePoint until) {
+    if (BlockingIo* io = current().io) return io->wait(channel, direction, until);
+    return kernel_wait(channel, direction, until);
+}
+
+int poll(pollfd* fds, std::size_t count, TimePoint until) {
+    if (BlockingIo* io = current().io) return io->poll(fds, count, until);
+    return kernel_poll(fds, count, until);
+}
+
+void forget(Channel& channel) noexcept {
+    if (channel.registration == nullptr) return;
+    if (BlockingIo* io = current().io) io->forget(channel);
+    channel.registration = nullptr;
+}
+
+void sleep_until(TimePoint until) {
+    if (BlockingIo* io = current().io) return io->sleep_until(until);
+    std::this_thread::sleep_until(until);
+}
+
+void close(Channel& channel) noexcept {
+    forget(channel);
+    // Not repeated on EINTR: Linux has freed the descriptor, and another thread may have it now.
+    if (channel.fd != -1) sys::calls.close(std::exchange(channel.fd, -1));
+}
+
+void run_blocking(const std::function<void()>& work) {
+    if (BlockingIo* io = current().io) return io->run_blocking(work);
+    work();
+}
+
+ServerMark::ServerMark(const void* server, Slot slot) noexcept
+    : server_{server}, slot_{slot}, outer_{std::exchange(current().*slot, this)} {}
+
+ServerMark::~ServerMark() { current().*slot_ = outer_; }
+
+bool ServerMark::stands(const void* server, Slot slot) noexcept {
+    for (const ServerMark* mark = current().*slot; mark != nullptr; mark = mark->outer_) {
+        if (mark->server_ == server) return true;
+    }
+    return false;
+}
+
+}  // namespace socketserver::detail

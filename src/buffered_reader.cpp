@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/buffered_reader.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "buffer_pool.hpp"
+#include "socket_error.hpp"
+#include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/errors.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver {
+
+using detail::BufferPool;
+
+BufferedReader::BufferedReader(Socket& source, std::size_t buffer_size)
+    : source_{&source},
+      capacity_{std::bit_ceil(std::max(buffer_size, BufferPool::smallest))},
+      unbuffered_{buffer_size == 0} {}
+
+BufferedReader::BufferedReader(std::string_view data) noexcept
+    : data_{data.data()}, capacity_{data.size()}, end_{data.size()} {}
+
+BufferedReader::~BufferedReader() { release(); }
+
+std::string_view BufferedReader::readline(std::size_t limit) {
+    std::size_t searched = 0;
+    for (;;) {
+        const std::size_t visible = std::min(buffered(), limit);
+        const char* start = data_ + begin_;
+        if (visible > searched) {
+            const void* found = std::memchr(start + searched, '\n', visible - searched);
+            if (found != nullptr) {
+                return take(static_cast<std::size_t>(static_cast<const char*>(found) - start) + 1);
+            }
+        }
+        if (visible == limit) throw LineTooLong(limit);
+        searched = visible;
+        if (!fill(unbuffered_ ? 1 : capacity_)) return take(buffered());
+    }
+}
+
+std::string BufferedReader::read() {
+    std::string result;
+    do {
+        result += take(buffered());
+    } while (fill(capacity_));
+    return result;
+}
+
+std::string BufferedReader::read(std::size_t size) {
+    std::string result;
+    while (true) {
+        result += take(std::min(size - result.size(), buffered()));
+        if (result.size() == size) return result;
+        if (!fill(unbuffered_ ? size - result.size() : capacity_)) return result;
+    }
+}
+
+std::string BufferedReader::read1(std::size_t size) {
+    if (size == 0) return {};
+    if (buffered() == 0) fill(unbuffered_ ? size : capacity_);
+    return std::string{take(std::min(size, buffered()))};
+}
+
+std::size_t BufferedReader::readinto(std::span<char> buffer) {
+    if (buffer.empty()) return 0;
+    if (buffered() == 0) {
+        // A large buffer of the caller needs no copy on the way.
+        if (source_ != nullptr && (unbuffered_ || buffer.size() >= capacity_)) {
+            return source_->recv_into(buffer);
+        }
+        fill(capacity_);
+    }
+    const std::string_view bytes = take(std::min(buffer.size(), buffered()));
+    std::memcpy(buffer.data(), bytes.data(), bytes.size());
+    return bytes.size();
+}
+
+std::string_view BufferedReader::peek() {
+    if (buffered() == 0) fill(unbuffered_ ? 1 : capacity_);
+    return {data_ + begin_, buffered()};
+}
+
+std::string_view BufferedReader::take(std::size_t size) noexcept {
+    const std::string_view taken{data_ + begin_, size};
+    begin_ += size;
+    return taken;
+}
+
+/// Receives once, at most `most` bytes. False at the end of stream.
+bool BufferedReader::fill(std::size_t most) {
+    if (source_ == nullptr) return false;
+    const std::size_t received = receive(most);
+    end_ += received;
+    return received > 0;
+}
+
+std::size_t BufferedReader::receive(std::size_t most) {
+    source_->flush_corked();
+    if (detail::current().io != nullptr) {
+        // A carrier that can wait without a buffer: an idle connection then holds none.
+        while (buffered() == 0) {
+            make_room(most);
+            const std::ptrdiff_t received =
+                source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
+            if (received != -1) return static_cast<std::size_t>(received);
+            release();
+            detail::Channel& channel = source_->channel();
+            if (channel.timeout.count() == 0 ||
+                detail::wait(channel, detail::Direction::read, channel.until()) == -1) {
+                detail::throw_io_error(channel, "recv");
+            }
+        }
+    }
+    make_room(most);
+    const std::ptrdiff_t received =
+        source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0);
+    if (received == -1) detail::throw_io_error(source_->channel(), "recv");
+    return static_cast<std::size_t>(received);
+}
+
+/// Room for at least one byte behind what is buffered.
+void BufferedReader::make_room(std::size_t most) {
+    if (buffered() == 0) begin_ = end_ = 0;
+    if (buffer_ == nullptr) {
+        buffer_ = BufferPool::take(capacity_);
+        data_ = buffer_;
+    }
+    if (end_ < capacity_ && (begin_ == 0 || capacity_ - end_ >= most / 2)) return;
+    if (begin_ > 0) {
+        std::memmove(buffer_, buffer_ + begin_, buffered());
+    } else {
+        char* larger = BufferPool::take(capacity_ * 2);
+        std::memcpy(larger, buffer_, end_);
+        BufferPool::give_back(buffer_, capacity_);
+        capacity_ *= 2;
+        data_ = buffer_ = larger;
+    }
+    end_ -= begin_;
+    begin_ = 0;
+}
+
+void BufferedReader::release() noexcept {
+    if (buffer_ != nullptr) BufferPool::give_back(buffer_, capacity_);
+    data_ = buffer_ = nullptr;
+    begin_ = end_ = 0;
+}
+
+}  // namespace socketserver

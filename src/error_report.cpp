@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "error_report.hpp"
+
+#include <cxxabi.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <system_error>
+#include <typeinfo>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/report.hpp"
+#include "socketserver/errors.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+std::string current_exception_type() {
+    const std::type_info* type = abi::__cxa_current_exception_type();
+    if (type == nullptr) return "unknown exception";
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> name{
+        abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free};
+    return status == 0 ? name.get() : type->name();
+}
+
+void describe(std::exception_ptr error, std::string& text) {
+    std::exception_ptr nested;
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+        text += fmt::format("{}: {}\n", current_exception_type(), exception.what());
+        if (const auto* outer = dynamic_cast<const std::nested_exception*>(&exception)) {
+            nested = outer->nested_ptr();
+        }
+    } catch (...) {
+        text += current_exception_type() + '\n';
+    }
+    if (nested) {
+        text += "  caused by ";
+        describe(nested, text);
+    }
+}
+
+}  // namespace
+
+void print_error(const std::string& headline, std::exception_ptr error) noexcept {
+    try {
+        std::string text = fmt::format("{:-<40}\n{}\n", "", headline);
+        describe(error, text);
+        text += fmt::format("{:-<40}\n", "");
+        std::fwrite(text.data(), 1, text.size(), stderr);
+    } catch (...) {  // out of memory, say: one line without any
+        std::fputs("socketserver: an exception could not be described\n", stderr);
+    }
+}
+
+namespace {
+
+bool is_cancelled(std::exception_ptr error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const Cancelled&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
+}
+
+/// Only of the request's own connection: that another one, say to a database, was reset is a
+/// failure to be told.
+bool is_peer_gone(const Socket& request, std::exception_ptr error) {
+    if (!request.peer_gone()) return false;
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::system_error& failure) {
+        return failure.code() == std::errc::connection_reset ||
+               failure.code() == std::errc::broken_pipe ||
+               failure.code() == std::errc::connection_aborted;
+    } catch (...) {
+        return false;
+    }
+}
+
+void print_request_error(const Address& client_address, std::exception_ptr error) {
+    print_error(
+        "Exception occurred during processing of request from " + client_address.to_string(),
+        error);
+}
+
+}  // namespace
+
+void report_request_error(const Socket& request, const Address& client_address,
+                          std::exception_ptr error) {
+    if (is_cancelled(error) || is_peer_gone(request, error)) return;
+    print_request_error(client_address, error);
+}
+
+void report_request_error(const Datagram&, const Address& client_address,
+                          std::exception_ptr error) {
+    if (is_cancelled(error)) return;
+    print_request_error(client_address, error);
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <string>
+
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver::detail {
+
+/// Prints to stderr, in one piece, as Python prints a traceback: 40 dashes, the headline, the type
+/// and the text of the exception and of those nested in it, 40 dashes. Does not throw: an error
+/// that cannot be printed is lost, which is all that is left.
+void print_error(const std::string& headline, std::exception_ptr error) noexcept;
+
+}  // namespace socketserver::detail

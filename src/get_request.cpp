@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/get_request.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+#include "buffer_pool.hpp"
+#include "sockaddr.hpp"
+#include "socket_error.hpp"
+#include "sys.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// A buffer for one datagram, on the way into a string of its own size.
+class Scratch {
+  public:
+    explicit Scratch(std::size_t size)
+        : size_{std::bit_ceil(std::max(size, BufferPool::smallest))},
+          data_{BufferPool::take(size_)} {}
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch() { BufferPool::give_back(data_, size_); }
+    char* data() const noexcept { return data_; }
+
+  private:
+    std::size_t size_;
+    char* data_;
+};
+
+}  // namespace
+
+std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
+    SockAddr peer;
+    const int descriptor = sys::retry_on_eintr([&] {
+        peer.size = sizeof peer.storage;
+        return sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
+    });
+    if (descriptor != -1) return std::pair{Socket{descriptor}, from_sockaddr(peer)};
+    if (errno == EAGAIN) return {};
+    throw_system_error("accept");
+}
+
+std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
+                                                            std::size_t max_packet_size) {
+    const Scratch scratch{max_packet_size};
+    SockAddr peer;
+    iovec part{scratch.data(), max_packet_size};
+    msghdr message{};
+    message.msg_name = peer.get();
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t received = sys::retry_on_eintr([&] {
+        message.msg_namelen = sizeof peer.storage;
+        return sys::calls.recvmsg(socket->fileno(), &message, MSG_DONTWAIT);
+    });
+    if (received == -1) {
+        if (errno == EAGAIN) return {};
+        throw_system_error("receive a datagram");
+    }
+    peer.size = message.msg_namelen;
+    const bool truncated = (message.msg_flags & MSG_TRUNC) != 0;
+    return std::pair{Datagram{std::string(scratch.data(), static_cast<std::size_t>(received)),
+                              truncated, socket},
+                     peer.size == 0 ? Address{} : from_sockaddr(peer)};
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/request_handler.hpp"
+
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include "socketserver/errors.hpp"
+
+namespace socketserver {
+
+namespace {
+/// 0 is "none" and is kept; a negative size is "the default", as in Python.
+std::size_t buffer_size(long wanted) {
+    return wanted < 0 ? BufferedReader::default_buffer_size : static_cast<std::size_t>(wanted);
+}
+}  // namespace
+
+namespace detail {
+
+ServerBase& HandlerLink::server() const {
+    if (link_ == nullptr) throw std::logic_error("this handler serves no server's request");
+    return link_->server();
+}
+
+void throw_finish_error(std::exception_ptr of_handle) {
+    std::string text = "finish() failed after handle() had failed: ";
+    try {
+        throw;
+    } catch (const std::exception& error) {
+        text += error.what();
+    } catch (...) {
+        text += "unknown exception";
+    }
+    try {
+        std::rethrow_exception(of_handle);
+    } catch (...) {
+        throw FinishError(text);  // with the current exception, handle()'s, nested in it
+    }
+}
+
+}  // namespace detail
+
+StreamRequestHandler::~StreamRequestHandler() = default;
+
+void StreamRequestHandler::setup() {
+    if (timeout) connection().settimeout(timeout);
+    if (disable_nagle_algorithm) connection().set_nodelay(true);
+    rfile_.emplace(connection(), buffer_size(rbufsize));
+    wfile_.emplace(connection(), buffer_size(wbufsize));
+}
+
+void StreamRequestHandler::finish() {
+    try {
+        wfile().flush();
+    } catch (const std::system_error&) {
+        // Only the client's going is no error; anything else loses what was written.
+        if (!connection().peer_gone()) throw;
+    }
+}
+
+DatagramRequestHandler::~DatagramRequestHandler() = default;
+
+void DatagramRequestHandler::setup() {
+    rfile_.emplace(request().data());
+    wfile_.emplace();
+}
+
+void DatagramRequestHandler::finish() {
+    const std::string_view reply = wfile().data();
+    if (handle_failed() || reply.empty() || client_address().empty()) return;
+    request().socket().sendto(reply, client_address());
+}
+
+}  // namespace socketserver

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/server_base.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+#include <utility>
+
+#include "accept_error.hpp"
+#include "error_report.hpp"
+#include "server_state.hpp"
+#include "signal_table.hpp"
+#include "sockaddr.hpp"
+#include "socket_error.hpp"
+#include "sys.hpp"
+
+namespace socketserver {
+
+namespace {
+
+using detail::Clock;
+using detail::Current;
+using detail::never;
+using detail::ServerMark;
+using detail::ServerState;
+using detail::Serving;
+using detail::TimePoint;
+using detail::Transport;
+
+/// A busy loop, which never waits, looks for a stop from outside after so many requests.
+constexpr int requests_between_looks = 16;
+constexpr std::chrono::milliseconds shortest_pause{1};
+constexpr std::chrono::milliseconds longest_pause{100};
+
+bool is_unix(Transport transport) {
+    return transport == Transport::unix_stream || transport == Transport::unix_datagram;
+}
+
+bool is_stream(Transport transport) {
+    return transport == Transport::tcp || transport == Transport::unix_stream;
+}
+
+SocketType type_of(Transport transport) {
+    return is_stream(transport) ? SocketType::stream : SocketType::datagram;
+}
+
+void require_family(const Address& address, Transport transport) {
+    if (is_unix(transport) ? address.is_unix() : address.is_inet()) return;
+    throw std::system_error(EAFNOSUPPORT, std::system_category(),
+                            "a server on " + address.to_string() +
+                                (is_unix(transport) ? ": a Unix server takes a path, or \"@name\""
+                                                    : ": a TCP or UDP server takes a host and a "
+                                                      "port"));
+}
+
+void set_option(const Socket& socket, int level, int name, int value, const char* text) {
+    if (::setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
+        detail::throw_system_error(std::string{"set "} + text);
+    }
+}
+
+int get_option(const Socket& socket, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (::getsockopt(socket.fileno(), SOL_SOCKET, name, &value, &size) == -1) {
+        detail::throw_system_error("adopt descriptor " + std::to_string(socket.fileno()));
+    }
+    return value;
+}
+
+/// poll(2) said that somebody was there, but the client may have gone since: accepting must not
+/// block the loop then.
+void set_nonblocking(const Socket& socket) {
+    const int flags = ::fcntl(socket.fileno(), F_GETFL);
+    if (flags == -1 || ::fcntl(socket.fileno(), F_SETFL, flags | O_NONBLOCK) == -1) {
+        detail::throw_system_error("make the listening socket non-blocking");
+    }
+}
+
+TimePoint after(std::chrono::nanoseconds time) {
+    const TimePoint now = Clock::now();
+    return time.count() < 0 || never - now < time ? never : now + time;
+}
+
+}  // namespace
+
+ServerBase::ServerBase(const Address& server_address, Transport transport,
+                       const ServerOptions& options)
+    : options_{options},
+      transport_{transport},
+      server_address_{server_address},
+      state_{std::make_unique<ServerState>()},
+      link_{std::make_shared<detail::ServerLink>(*this)} {
+    require_family(server_address, transport);
+    numeric_address_ = server_address.resolve().front();
+    socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
+}
+
+ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions& options)
+    : options_{options},
+      transport_{transport},
+      socket_{std::make_shared<Socket>(std::move(bound))},
+      state_{std::make_unique<ServerState>()},
+      link_{std::make_shared<detail::ServerLink>(*this)} {
+    const int type = get_option(*socket_, SO_TYPE);
+    if (type != (is_stream(transport) ? SOCK_STREAM : SOCK_DGRAM)) {
+        throw std::system_error(EPROTOTYPE, std::system_category(),
+                                "adopt descriptor " + std::to_string(socket_->fileno()));
+    }
+    server_address_ = numeric_address_ = socket_->getsockname();
+    require_family(server_address_, transport);
+    if (!is_stream(transport)) return;
+    // A service manager may hand over a socket that is bound and does not listen yet.
+    if (get_option(*socket_, SO_ACCEPTCONN) == 0) socket_->listen(options_.request_queue_size);
+    set_nonblocking(*socket_);
+}
+
+ServerBase::~ServerBase() = default;
+
+void ServerBase::server_bind() {
+    const bool inet = !is_unix(transport_);
+    if (inet && options_.allow_reuse_address) {
+        set_option(*socket_, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    }
+    if (inet && options_.allow_reuse_port) {
+        set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+    }
+    if (numeric_address_.family() == AddressFamily::inet6) {
+        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
+        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "IPV6_V6ONLY");
+    }
+    if (is_unix(transport_)) {
+        detail::UnixPath::clear_stale(numeric_address_,
+                                      is_stream(transport_) ? SOCK_STREAM : SOCK_DGRAM);
+        // Linux gives the file the mode that the descriptor has, so no moment is left in which
+        // the wrong people can connect.
+        if (options_.unix_mode && ::fchmod(socket_->fileno(), *options_.unix_mode) == -1) {
+            detail::throw_system_error("set the mode of " + numeric_address_.to_string());
+        }
+    }
+    socket_->bind(numeric_address_);
+    if (is_unix(transport_)) state_->unix_path.own(numeric_address_);
+    server_address_ = socket_->getsockname();
+}
+
+void ServerBase::server_activate() {
+    if (!is_stream(transport_)) return;
+    socket_->listen(options_.request_queue_size);
+    set_nonblocking(*socket_);
+}
+
+int ServerBase::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }
+
+Socket& ServerBase::socket() const {
+    if (!socket_) throw std::system_error(EBADF, std::system_category(), "the server is closed");
+    return *socket_;
+}
+
+void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds poll_interval) {
+    const std::stop_callback on_stop{stop, [this] {
+                                         const std::lock_guard lock{state_->mutex};
+                                         state_->stop = true;
+                                         state_->stop_waker.wake();
+                                     }};
+    serve_forever(poll_interval);
+}
+
+void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
+    Serving serving{*this, *state_};
+    policy_serve([&] {
+        int until_look = 0;
+        while (!serving.stopped()) {
+            policy_service();
+            const bool pausing = state_->is_pausing();
+            const bool ready = !pausing && policy_ready();
+            if (ready && until_look > 0 && serve_one()) {
+                --until_look;
+            } else {
+                const TimePoint turn = after(poll_interval);
+                serving.wait(ready ? fileno() : -1, policy_fileno(),
+                             pausing ? std::min(turn, state_->accept_again.load()) : turn);
+                until_look = requests_between_looks;
+            }
+            call_service_actions();
+        }
+    });
+}
+
+void ServerBase::handle_request() {
+    Serving serving{*this, *state_};
+    serving.look_for_stop();
+    if (serving.stopped()) return;
+    policy_serve([&] {
+        const auto socket_timeout = socket().gettimeout();
+        const TimePoint until = std::min(options_.timeout ? after(*options_.timeout) : never,
+                                         socket_timeout ? after(*socket_timeout) : never);
+        while (!serving.stopped()) {
+            policy_service();
+            const bool pausing = state_->is_pausing();
+            const bool ready = !pausing && policy_ready();
+            if (ready && serve_one()) break;
+            const bool in_time =
+                serving.wait(ready ? fileno() : -1, policy_fileno(),
+                             pausing ? std::min(until, state_->accept_again.load()) : until);
+            if (!in_time && until <= Clock::now()) {
+                handle_timeout();
+                break;
+            }
+        }
+        policy_service();
+    });
+}
+
+void ServerBase::shutdown() {
+    if (::getpid() != state_->owner) return state_->stop_waker.wake();
+    std::unique_lock lock{state_->mutex};
+    state_->stop = true;
+    state_->stop_waker.wake();
+    if (state_->serving == 0 || ServerMark::stands(this, &Current::serving)) return;
+    state_->ended.wait(lock, [this, serves = state_->serves] { return state_->serves != serves; });
+}
+
+void ServerBase::server_close() {
+    if (::getpid() != state_->owner) return;  // a copy in a child: the server is the parent's
+    const bool in_handler =
+        ServerMark::stands(this, &Current::request) || ServerMark::stands(this, &Current::serving);
+    {
+        std::unique_lock lock{state_->mutex};
+        const bool serves = state_->serving > 0;
+        if (!state_->closed || serves) {
+            state_->stop = true;
+            state_->stop_waker.wake();
+        }
+        state_->closed = true;
+        if (serves && !ServerMark::stands(this, &Current::serving)) {
+            state_->ended.wait(
+                lock, [this, before = state_->serves] { return state_->serves != before; });
+        }
+        // Not closed but let go: a datagram request may still answer through it.
+        socket_.reset();
+        state_->unix_path.remove();
+    }
+    policy_close(!in_handler);
+}
+
+void ServerBase::end_before_destruction() noexcept {
+    server_close();
+    link_->cut();
+}
+
+void ServerBase::enter_child() noexcept {
+    socket_.reset();
+    state_->unix_path.disown();
+    detail::SignalTable::enter_child();
+}
+
+void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
+
+const detail::Waker& ServerBase::stop_waker() const noexcept { return state_->stop_waker; }
+
+void ServerBase::handle_accept_error(const std::system_error&) {}
+
+void ServerBase::handle_server_error(std::exception_ptr error) {
+    detail::print_error("Exception occurred in the server on " + server_address_.to_string(),
+                        error);
+}
+
+void ServerBase::report_server_error(std::exception_ptr error) noexcept {
+    try {
+        handle_server_error(error);
+    } catch (...) {
+        // The last resort has failed as well: both are printed, nothing is lost.
+        detail::print_error("Exception occurred in the server on " + server_address_.to_string(),
+                            error);
+        detail::print_error("Exception occurred in handle_server_error", std::current_exception());
+    }
+}
+
+void ServerBase::call_service_actions() noexcept {
+    try {
+        service_actions();
+    } catch (...) {
+        report_server_error(std::current_exception());
+    }
+}
+
+void ServerBase::accept_succeeded() noexcept {
+    if (state_->pause.load(std::memory_order_relaxed).count() > 0) {
+        state_->pause = std::chrono::milliseconds{0};
+    }
+}
+
+bool ServerBase::accept_failed(std::exception_ptr error) {
+    using detail::AcceptAction;
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::system_error& failure) {
+        const AcceptAction action = failure.code().category() == std::system_category()
+                                        ? detail::classify_accept_error(failure.code().value())
+                                        : AcceptAction::report;
+        if (action == AcceptAction::nothing_there) return false;
+        if (action == AcceptAction::fatal) throw;
+        handle_accept_error(failure);
+        if (action != AcceptAction::retry) {
+            const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
+            state_->accept_again = Clock::now() + pause;
+            state_->pause = pause;
+            return false;
+        }
+    } catch (...) {
+        report_server_error(error);
+    }
+    return true;
+}
+
+}  // namespace socketserver

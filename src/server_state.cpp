@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#include "server_state.hpp"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+
+#include "socket_error.hpp"
+#include "socketserver/server_base.hpp"
+
+namespace socketserver::detail {
+
+ServerState::ServerState() : owner{::getpid()} {}
+
+Serving::Serving(const ServerBase& server, ServerState& state)
+    : state_{state}, mark_{&server, &Current::serving} {
+    const std::lock_guard lock{state_.mutex};
+    // A stop that came first ends this serve at once, on a closed server as well: the thread that
+    // closed it may have been faster than the one that began to serve.
+    if (state_.closed && !state_.stop) {
+        throw std::system_error(EBADF, std::system_category(), "serve: the server is closed");
+    }
+    ++state_.serving;
+    state_.owner = ::getpid();
+}
+
+Serving::~Serving() {
+    const std::lock_guard lock{state_.mutex};
+    if (--state_.serving > 0) return;
+    state_.stop_waker.reset();
+    state_.stop = false;
+    ++state_.serves;
+    state_.ended.notify_all();
+}
+
+void Serving::look_for_stop() { wait(-1, -1, TimePoint{}); }
+
+bool Serving::wait(int listener, int policy, TimePoint until) {
+    enum : std::size_t { stop, loop, requests, mixin, count };
+    std::array<pollfd, count> entries{};
+    entries[stop] = {state_.stop_waker.fileno(), POLLIN, 0};
+    entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
+    entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
+    entries[mixin] = {policy, POLLIN, 0};
+    const int ready = poll(entries.data(), entries.size(), until);
+    if (ready == -1) throw_system_error("wait for requests");
+    if (entries[loop].revents != 0) state_.loop_waker.reset();
+    if (entries[stop].revents != 0) state_.stop = true;
+    return ready > 0;
+}
+
+}  // namespace socketserver::detail

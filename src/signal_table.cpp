@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "signal_table.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+
+#include "socketserver/detail/waker.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+constexpr std::size_t most_servers = 64;
+
+struct Entry {
+    std::atomic<int> signal{0};
+    std::atomic<const Waker*> waker{nullptr};
+};
+
+// A fixed table of lock-free atomics: all that a signal handler may look at.
+constinit std::array<Entry, most_servers> entries{};
+constinit std::array<struct sigaction, NSIG> former{};
+constinit std::mutex writing;
+
+extern "C" void socketserver_on_signal(int signal) {
+    for (const Entry& entry : entries) {
+        if (entry.signal.load() != signal) continue;
+        if (const Waker* waker = entry.waker.load()) waker->wake();
+    }
+}
+
+bool is_used(int signal) {
+    return std::any_of(entries.begin(), entries.end(), [signal](const Entry& entry) {
+        return entry.waker.load() != nullptr && entry.signal.load() == signal;
+    });
+}
+
+}  // namespace
+
+void SignalTable::add(int signal, const Waker& waker) {
+    const std::lock_guard lock{writing};
+    const bool first = !is_used(signal);
+    const auto free = std::find_if(entries.begin(), entries.end(), [](const Entry& entry) {
+        return entry.waker.load() == nullptr;
+    });
+    if (free == entries.end()) {
+        throw std::system_error(ENOSPC, std::system_category(),
+                                "ShutdownOnSignal: too many servers and signals");
+    }
+    free->signal = signal;
+    free->waker = &waker;
+    if (!first) return;
+    struct sigaction action {};
+    action.sa_handler = socketserver_on_signal;
+    action.sa_flags = SA_RESTART;  // the library needs no EINTR; other code may not expect one
+    sigemptyset(&action.sa_mask);
+    if (::sigaction(signal, &action, &former.at(static_cast<std::size_t>(signal))) == -1) {
+        free->waker = nullptr;
+        throw std::system_error(errno, std::system_category(),
+                                "ShutdownOnSignal: signal " + std::to_string(signal));
+    }
+}
+
+void SignalTable::remove(int signal, const Waker& waker) noexcept {
+    const std::lock_guard lock{writing};
+    for (Entry& entry : entries) {
+        if (entry.waker.load() == &waker && entry.signal.load() == signal) entry.waker = nullptr;
+    }
+    if (!is_used(signal)) {
+        ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
+    }
+}
+
+void SignalTable::enter_child() noexcept {
+    // Without the lock, which another thread may have held at the fork. The child has one thread.
+    for (Entry& entry : entries) {
+        const int signal = entry.signal.load();
+        if (entry.waker.exchange(nullptr) == nullptr) continue;
+        ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
+    }
+}
+
+}  // namespace socketserver::detail

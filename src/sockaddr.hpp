@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/socket.h>
+
+#include "socketserver/address.hpp"
+
+namespace socketserver::detail {
+
+/// An Address as the kernel takes it.
+struct SockAddr {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof(sockaddr_storage);
+
+    sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
+    const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+/// @pre `address` is numeric or a Unix path, not a name.
+SockAddr to_sockaddr(const Address& address);
+Address from_sockaddr(const SockAddr& address);
+
+/// AF_INET, AF_INET6 or AF_UNIX.
+int domain_of(const Address& address);
+
+}  // namespace socketserver::detail

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "socket_error.hpp"
+
+#include <cerrno>
+#include <system_error>
+
+#include "socketserver/errors.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+std::string bind_advice(int error, const Address& address) {
+    switch (error) {
+        case EADDRINUSE:
+            if (address.is_unix()) return " (a server is listening there, or it is not a socket)";
+            return " (another socket holds the port; if it is an old connection of a server that "
+                   "ended, .allow_reuse_address = true lets both be)";
+        case EACCES:
+            if (address.is_unix()) return " (the folder must be writable)";
+            return " (ports below 1024 need CAP_NET_BIND_SERVICE)";
+        case EADDRNOTAVAIL:
+            return " (no interface of this machine has the address; \"\" is all of IPv4, \"::\" "
+                   "all of IPv6 and IPv4)";
+        case ENOENT:
+            return address.is_unix() ? " (the folder does not exist)" : "";
+        default:
+            return "";
+    }
+}
+
+}  // namespace
+
+void throw_system_error(const std::string& operation) {
+    throw std::system_error(errno, std::system_category(), operation);
+}
+
+void throw_io_error(Channel& channel, const std::string& operation) {
+    const int error = errno;
+    switch (error) {
+        case ETIMEDOUT:
+            throw TimeoutError(operation);
+        case ECANCELED:
+            throw Cancelled(operation);
+        case ECONNRESET:
+        case EPIPE:
+        case ECONNABORTED:
+            channel.peer_gone = true;
+            break;
+        default:
+            break;
+    }
+    throw std::system_error(error, std::system_category(), operation);
+}
+
+void throw_bind_error(const Address& address) {
+    const int error = errno;
+    throw std::system_error(error, std::system_category(),
+                            "bind " + address.to_string() + bind_advice(error, address));
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/waker.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+#include "socket_error.hpp"
+#include "sys.hpp"
+
+namespace socketserver::detail {
+
+Waker::Waker() : descriptor_{sys::calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+    if (descriptor_ == -1) throw_system_error("create a wake-up descriptor");
+}
+
+Waker::~Waker() { sys::calls.close(descriptor_); }
+
+void Waker::wake() const noexcept {
+    // May run in a signal handler, whose caller must find its errno again. The only failure left is
+    // a counter that is full, and then the descriptor is readable as it should be.
+    const int saved = errno;
+    constexpr std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(descriptor_, &one, sizeof one);
+    errno = saved;
+}
+
+void Waker::reset() const noexcept {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto got = ::read(descriptor_, &count, sizeof count);
+}
+
+}  // namespace socketserver::detail

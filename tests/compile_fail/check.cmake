@@ -1,0 +1,27 @@
+# cmake -DSOURCE=... -DCOMPILER=... -DSTANDARD=... -DINCLUDES=... -P check.cmake
+#
+# The first line of the source says what must happen:
+#   // expect: <regex>     it does not compile, and the compiler's output matches
+#   // expect success      it compiles (or else the failures of the others would say nothing)
+file(STRINGS ${SOURCE} expectation LIMIT_COUNT 1)
+list(TRANSFORM INCLUDES PREPEND -I)
+execute_process(
+    COMMAND ${COMPILER} ${STANDARD} -fsyntax-only ${INCLUDES} ${SOURCE}
+    RESULT_VARIABLE result
+    ERROR_VARIABLE output
+    OUTPUT_VARIABLE output)
+
+if(expectation STREQUAL "// expect success")
+    if(NOT result EQUAL 0)
+        message(FATAL_ERROR "must compile, but:\n${output}")
+    endif()
+elseif(expectation MATCHES "^// expect: (.+)$")
+    set(regex "${CMAKE_MATCH_1}")
+    if(result EQUAL 0)
+        message(FATAL_ERROR "compiles, but must be refused with: ${regex}")
+    elseif(NOT output MATCHES "${regex}")
+        message(FATAL_ERROR "is refused as it must be, but the text does not match: ${regex}\n${output}")
+    endif()
+else()
+    message(FATAL_ERROR "the first line must be \"// expect: <regex>\" or \"// expect success\"")
+endif()

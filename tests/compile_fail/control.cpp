@@ -1,0 +1,8 @@
+// expect success
+#include <socketserver/socketserver.hpp>
+
+class EchoHandler : public socketserver::StreamRequestHandler {
+    void handle() override { wfile().write(rfile().readline()); }
+};
+
+int main() { socketserver::TCPServer<EchoHandler> server{{"127.0.0.1", 0}}; }
