@@ -43,7 +43,7 @@ debian_packages(socketserver libsocketserver "Python's socketserver for C++20"
 if(TARGET socketserver_fiber)
     set(fiber_depends "libsocketserver-dev (= ${PROJECT_VERSION})")
     if(NOT BUILD_SHARED_LIBS)
-        list(APPEND fiber_depends libboost-fiber-dev)
+        list(APPEND fiber_depends libboost-context-dev)
     endif()
     debian_packages(socketserver_fiber libsocketserver-fiber "The fiber policy of socketserver"
         ${fiber_depends})

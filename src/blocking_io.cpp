@@ -109,13 +109,17 @@ int poll(pollfd* fds, std::size_t count, TimePoint until) {
 
 void forget(Channel& channel) noexcept {
     if (channel.registration == nullptr) return;
-    if (BlockingIo* io = current().io) io->forget(channel);
-    channel.registration = nullptr;
+    std::exchange(channel.registration, nullptr)->forget();
 }
 
 void sleep_until(TimePoint until) {
     if (BlockingIo* io = current().io) return io->sleep_until(until);
     std::this_thread::sleep_until(until);
+}
+
+void yield() {
+    if (BlockingIo* io = current().io) return io->yield();
+    std::this_thread::yield();
 }
 
 void close(Channel& channel) noexcept {

@@ -38,7 +38,11 @@ std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
         peer.size = sizeof peer.storage;
         return sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
     });
-    if (descriptor != -1) return std::pair{Socket{descriptor}, from_sockaddr(peer)};
+    if (descriptor != -1) {
+        Socket request{descriptor};
+        request.channel().is_stream = true;
+        return std::pair{std::move(request), from_sockaddr(peer)};
+    }
     if (errno == EAGAIN) return {};
     throw_system_error("accept");
 }

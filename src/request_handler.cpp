@@ -53,6 +53,9 @@ void StreamRequestHandler::setup() {
 void StreamRequestHandler::finish() {
     try {
         wfile().flush();
+    } catch (const Cancelled&) {
+        // The stop that ended handle() is told once.
+        if (!handle_failed()) throw;
     } catch (const std::system_error&) {
         // Only the client's going is no error; anything else loses what was written.
         if (!connection().peer_gone()) throw;

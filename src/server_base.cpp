@@ -273,6 +273,8 @@ void ServerBase::enter_child() noexcept {
 
 void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
 
+int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
+
 const detail::Waker& ServerBase::stop_waker() const noexcept { return state_->stop_waker; }
 
 void ServerBase::handle_accept_error(const std::system_error&) {}

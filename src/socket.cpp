@@ -83,6 +83,7 @@ class SigpipeHeldBack {
 Socket::Socket(const Address& address, SocketType type) {
     channel_.fd = sys::calls.socket(detail::domain_of(address), type_of(type) | SOCK_CLOEXEC, 0);
     if (channel_.fd == -1) throw_system_error("create a socket for " + address.to_string());
+    channel_.is_stream = type == SocketType::stream;
 }
 
 Socket::Socket(Socket&& other) noexcept
@@ -226,7 +227,11 @@ std::pair<Socket, Address> Socket::accept() {
         peer.size = sizeof peer.storage;
         const int descriptor = sys::retry_on_eintr(
             [&] { return sys::calls.accept4(channel_.fd, peer.get(), &peer.size, SOCK_CLOEXEC); });
-        if (descriptor != -1) return {Socket{descriptor}, detail::from_sockaddr(peer)};
+        if (descriptor != -1) {
+            Socket accepted{descriptor};
+            accepted.channel_.is_stream = channel_.is_stream;
+            return {std::move(accepted), detail::from_sockaddr(peer)};
+        }
         if (errno != EAGAIN || channel_.timeout.count() == 0) throw_io_error(channel_, "accept");
         if (detail::wait(channel_, Direction::read, channel_.until()) == -1) {
             throw_io_error(channel_, "accept");

@@ -2,6 +2,7 @@
 #include "sys.hpp"
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -32,6 +33,10 @@ constexpr Calls real{
     .sendto = ::sendto,
     .sendfile = ::sendfile,
     .poll = ::poll,
+    .epoll_ctl = ::epoll_ctl,
+    .mmap = ::mmap,
+    .mprotect = ::mprotect,
+    .madvise = ::madvise,
     .fork = ::fork,
     .pidfd_open = open_pidfd,
     .waitpid = ::waitpid,

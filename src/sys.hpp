@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -36,6 +37,11 @@ struct Calls {
                       socklen_t address_size);
     ssize_t (*sendfile)(int out, int in, off_t* offset, size_t count);
     int (*poll)(pollfd* fds, nfds_t count, int milliseconds);
+    int (*epoll_ctl)(int epoll, int operation, int fd, epoll_event* event);
+    // memory
+    void* (*mmap)(void* where, size_t size, int protection, int flags, int fd, off_t offset);
+    int (*mprotect)(void* where, size_t size, int protection);
+    int (*madvise)(void* where, size_t size, int advice);
     // concurrency
     pid_t (*fork)();
     int (*pidfd_open)(pid_t pid, unsigned flags);

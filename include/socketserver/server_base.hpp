@@ -91,6 +91,8 @@ class SOCKETSERVER_EXPORT ServerBase {
 
     /// Lets the loop look again whether the policy takes requests. From any thread.
     void wake_loop() const noexcept;
+    /// Readable from the moment that the server is stopped until its serving has ended.
+    int stop_fileno() const noexcept;
     /// In a forked child: lets go of the listening socket and of what belongs to the parent.
     void enter_child() noexcept;
     /// What a request keeps of a server that it may outlive.

@@ -10,6 +10,7 @@
 #include "socketserver/buffered_writer.hpp"
 #include "socketserver/datagram.hpp"
 #include "socketserver/errors.hpp"
+#include "socketserver/fiber_mixin.hpp"
 #include "socketserver/forking_mixin.hpp"
 #include "socketserver/predefined.hpp"
 #include "socketserver/request_handler.hpp"

@@ -38,8 +38,6 @@ class SOCKETSERVER_EXPORT BlockingIo {
     virtual int wait(Channel& channel, Direction direction, TimePoint until) = 0;
     /// As poll(2) until a point in time: the number of ready entries, 0 when the time is over.
     virtual int poll(pollfd* fds, std::size_t count, TimePoint until) = 0;
-    /// Drops what is kept for the channel. Called before its descriptor is closed.
-    virtual void forget(Channel& channel) noexcept = 0;
     /// Runs `work` where blocking does no harm; suspends the caller until it has ended.
     virtual void run_blocking(const std::function<void()>& work) = 0;
     virtual void sleep_until(TimePoint until) = 0;
@@ -60,9 +58,11 @@ SOCKETSERVER_EXPORT std::ptrdiff_t send(Channel& channel, const void* data, std:
                                         int flags);
 SOCKETSERVER_EXPORT int wait(Channel& channel, Direction direction, TimePoint until);
 SOCKETSERVER_EXPORT int poll(pollfd* fds, std::size_t count, TimePoint until);
+/// Drops what a carrier keeps for the channel. Called before its descriptor is closed.
 SOCKETSERVER_EXPORT void forget(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void close(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void sleep_until(TimePoint until);
+SOCKETSERVER_EXPORT void yield();
 SOCKETSERVER_EXPORT void run_blocking(const std::function<void()>& work);
 
 /// Marks, for as long as it lives, that the calling thread runs the loop of a server, or serves a

@@ -11,6 +11,20 @@ using TimePoint = Clock::time_point;
 /// A deadline that never comes.
 inline constexpr TimePoint never = TimePoint::max();
 
+/// What a carrier of requests keeps for a descriptor, from the first wait until the descriptor is
+/// closed or given away. That may happen on any thread, and after the carrier has gone.
+class Registration {
+  public:
+    Registration() = default;
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+    /// Nobody uses the object afterwards: it is the carrier's to free.
+    virtual void forget() noexcept = 0;
+
+  protected:
+    ~Registration() = default;
+};
+
 /// What the blocking-I/O seam knows of one descriptor. Owned by a Socket.
 ///
 /// An operation ends at the earlier of `timeout` from its start and `deadline`.
@@ -20,13 +34,14 @@ struct Channel {
     bool peer_gone = false;
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
     bool kernel_timeout_is_set = true;
+    /// Known to be a byte stream: receiving less than was asked for means that no more is there.
+    bool is_stream = false;
     /// For each operation; negative: none; zero: do not wait.
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.
     TimePoint deadline = never;
-    /// What the carrier of the request keeps for this descriptor, from its first wait until
-    /// BlockingIo::forget().
-    void* registration = nullptr;
+    /// Made by the carrier of the request at the first wait.
+    Registration* registration = nullptr;
 
     TimePoint until() const {
         if (timeout.count() < 0) return deadline;

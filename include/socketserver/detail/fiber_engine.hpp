@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver {
+class ServerBase;
+}
+
+// What FiberMixIn needs of the library socketserver_fiber.
+namespace socketserver::detail {
+
+/// A request on its way into a fiber.
+class SOCKETSERVER_EXPORT FiberRequest {
+  public:
+    FiberRequest() = default;
+    FiberRequest(const FiberRequest&) = delete;
+    FiberRequest& operator=(const FiberRequest&) = delete;
+    virtual ~FiberRequest();
+
+    /// Serves the request. Does not throw.
+    virtual void run() = 0;
+    /// Ends the request: there is no fiber for it. Does not throw.
+    virtual void refuse(std::exception_ptr error) = 0;
+    virtual const Address& client_address() const noexcept = 0;
+};
+
+struct FiberSettings {
+    unsigned workers;
+    std::size_t stack_size;
+    std::chrono::nanoseconds report_blocking;  ///< 0: not at all
+    std::function<void(const Address&, std::chrono::nanoseconds)> handle_blocking;
+};
+
+/// Runs `loop` in the calling thread, with fibers beside it, until it and all of them have ended.
+///
+/// @throws what `loop` throws, or std::system_error if there are no descriptors or no memory.
+SOCKETSERVER_EXPORT void serve_with_fibers(const ServerBase& server, const FiberSettings& settings,
+                                           const std::function<void()>& loop);
+
+/// Serves a request in a fiber of the worker that has the fewest. In a thread that is in no
+/// serve_with_fibers() it is served at once.
+SOCKETSERVER_EXPORT void start_fiber(std::unique_ptr<FiberRequest> request);
+
+/// What the default handle_blocking() does.
+SOCKETSERVER_EXPORT void print_blocking(const Address& client_address,
+                                        std::chrono::nanoseconds time) noexcept;
+
+/// The cores that this process may use.
+SOCKETSERVER_EXPORT unsigned default_workers() noexcept;
+
+}  // namespace socketserver::detail

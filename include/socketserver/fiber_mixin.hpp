@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/fiber_engine.hpp"
+#include "socketserver/tcp_server.hpp"
+#include "socketserver/udp_server.hpp"
+#include "socketserver/unix_server.hpp"
+
+namespace socketserver {
+
+/// Serves each request in a fiber of its own: a handler that waits for its client costs a page or
+/// two of memory and no thread. The handler is the one that ThreadingMixIn runs.
+///
+/// A fiber stays on one thread, its worker. A handler that computes for long, or calls something
+/// that blocks without asking this library, holds up the others of its worker: see run_blocking().
+/// With one worker all fibers run in the serving thread, one at a time.
+///
+/// shutdown() ends every handler that waits, and every wait that begins afterwards, with Cancelled.
+/// serve_forever() returns when the handlers have ended; handle_request() when the one request has
+/// been served, or the server is stopped.
+///
+/// If there is no memory for a fiber, that request is closed, handle_error() is called for it, and
+/// the server serves on. A handler that overflows its stack ends the program, with a message that
+/// names the client.
+///
+/// A program with such a server links `socketserver::fiber`. Beyond Python.
+template <class Server>
+class FiberMixIn {
+  public:
+    /// How many threads run fibers; the serving thread is one of them. Read when serving begins.
+    unsigned workers = detail::default_workers();
+    /// The stack of each handler, in bytes. Address space: memory is taken as it is used.
+    std::size_t stack_size = std::size_t{256} * 1024;
+    /// After how long a handler that blocks its worker is reported to handle_blocking(); 0: never.
+    std::chrono::nanoseconds report_blocking{0};
+
+  protected:
+    ~FiberMixIn() = default;
+
+    /// May be overridden. Called, from a thread of its own, while the request of `client_address`
+    /// holds up the others of its worker, once each time. The default prints a line to stderr.
+    virtual void handle_blocking(const Address& client_address, std::chrono::nanoseconds time) {
+        detail::print_blocking(client_address, time);
+    }
+
+    void dispatch(auto request, Address client_address) {
+        detail::start_fiber(std::make_unique<Job<decltype(request)>>(
+            static_cast<Server&>(*this), std::move(request), std::move(client_address)));
+    }
+
+    void mixin_serve(const std::function<void()>& loop) {
+        detail::serve_with_fibers(
+            static_cast<Server&>(*this),
+            {workers, stack_size, report_blocking,
+             [this](const Address& client_address, std::chrono::nanoseconds time) {
+                 handle_blocking(client_address, time);
+             }},
+            loop);
+    }
+
+  private:
+    template <class Request>
+    class Job final : public detail::FiberRequest {
+      public:
+        Job(Server& server, Request&& request, Address&& client_address)
+            : server_{server},
+              request_{std::move(request)},
+              client_address_{std::move(client_address)} {}
+
+        void run() override { server_.serve_request(request_, client_address_); }
+        void refuse(std::exception_ptr error) override {
+            server_.fail_request(request_, client_address_, error);
+        }
+        const Address& client_address() const noexcept override { return client_address_; }
+
+      private:
+        Server& server_;
+        Request request_;
+        Address client_address_;
+    };
+};
+
+template <detail::stream_handler Handler>
+using FiberTCPServer = TCPServer<Handler, FiberMixIn>;
+template <detail::datagram_handler Handler>
+using FiberUDPServer = UDPServer<Handler, FiberMixIn>;
+template <detail::stream_handler Handler>
+using FiberUnixStreamServer = UnixStreamServer<Handler, FiberMixIn>;
+template <detail::datagram_handler Handler>
+using FiberUnixDatagramServer = UnixDatagramServer<Handler, FiberMixIn>;
+
+}  // namespace socketserver

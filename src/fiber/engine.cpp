@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "fiber/blocking_pool.hpp"
+#include "fiber/scheduler.hpp"
+#include "socketserver/detail/fiber_engine.hpp"
+#include "socketserver/server_base.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// One worker. The first one runs in the serving thread, the others have their own, which starts
+/// when the first request is given to it.
+struct Worker {
+    Worker(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle)
+        : scheduler{stack_size, blocking, idle} {}
+    Scheduler scheduler;
+    std::thread thread;
+};
+
+/// One stay of a server in serve_forever() or handle_request().
+class Serve {
+  public:
+    Serve(const ServerBase& server, const FiberSettings& settings);
+    Serve(const Serve&) = delete;
+    Serve& operator=(const Serve&) = delete;
+    ~Serve() { current_serve = outer_; }
+
+    void run(const std::function<void()>& loop);
+    void start(std::unique_ptr<FiberRequest> request);
+
+    static Serve* of_this_thread() noexcept { return current_serve; }
+
+  private:
+    static thread_local Serve* current_serve;
+
+    Worker* least_loaded();
+    bool start_thread(Worker& worker);
+    void drain();
+    void end_workers();
+    void watch_for_blocking();
+
+    const ServerBase& server_;
+    const FiberSettings& settings_;
+    Serve* outer_;
+    BlockingPool blocking_;
+    IdleSignal idle_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+
+    std::mutex watch_mutex_;
+    std::condition_variable watch_end_;
+    bool ended_ = false;
+};
+
+thread_local Serve* Serve::current_serve = nullptr;
+
+Serve::Serve(const ServerBase& server, const FiberSettings& settings)
+    : server_{server}, settings_{settings}, outer_{std::exchange(current_serve, this)} {
+    try {
+        for (unsigned i = 0; i < std::max(settings.workers, 1U); ++i) {
+            workers_.push_back(std::make_unique<Worker>(settings.stack_size, blocking_, idle_));
+            if (settings.report_blocking.count() > 0) {
+                workers_.back()->scheduler.slice_watch().enable();
+            }
+        }
+    } catch (...) {
+        current_serve = outer_;
+        throw;
+    }
+}
+
+void Serve::run(const std::function<void()>& loop) {
+    std::thread watch;
+    if (settings_.report_blocking.count() > 0)
+        watch = std::thread{[this] { watch_for_blocking(); }};
+    std::exception_ptr error;
+    workers_.front()->scheduler.run([&] {
+        try {
+            loop();
+            drain();
+        } catch (...) {
+            error = std::current_exception();
+        }
+        end_workers();
+    });
+    for (auto& worker : workers_) {
+        if (worker->thread.joinable()) worker->thread.join();
+    }
+    if (watch.joinable()) {
+        {
+            const std::lock_guard lock{watch_mutex_};
+            ended_ = true;
+        }
+        watch_end_.notify_one();
+        watch.join();
+    }
+    if (error) std::rethrow_exception(error);
+}
+
+/// Lets what has begun go on until it has ended, or the server is stopped.
+void Serve::drain() {
+    idle_.wanted = true;
+    const auto is_idle = [](const auto& worker) { return worker->scheduler.load() == 0; };
+    while (!std::all_of(workers_.begin(), workers_.end(), is_idle)) {
+        std::array<pollfd, 2> entries{
+            {{server_.stop_fileno(), POLLIN, 0}, {idle_.waker.fileno(), POLLIN, 0}}};
+        poll(entries.data(), entries.size(), never);
+        if (entries[0].revents != 0) return;
+        idle_.waker.reset();
+    }
+}
+
+void Serve::end_workers() {
+    workers_.front()->scheduler.cancel();
+    for (auto& worker : workers_) {
+        if (!worker->thread.joinable()) continue;
+        worker->scheduler.post_cancel();
+        worker->scheduler.finish();
+    }
+}
+
+void Serve::start(std::unique_ptr<FiberRequest> request) {
+    Scheduler& here = *Scheduler::here();
+    // Only the serving thread hands over: what a handler starts stays where it is.
+    const bool serving = &here == &workers_.front()->scheduler;
+    Scheduler& chosen = serving ? least_loaded()->scheduler : here;
+    chosen.add_load();
+    if (&chosen == &here) {
+        chosen.start(request);
+    } else {
+        chosen.post(std::move(request));
+    }
+}
+
+/// The serving thread, if it is no busier than the others: that saves the hand-over.
+Worker* Serve::least_loaded() {
+    Worker* best = workers_.front().get();
+    for (auto& worker : workers_) {
+        if (worker->scheduler.load() >= best->scheduler.load()) continue;
+        if (worker->thread.joinable() || start_thread(*worker)) best = worker.get();
+    }
+    return best;
+}
+
+/// False: it cannot be had now, and is asked for again with a later request.
+bool Serve::start_thread(Worker& worker) {
+    try {
+        worker.thread = std::thread{[this, &worker] {
+            const ServerMark mark{&server_, &Current::serving};
+            current_serve = this;
+            worker.scheduler.run([&] { worker.scheduler.start_posted(); });
+        }};
+        return true;
+    } catch (const std::system_error&) {
+        return false;
+    }
+}
+
+void Serve::watch_for_blocking() {
+    std::unique_lock lock{watch_mutex_};
+    while (!watch_end_.wait_for(lock, settings_.report_blocking / 2, [this] { return ended_; })) {
+        for (auto& worker : workers_) {
+            const auto found = worker->scheduler.slice_watch().overdue(settings_.report_blocking);
+            if (found) settings_.handle_blocking(found->first, found->second);
+        }
+    }
+}
+
+}  // namespace
+
+FiberRequest::~FiberRequest() = default;
+
+void serve_with_fibers(const ServerBase& server, const FiberSettings& settings,
+                       const std::function<void()>& loop) {
+    if (Scheduler::here() == nullptr) return Serve{server, settings}.run(loop);
+    // A server inside of a handler: its loop has a thread of its own.
+    run_blocking([&] { Serve{server, settings}.run(loop); });
+}
+
+void start_fiber(std::unique_ptr<FiberRequest> request) {
+    if (Serve* serve = Serve::of_this_thread()) {
+        serve->start(std::move(request));
+    } else {
+        request->run();
+    }
+}
+
+void print_blocking(const Address& client_address, std::chrono::nanoseconds time) noexcept {
+    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+    std::fprintf(stderr,
+                 "socketserver: the handler of %s has blocked its worker for %lld ms "
+                 "(see run_blocking)\n",
+                 client_address.to_string().c_str(), static_cast<long long>(milliseconds));
+}
+
+unsigned default_workers() noexcept {
+    cpu_set_t cores;
+    if (::sched_getaffinity(0, sizeof cores, &cores) == 0) {
+        return static_cast<unsigned>(CPU_COUNT(&cores));
+    }
+    return std::max(std::thread::hardware_concurrency(), 1U);
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+
+#include "fiber/context.hpp"
+#include "fiber/stack_pool.hpp"
+#include "fiber/timer_queue.hpp"
+#include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/detail/fiber_engine.hpp"
+
+namespace socketserver::detail {
+
+/// Why a wait ended.
+enum class Wake : unsigned char { none, ready, unparked, timeout, cancelled, closed };
+
+/// The part of __cxa_eh_globals that belongs to an execution: the exceptions that are being
+/// handled. The C++ ABI keeps it for each thread; a fiber that waits inside a catch block takes its
+/// own along.
+struct ExceptionState {
+    void* caught = nullptr;
+    unsigned uncaught = 0;
+};
+
+/// One fiber. It lies at the top of its own stack, beside the first frames: an idle client touches
+/// one page.
+struct Fiber : Timer {
+    Context context;
+    Fiber* next_ready = nullptr;
+    Fiber* next_live = nullptr;
+    Fiber* previous_live = nullptr;
+    std::unique_ptr<FiberRequest> request;
+    StackPool::Stack stack;
+    ExceptionState exceptions;
+    const ServerMark* serving = nullptr;
+    const ServerMark* serves_request = nullptr;
+    TimePoint deadline = never;  ///< of the wait
+    Wake wake = Wake::none;
+    bool waits = false;
+    bool may_be_cancelled = false;  ///< the wait
+    bool unparked = false;          ///< and has not noticed yet
+    bool is_main = false;           ///< runs on the stack of the thread
+    bool ended = false;
+};
+
+/// First in, first out.
+class ReadyQueue {
+  public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    std::size_t size() const noexcept { return size_; }
+    void push(Fiber& fiber) noexcept {
+        fiber.next_ready = nullptr;
+        (last_ != nullptr ? last_->next_ready : first_) = &fiber;
+        last_ = &fiber;
+        ++size_;
+    }
+    Fiber& pop() noexcept {
+        Fiber& fiber = *first_;
+        first_ = fiber.next_ready;
+        if (first_ == nullptr) last_ = nullptr;
+        --size_;
+        return fiber;
+    }
+
+  private:
+    Fiber* first_ = nullptr;
+    Fiber* last_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+
+#include "socketserver/detail/channel.hpp"
+
+namespace socketserver::detail {
+
+struct Fiber;
+class Registrations;
+
+/// What is known of one direction of an edge-triggered descriptor.
+enum class Readiness : unsigned char {
+    unknown,    ///< reported, and since then used by somebody
+    ready,      ///< reported
+    exhausted,  ///< an operation found nothing, and nothing was reported since
+};
+
+/// A descriptor in the epoll set of a scheduler. Lives in memory that is never given back while the
+/// scheduler lives: the kernel may report a descriptor that was closed, if a forked child still
+/// has it. `generation` tells such a report.
+struct FdRecord final : Registration {
+    void forget() noexcept override;
+
+    /// What epoll carries: the address, and the generation in the bits that no address has.
+    std::uint64_t tag() const noexcept {
+        return reinterpret_cast<std::uintptr_t>(this) | std::uint64_t{generation} << address_bits;
+    }
+    /// Null: it stands for another use of the record, or for none.
+    static FdRecord* of_tag(std::uint64_t tag) noexcept {
+        auto* record = reinterpret_cast<FdRecord*>(tag & ((std::uint64_t{1} << address_bits) - 1));
+        return record != nullptr && record->generation == tag >> address_bits ? record : nullptr;
+    }
+    static constexpr int address_bits = 48;
+
+    Registrations* owner = nullptr;
+    Fiber* reader = nullptr;  ///< waits for this direction
+    Fiber* writer = nullptr;
+    FdRecord* next = nullptr;  ///< in a list of those that are not used
+    int fd = -1;
+    std::uint16_t generation = 0;
+    Readiness input = Readiness::unknown;
+    Readiness output = Readiness::unknown;
+    bool watches_output = false;
+    /// End of stream, an error or urgent data was reported: a short read tells nothing any more.
+    bool read_to_the_end = false;
+};
+
+/// The records of one scheduler. Those of sockets that outlive the scheduler, and are closed by
+/// whatever thread, keep the object alive: it deletes itself with the last of them.
+///
+/// Thread safety: forget() from any thread, the rest from the scheduler's.
+class Registrations {
+  public:
+    Registrations() = default;
+    Registrations(const Registrations&) = delete;
+    Registrations& operator=(const Registrations&) = delete;
+
+    FdRecord& take();
+    /// Of the scheduler's own thread.
+    void give_back(FdRecord& record) noexcept;
+    /// Of any other.
+    void give_back_from_elsewhere(FdRecord& record) noexcept;
+    /// Takes in what was given back from elsewhere.
+    void collect() noexcept {
+        if (has_foreign_.load(std::memory_order_relaxed)) collect_foreign();
+    }
+    /// The scheduler goes.
+    void close() noexcept;
+
+  private:
+    ~Registrations() = default;
+    void collect_foreign() noexcept;
+    void recycle(FdRecord& record) noexcept;
+
+    std::deque<FdRecord> all_;
+    FdRecord* unused_ = nullptr;
+    std::size_t used_ = 0;
+
+    std::mutex mutex_;
+    FdRecord* foreign_ = nullptr;
+    std::atomic<bool> has_foreign_{false};
+    bool closed_ = false;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+#include "fiber/scheduler.hpp"
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "fiber/stack_overflow.hpp"
+#include "sys.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+thread_local Scheduler* scheduler_of_this_thread = nullptr;
+
+int milliseconds_between(TimePoint now, TimePoint until) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
+    return static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
+}
+
+}  // namespace
+
+Scheduler* Scheduler::here() noexcept { return scheduler_of_this_thread; }
+
+Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle)
+    : epoll_{::epoll_create1(EPOLL_CLOEXEC)},
+      registrations_{new Registrations},
+      stacks_{stack_size},
+      blocking_{blocking},
+      idle_{idle} {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;  // each wake() is an edge: nothing has to be read
+    if (epoll_ == -1 ||
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mail_waker_.fileno(), &event) == -1) {
+        const int error = errno;
+        if (epoll_ != -1) sys::calls.close(epoll_);
+        registrations_->close();
+        throw std::system_error(error, std::system_category(), "create an epoll set");
+    }
+    main_.is_main = true;
+}
+
+Scheduler::~Scheduler() {
+    for (FdRecord* record : polled_) registrations_->give_back(*record);
+    registrations_->close();
+    sys::calls.close(epoll_);
+}
+
+void Scheduler::run(const std::function<void()>& main) {
+    StackPool own_stack{own_stack_size};
+    const StackPool::Stack stack = own_stack.take();
+    const OverflowReport overflow_report;
+    exceptions_ = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+    BlockingIo* const outer_io = std::exchange(current().io, this);
+    Scheduler* const outer = std::exchange(scheduler_of_this_thread, this);
+    base_serving_ = current().serving;
+    running_ = &main_;
+    operations_left_ = operations_in_a_row;
+    adopt_thread(main_.context);
+    make_context(loop_, stack.bottom, stack.top, loop_main, this);
+
+    main();
+
+    ending_ = true;
+    while (live_ != nullptr) suspend(never, false);
+    main_.ended = true;
+    const ExceptionState of_caller = *exceptions_;
+    switch_context(main_.context, loop_);
+    *exceptions_ = of_caller;
+    destroy_context(loop_);
+    timers_.remove(main_);
+    running_ = nullptr;
+    scheduler_of_this_thread = outer;
+    current().io = outer_io;
+}
+
+void Scheduler::loop_main(void* self) { static_cast<Scheduler*>(self)->loop(); }
+
+void Scheduler::loop() {
+    // The first switch to here is the first wait of the main fiber.
+    main_.exceptions = std::exchange(*exceptions_, {});
+    main_.serving = current().serving;
+    main_.serves_request = current().request;
+    for (;;) {
+        for (std::size_t left = ready_.size(); left > 0; --left) resume(ready_.pop());
+        if (main_.ended) leave_for_good(loop_, main_.context);
+        wait_for_events();
+        read_mail();
+        registrations_->collect();
+    }
+}
+
+void Scheduler::resume(Fiber& fiber) noexcept {
+    running_ = &fiber;
+    operations_left_ = operations_in_a_row;
+    Current& here = current();
+    here.serving = fiber.serving;
+    here.request = fiber.serves_request;
+    *exceptions_ = fiber.exceptions;
+    slice_watch_.begin(fiber.request.get());
+    switch_context(loop_, fiber.context);
+    slice_watch_.end();
+    if (fiber.ended) {
+        *exceptions_ = {};
+        if (!fiber.is_main) bury(fiber);
+        return;
+    }
+    fiber.exceptions = std::exchange(*exceptions_, {});
+    fiber.serving = here.serving;
+    fiber.serves_request = here.request;
+}
+
+void Scheduler::spawn(std::unique_ptr<FiberRequest>& request) {
+    const StackPool::Stack stack = stacks_.take();
+    // On a cache line of its own; the frames of the fiber begin below it.
+    constexpr std::size_t size = (sizeof(Fiber) + 63) / 64 * 64;
+    auto* fiber = new (stack.top - size) Fiber;
+    fiber->request = std::move(request);
+    fiber->stack = stack;
+    fiber->serving = base_serving_;
+    make_context(fiber->context, stack.bottom, stack.top - size, fiber_main, fiber);
+    link(*fiber);
+    ready_.push(*fiber);
+}
+
+void Scheduler::fiber_main(void* argument) {
+    auto& fiber = *static_cast<Fiber*>(argument);
+    fiber.request->run();
+    Scheduler& self = *here();
+    if (self.slice_watch_.is_enabled()) self.slice_watch_.end();
+    fiber.request.reset();
+    fiber.ended = true;
+    leave_for_good(fiber.context, self.loop_);
+}
+
+void Scheduler::bury(Fiber& fiber) noexcept {
+    timers_.remove(fiber);
+    unlink(fiber);
+    destroy_context(fiber.context);
+    const StackPool::Stack stack = fiber.stack;
+    fiber.~Fiber();
+    stacks_.give_back(stack);
+    take_load();
+    if (live_ == nullptr && ending_) end_wait(main_, Wake::ready);
+}
+
+void Scheduler::link(Fiber& fiber) noexcept {
+    fiber.next_live = live_;
+    if (live_ != nullptr) live_->previous_live = &fiber;
+    live_ = &fiber;
+}
+
+void Scheduler::unlink(Fiber& fiber) noexcept {
+    (fiber.previous_live != nullptr ? fiber.previous_live->next_live : live_) = fiber.next_live;
+    if (fiber.next_live != nullptr) fiber.next_live->previous_live = fiber.previous_live;
+}
+
+Wake Scheduler::suspend(TimePoint until, bool may_be_cancelled) {
+    Fiber& fiber = *running_;
+    if (may_be_cancelled && refuses()) return Wake::cancelled;
+    if (until != never) timers_.ensure(fiber, until);
+    fiber.deadline = until;
+    fiber.may_be_cancelled = may_be_cancelled;
+    fiber.waits = true;
+    switch_context(fiber.context, loop_);
+    return fiber.wake;
+}
+
+Wake Scheduler::park(TimePoint until, bool may_be_cancelled) {
+    Fiber& fiber = *running_;
+    const Wake wake = fiber.unparked ? Wake::unparked : suspend(until, may_be_cancelled);
+    if (fiber.unparked) {
+        fiber.unparked = false;
+        return Wake::unparked;
+    }
+    return wake;
+}
+
+void Scheduler::end_wait(Fiber& fiber, Wake wake) noexcept {
+    if (!fiber.waits) return;
+    fiber.waits = false;
+    fiber.wake = wake;
+    ready_.push(fiber);
+}
+
+void Scheduler::yield() {
+    ready_.push(*running_);
+    switch_context(running_->context, loop_);
+}
+
+void Scheduler::cancel() noexcept {
+    cancelled_ = true;
+    for (Fiber* fiber = live_; fiber != nullptr; fiber = fiber->next_live) {
+        if (fiber->may_be_cancelled) end_wait(*fiber, Wake::cancelled);
+    }
+}
+
+void Scheduler::wait_for_events() {
+    int timeout = ready_.empty() ? -1 : 0;
+    if (timeout == -1 && !timers_.empty()) {
+        timeout = milliseconds_between(Clock::now(), timers_.earliest());
+    }
+    if (timeout != 0) {
+        // Either we see the mail, or its sender sees that we sleep.
+        sleeps_ = true;
+        if (has_mail_) timeout = 0;
+    }
+    const int count =
+        ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
+    sleeps_.store(false, std::memory_order_relaxed);
+    for (int i = 0; i < count; ++i) report(events_[static_cast<std::size_t>(i)]);
+    if (!timers_.empty()) expire_timers();
+}
+
+void Scheduler::report(const epoll_event& event) noexcept {
+    FdRecord* record = FdRecord::of_tag(event.data.u64);
+    if (record == nullptr) return;
+    constexpr unsigned last_input = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
+    if ((event.events & (EPOLLIN | last_input)) != 0) {
+        record->input = Readiness::ready;
+        if ((event.events & last_input) != 0) record->read_to_the_end = true;
+        if (record->reader != nullptr) end_wait(*record->reader, Wake::ready);
+    }
+    if ((event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+        record->output = Readiness::ready;
+        if (record->writer != nullptr) end_wait(*record->writer, Wake::ready);
+    }
+}
+
+void Scheduler::expire_timers() noexcept {
+    const TimePoint now = Clock::now();
+    while (!timers_.empty() && timers_.earliest() <= now) {
+        auto& fiber = static_cast<Fiber&>(timers_.first());
+        if (fiber.waits && fiber.deadline > now && fiber.deadline != never) {
+            timers_.put_off_first(fiber.deadline);
+            continue;
+        }
+        timers_.remove(fiber);
+        if (fiber.waits && fiber.deadline <= now) end_wait(fiber, Wake::timeout);
+    }
+}
+
+template <class Change>
+void Scheduler::send_mail(Change change) {
+    const std::lock_guard lock{mail_mutex_};
+    change(mail_);
+    has_mail_ = true;
+    // Under the lock: this scheduler may end as soon as it has read its mail.
+    if (sleeps_.exchange(false)) mail_waker_.wake();
+}
+
+void Scheduler::post(std::unique_ptr<FiberRequest> request) {
+    send_mail([&](Mail& mail) { mail.requests.push_back(std::move(request)); });
+}
+
+void Scheduler::post_cancel() {
+    send_mail([](Mail& mail) { mail.cancel = true; });
+}
+
+void Scheduler::finish() {
+    send_mail([](Mail& mail) { mail.finish = true; });
+}
+
+void Scheduler::unpark(Fiber& fiber) {
+    if (here() != this) {
+        return send_mail([&](Mail& mail) { mail.unparked.push_back(&fiber); });
+    }
+    fiber.unparked = true;
+    end_wait(fiber, Wake::unparked);
+}
+
+void Scheduler::read_mail() {
+    if (!has_mail_.load(std::memory_order_relaxed)) return;
+    {
+        const std::lock_guard lock{mail_mutex_};
+        std::swap(mail_, being_read_);
+        has_mail_.store(false, std::memory_order_relaxed);
+    }
+    for (Fiber* fiber : being_read_.unparked) unpark(*fiber);
+    being_read_.unparked.clear();
+    for (auto& request : being_read_.requests) posted_.push_back(std::move(request));
+    being_read_.requests.clear();
+    if (std::exchange(being_read_.finish, false)) finished_ = true;
+    if (std::exchange(being_read_.cancel, false)) cancel();
+    if (!posted_.empty() || finished_) end_wait(main_, Wake::ready);
+}
+
+void Scheduler::start_posted() {
+    std::vector<std::unique_ptr<FiberRequest>> starting;
+    while (!finished_ || !posted_.empty()) {
+        if (posted_.empty()) suspend(never, false);
+        std::swap(starting, posted_);
+        for (auto& request : starting) start(request);
+        starting.clear();
+    }
+}
+
+void Scheduler::start(std::unique_ptr<FiberRequest>& request) {
+    try {
+        spawn(request);
+    } catch (...) {
+        request->refuse(std::current_exception());
+        request.reset();
+        take_load();
+    }
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include <sys/epoll.h>
+
+#include "fiber/fiber.hpp"
+#include "fiber/registrations.hpp"
+#include "fiber/slice_watch.hpp"
+#include "fiber/stack_pool.hpp"
+#include "fiber/timer_queue.hpp"
+#include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/detail/waker.hpp"
+
+namespace socketserver::detail {
+
+class BlockingPool;
+
+/// Tells when a scheduler has no request left, as long as somebody wants to know.
+struct IdleSignal {
+    std::atomic<bool> wanted{false};
+    Waker waker;
+};
+
+/// Runs the fibers of one thread, and carries their I/O. Fibers never change the thread.
+///
+/// A round: every fiber that is ready runs until it waits; then the kernel is asked, without
+/// waiting if somebody is ready again, what became ready. A fiber whose operations never have to
+/// wait steps back after `operations_in_a_row`. So neither connections nor accepting starve.
+///
+/// Thread safety: members are called in the thread of run(), except those that say otherwise.
+class Scheduler final : public BlockingIo {
+  public:
+    Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle);
+    ~Scheduler() override;
+
+    /// The scheduler whose run() the calling thread is in; or null.
+    static Scheduler* here() noexcept;
+
+    /// Runs `main` on the stack of the calling thread, as one of the fibers, and returns when it
+    /// and all others have ended.
+    void run(const std::function<void()>& main);
+
+    /// @throws std::system_error, with `request` untouched, if there is no stack for it.
+    void spawn(std::unique_ptr<FiberRequest>& request);
+    /// Spawns, or refuses if there is no stack. The load was added before.
+    void start(std::unique_ptr<FiberRequest>& request);
+    /// In run()'s `main`: starts what is posted, until finish().
+    void start_posted();
+
+    /// Suspends the running fiber.
+    Wake suspend(TimePoint until, bool may_be_cancelled);
+    /// Suspends the running fiber until unpark(); or no longer than that.
+    Wake park(TimePoint until, bool may_be_cancelled);
+    void end_wait(Fiber& fiber, Wake wake) noexcept;
+    Fiber& running() const noexcept { return *running_; }
+    bool owns(const FdRecord& record) const noexcept { return record.owner == registrations_; }
+    /// Ends every wait that may be cancelled, now and from now on.
+    void cancel() noexcept;
+
+    /// @name From any thread
+    /// @{
+    void post(std::unique_ptr<FiberRequest> request);
+    void post_cancel();
+    void finish();
+    void unpark(Fiber& fiber);
+    /// How many requests it serves, or has been given to serve.
+    std::size_t load() const noexcept { return load_.load(); }
+    void add_load() noexcept { ++load_; }
+    void take_load() noexcept {
+        if (--load_ == 0 && idle_.wanted) idle_.waker.wake();
+    }
+    SliceWatch& slice_watch() noexcept { return slice_watch_; }
+    /// @}
+
+    std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) override;
+    std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size, int flags) override;
+    int wait(Channel& channel, Direction direction, TimePoint until) override;
+    int poll(pollfd* fds, std::size_t count, TimePoint until) override;
+    void run_blocking(const std::function<void()>& work) override;
+    void sleep_until(TimePoint until) override;
+    void yield() override;
+
+  private:
+    static constexpr int operations_in_a_row = 64;
+    static constexpr std::size_t events_in_a_row = 512;
+    static constexpr std::size_t own_stack_size = 64UL * 1024;
+
+    // scheduler.cpp: who runs
+    static void loop_main(void* self);
+    static void fiber_main(void* fiber);
+    [[noreturn]] void loop();
+    void resume(Fiber& fiber) noexcept;
+    void bury(Fiber& fiber) noexcept;
+    void link(Fiber& fiber) noexcept;
+    void unlink(Fiber& fiber) noexcept;
+    void wait_for_events();
+    void report(const epoll_event& event) noexcept;
+    void expire_timers() noexcept;
+    void read_mail();
+    template <class Change>
+    void send_mail(Change change);
+    bool refuses() const noexcept { return cancelled_ && !running_->is_main; }
+
+    // scheduler_io.cpp: what they wait for
+    FdRecord* record_of(Channel& channel) const noexcept;
+    FdRecord* register_channel(Channel& channel, Direction direction);
+    int control(int operation, FdRecord& record) const;
+    int wait_for(Channel& channel, Direction direction, TimePoint until);
+    int wait_a_little(TimePoint until);
+    FdRecord& polled_record(int fd);
+    bool watch_for_poll(int fd);
+    int take_ready(pollfd* fds, std::size_t count) noexcept;
+
+    int epoll_ = -1;
+    ExceptionState* exceptions_ = nullptr;  // of this thread
+    Fiber* running_ = nullptr;
+    int operations_left_ = 0;
+    bool cancelled_ = false;
+    bool ending_ = false;
+
+    ReadyQueue ready_;
+    TimerQueue timers_;
+    Registrations* registrations_;
+    std::vector<FdRecord*> polled_;  // what the main fiber polls, kept from one poll to the next
+    StackPool stacks_;
+    Fiber* live_ = nullptr;
+    Fiber main_;
+    Context loop_;
+    const ServerMark* base_serving_ = nullptr;
+    BlockingPool& blocking_;
+    IdleSignal& idle_;
+    SliceWatch slice_watch_;
+    std::array<epoll_event, events_in_a_row> events_;
+
+    struct Mail {
+        std::vector<std::unique_ptr<FiberRequest>> requests;
+        std::vector<Fiber*> unparked;
+        bool cancel = false;
+        bool finish = false;
+    };
+    std::mutex mail_mutex_;
+    Mail mail_;
+    Mail being_read_;
+    std::vector<std::unique_ptr<FiberRequest>> posted_;  // for start_posted()
+    bool finished_ = false;
+    std::atomic<bool> has_mail_{false};
+    std::atomic<bool> sleeps_{false};
+    Waker mail_waker_;
+    std::atomic<std::size_t> load_{0};
+};
+
+}  // namespace socketserver::detail

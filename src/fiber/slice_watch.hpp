@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/fiber_engine.hpp"
+
+namespace socketserver::detail {
+
+/// Which request a worker runs at the moment, and since when: for the thread that looks whether one
+/// of them blocks its worker. Costs nothing unless enabled.
+class SliceWatch {
+  public:
+    void enable() noexcept { enabled_ = true; }
+    bool is_enabled() const noexcept { return enabled_; }
+
+    void begin(const FiberRequest* request) {
+        if (!enabled_ || request == nullptr) return;
+        const std::lock_guard lock{mutex_};
+        running_ = request;
+        since_ = Clock::now();
+    }
+    void end() {
+        if (!enabled_) return;
+        const std::lock_guard lock{mutex_};
+        running_ = nullptr;
+    }
+
+    /// From any thread: whose request has been running for `limit`, and for how long. Each time
+    /// that it blocks is told once.
+    std::optional<std::pair<Address, std::chrono::nanoseconds>> overdue(
+        std::chrono::nanoseconds limit) {
+        const std::lock_guard lock{mutex_};
+        if (running_ == nullptr || Clock::now() - since_ < limit) return {};
+        return std::pair{std::exchange(running_, nullptr)->client_address(),
+                         std::chrono::nanoseconds{Clock::now() - since_}};
+    }
+
+  private:
+    bool enabled_ = false;
+    std::mutex mutex_;
+    const FiberRequest* running_ = nullptr;
+    TimePoint since_;
+};
+
+}  // namespace socketserver::detail
