@@ -54,6 +54,7 @@ class ReadyQueue {
         last_ = &fiber;
         ++size_;
     }
+    Fiber& first() const noexcept { return *first_; }
     Fiber& pop() noexcept {
         Fiber& fiber = *first_;
         first_ = fiber.next_ready;

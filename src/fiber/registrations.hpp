@@ -33,8 +33,12 @@ struct FdRecord final : Registration {
     }
     /// Null: it stands for another use of the record, or for none.
     static FdRecord* of_tag(std::uint64_t tag) noexcept {
-        auto* record = reinterpret_cast<FdRecord*>(tag & ((std::uint64_t{1} << address_bits) - 1));
+        FdRecord* record = at(tag);
         return record != nullptr && record->generation == tag >> address_bits ? record : nullptr;
+    }
+    /// Whatever it is used for now.
+    static FdRecord* at(std::uint64_t tag) noexcept {
+        return reinterpret_cast<FdRecord*>(tag & ((std::uint64_t{1} << address_bits) - 1));
     }
     static constexpr int address_bits = 48;
 

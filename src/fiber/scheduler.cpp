@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <climits>
 #include <new>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -17,6 +18,24 @@
 namespace socketserver::detail {
 
 namespace {
+
+constexpr std::size_t cache_line = 64;
+/// A fiber lies on cache lines of its own; its frames begin below it.
+constexpr std::size_t fiber_size = (sizeof(Fiber) + cache_line - 1) / cache_line * cache_line;
+
+/// What a fiber will touch when it goes on. With thousands of them none of it is in the cache, and
+/// the kernel's work for the one before takes long enough to fetch it.
+void prefetch(const Fiber& fiber) noexcept {
+    constexpr std::size_t most_lines = 20;
+    const auto* line = static_cast<const char*>(fiber.context.point);
+    const auto* end = reinterpret_cast<const char*>(&fiber + 1);
+    for (std::size_t i = 0; i < most_lines && line < end; ++i, line += cache_line) {
+        __builtin_prefetch(line, 1);
+    }
+    const auto* request = reinterpret_cast<const char*>(fiber.request.get());
+    __builtin_prefetch(request, 1);
+    __builtin_prefetch(request + cache_line, 1);
+}
 
 thread_local Scheduler* scheduler_of_this_thread = nullptr;
 
@@ -89,7 +108,11 @@ void Scheduler::loop() {
     main_.serving = current().serving;
     main_.serves_request = current().request;
     for (;;) {
-        for (std::size_t left = ready_.size(); left > 0; --left) resume(ready_.pop());
+        for (std::size_t left = ready_.size(); left > 0; --left) {
+            Fiber& fiber = ready_.pop();
+            if (!ready_.empty()) prefetch(ready_.first());
+            resume(fiber);
+        }
         if (main_.ended) leave_for_good(loop_, main_.context);
         wait_for_events();
         read_mail();
@@ -119,15 +142,22 @@ void Scheduler::resume(Fiber& fiber) noexcept {
 
 void Scheduler::spawn(std::unique_ptr<FiberRequest>& request) {
     const StackPool::Stack stack = stacks_.take();
-    // On a cache line of its own; the frames of the fiber begin below it.
-    constexpr std::size_t size = (sizeof(Fiber) + 63) / 64 * 64;
-    auto* fiber = new (stack.top - size) Fiber;
+    char* top = stack.top - fiber_size - next_color();
+    auto* fiber = new (top) Fiber;
     fiber->request = std::move(request);
     fiber->stack = stack;
     fiber->serving = base_serving_;
-    make_context(fiber->context, stack.bottom, stack.top - size, fiber_main, fiber);
+    make_context(fiber->context, stack.bottom, top, fiber_main, fiber);
     link(*fiber);
     ready_.push(*fiber);
+}
+
+/// Stacks begin at different offsets in their page: with the same one, a thousand of them would
+/// share the few sets of the cache that this offset maps to. The first page still holds the frames
+/// of an idle handler.
+std::size_t Scheduler::next_color() noexcept {
+    constexpr unsigned colors = 32;
+    return cache_line * (color_++ % colors);
 }
 
 void Scheduler::fiber_main(void* argument) {
@@ -215,7 +245,14 @@ void Scheduler::wait_for_events() {
     const int count =
         ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
     sleeps_.store(false, std::memory_order_relaxed);
-    for (int i = 0; i < count; ++i) report(events_[static_cast<std::size_t>(i)]);
+    const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
+    // In steps, each on what the one before has fetched, so that the waits for memory overlap.
+    for (const epoll_event& event : reported) __builtin_prefetch(FdRecord::at(event.data.u64), 1);
+    for (const epoll_event& event : reported) {
+        const FdRecord* record = FdRecord::at(event.data.u64);
+        if (record != nullptr) __builtin_prefetch(record->reader, 1);
+    }
+    for (const epoll_event& event : reported) report(event);
     if (!timers_.empty()) expire_timers();
 }
 

@@ -99,6 +99,7 @@ class Scheduler final : public BlockingIo {
     [[noreturn]] void loop();
     void resume(Fiber& fiber) noexcept;
     void bury(Fiber& fiber) noexcept;
+    std::size_t next_color() noexcept;
     void link(Fiber& fiber) noexcept;
     void unlink(Fiber& fiber) noexcept;
     void wait_for_events();
@@ -123,6 +124,7 @@ class Scheduler final : public BlockingIo {
     ExceptionState* exceptions_ = nullptr;  // of this thread
     Fiber* running_ = nullptr;
     int operations_left_ = 0;
+    unsigned color_ = 0;
     bool cancelled_ = false;
     bool ending_ = false;
 
