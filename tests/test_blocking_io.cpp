@@ -97,19 +97,19 @@ TEST_CASE("an operation ends at the earlier of timeout and deadline") {
 }
 
 TEST_CASE("the deadline ends every operation of a socket, whatever its timeout") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const bool timed = GENERATE(false, true);
-    if (timed) near.settimeout(100s);
-    far.sendall("in time");
-    near.channel().deadline = Clock::now() + 30ms;
-    CHECK(near.recv(100) == "in time");
-    CHECK_THROWS_AS(near.recv(1), TimeoutError);
-    CHECK(Clock::now() >= near.channel().deadline);
-    CHECK_THROWS_AS(near.recv(1), TimeoutError);
-    CHECK_THROWS_AS(near.recvfrom(1), TimeoutError);
-    fill(near);
-    CHECK_THROWS_AS(near.sendall("x"), TimeoutError);
-    BufferedReader reader{near};
+    if (timed) pair.near.settimeout(100s);
+    pair.far.sendall("in time");
+    pair.near.channel().deadline = Clock::now() + 30ms;
+    CHECK(pair.near.recv(100) == "in time");
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
+    CHECK(Clock::now() >= pair.near.channel().deadline);
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
+    CHECK_THROWS_AS(pair.near.recvfrom(1), TimeoutError);
+    fill(pair.near);
+    CHECK_THROWS_AS(pair.near.sendall("x"), TimeoutError);
+    BufferedReader reader{pair.near};
     CHECK_THROWS_AS(reader.readline(), TimeoutError);
 
     Socket listening = listening_on({"127.0.0.1", 0});
@@ -119,14 +119,14 @@ TEST_CASE("the deadline ends every operation of a socket, whatever its timeout")
 }
 
 TEST_CASE("a deadline is kept through sendall, however the peer trickles") {
-    auto [near, far] = unix_pair();
-    near.channel().deadline = Clock::now() + 30ms;
-    CHECK_THROWS_AS(near.sendall(std::string(10'000'000, 'x')), TimeoutError);
-    CHECK(Clock::now() >= near.channel().deadline);
+    auto pair = unix_pair();
+    pair.near.channel().deadline = Clock::now() + 30ms;
+    CHECK_THROWS_AS(pair.near.sendall(std::string(10'000'000, 'x')), TimeoutError);
+    CHECK(Clock::now() >= pair.near.channel().deadline);
 }
 
 TEST_CASE("one operation of the kernel is one system call") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     int receives = 0;
     int polls = 0;
     const Scripted<&Calls::recv> recv{[&](auto... arguments) {
@@ -138,31 +138,31 @@ TEST_CASE("one operation of the kernel is one system call") {
         return sys::kernel.poll(arguments...);
     }};
     const bool timed = GENERATE(false, true);
-    if (timed) near.settimeout(100s);
-    const std::jthread later{[&far = far] {
+    if (timed) pair.near.settimeout(100s);
+    const std::jthread later{[&] {
         std::this_thread::sleep_for(5ms);
-        far.sendall("x");
+        pair.far.sendall("x");
     }};
-    CHECK(near.recv(1) == "x");
+    CHECK(pair.near.recv(1) == "x");
     CHECK(receives == 1);
     CHECK(polls == 0);
 }
 
 TEST_CASE("wait and poll last until the given time, or until something is ready") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     TimePoint until = Clock::now() + 20ms;
-    CHECK(detail::wait(near.channel(), Direction::read, until) == -1);
+    CHECK(detail::wait(pair.near.channel(), Direction::read, until) == -1);
     CHECK(errno == ETIMEDOUT);
     CHECK(Clock::now() >= until);
-    CHECK(detail::wait(near.channel(), Direction::write, until) == 0);
+    CHECK(detail::wait(pair.near.channel(), Direction::write, until) == 0);
 
-    pollfd entry{near.fileno(), POLLIN, 0};
+    pollfd entry{pair.near.fileno(), POLLIN, 0};
     until = Clock::now() + 20ms;
     CHECK(detail::poll(&entry, 1, until) == 0);
     CHECK(Clock::now() >= until);
-    far.sendall("x");
+    pair.far.sendall("x");
     CHECK(detail::poll(&entry, 1, detail::never) == 1);
-    CHECK(detail::wait(near.channel(), Direction::read, detail::never) == 0);
+    CHECK(detail::wait(pair.near.channel(), Direction::read, detail::never) == 0);
 }
 
 TEST_CASE("poll goes on after a signal, with the time that is left") {
@@ -183,17 +183,17 @@ TEST_CASE("poll goes on after a signal, with the time that is left") {
 }
 
 TEST_CASE("an error of poll is an error of the wait") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const Scripted<&Calls::poll> poll{[](auto...) { return fail(ENOMEM); }};
-    CHECK(detail::wait(near.channel(), Direction::read, detail::never) == -1);
+    CHECK(detail::wait(pair.near.channel(), Direction::read, detail::never) == -1);
     CHECK(errno == ENOMEM);
 }
 
 TEST_CASE("a carrier gets every operation") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     RecordingIo io;
-    near.sendall("x");
-    CHECK(far.recv(1) == "x");
+    pair.near.sendall("x");
+    CHECK(pair.far.recv(1) == "x");
     detail::run_blocking([] {});
     detail::sleep_until(Clock::now() + 1000s);
     pollfd none{};
@@ -201,8 +201,8 @@ TEST_CASE("a carrier gets every operation") {
     CHECK(io.asked == Asked{"send", "recv", "run_blocking", "sleep_until", "poll"});
 
     io.asked.clear();
-    far.sendall("y");
-    CHECK(near.recvfrom(1).first == "y");
+    pair.far.sendall("y");
+    CHECK(pair.near.recvfrom(1).first == "y");
     const Address any{"127.0.0.1", 0};
     Socket listening = listening_on(any);
     const Socket client = create_connection(listening.getsockname());
@@ -212,33 +212,33 @@ TEST_CASE("a carrier gets every operation") {
 }
 
 TEST_CASE("a carrier forgets a descriptor before it is closed or given away") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     RecordingIo io;
-    far.close();
+    pair.far.close();
     CHECK(io.forgotten == 0);  // it never knew this one
-    CHECK(near.recv(1).empty());
+    CHECK(pair.near.recv(1).empty());
     SECTION("closed") {
-        near.close();
-        near.close();
+        pair.near.close();
+        pair.near.close();
     }
     SECTION("given away") {
-        ::close(near.detach());
-        near.close();
+        ::close(pair.near.detach());
+        pair.near.close();
     }
     CHECK(io.forgotten == 1);
 }
 
 TEST_CASE("an idle reader on a carrier waits without a buffer") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     RecordingIo io;
-    BufferedReader reader{near};
-    far.sendall("half ");
+    BufferedReader reader{pair.near};
+    pair.far.sendall("half ");
     CHECK(reader.read(5) == "half ");
     io.asked.clear();
     SECTION("and receives when something has come") {
-        const std::jthread later{[&far = far] {
+        const std::jthread later{[&] {
             std::this_thread::sleep_for(5ms);
-            far.sendall("line\n");
+            pair.far.sendall("line\n");
         }};
         CHECK(reader.readline() == "line\n");
         CHECK(io.asked == Asked{"recv at once", "wait to read", "recv at once"});
@@ -250,7 +250,7 @@ TEST_CASE("an idle reader on a carrier waits without a buffer") {
         CHECK_THROWS_AS(reader.readline(), Cancelled);
     }
     SECTION("and does not wait if it is not to") {
-        near.settimeout(0s);
+        pair.near.settimeout(0s);
         CHECK(error_of([&] { reader.readline(); }) == EAGAIN);
         CHECK(io.asked == Asked{"recv at once"});
     }

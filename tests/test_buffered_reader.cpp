@@ -187,19 +187,19 @@ TEST_CASE("read1, readinto and peek receive at most once") {
 }
 
 TEST_CASE("a reader without buffer takes not one byte too many") {
-    auto [near, far] = unix_pair();
-    BufferedReader reader{near, 0};
-    far.sendall("line\nabcdefghij");
+    auto pair = unix_pair();
+    BufferedReader reader{pair.near, 0};
+    pair.far.sendall("line\nabcdefghij");
     CHECK(reader.readline() == "line\n");
-    CHECK(near.recv(1) == "a");
+    CHECK(pair.near.recv(1) == "a");
     CHECK(reader.read(2) == "bc");
-    CHECK(near.recv(1) == "d");
+    CHECK(pair.near.recv(1) == "d");
     CHECK(reader.read1(2) == "ef");
-    CHECK(near.recv(1) == "g");
+    CHECK(pair.near.recv(1) == "g");
     std::string two(2, '\0');
     CHECK(reader.readinto(two) == 2);
     CHECK(two == "hi");
-    CHECK(near.recv(10) == "j");
+    CHECK(pair.near.recv(10) == "j");
 }
 
 TEST_CASE("a view stays until the next call, whatever was received before") {
@@ -210,12 +210,12 @@ TEST_CASE("a view stays until the next call, whatever was received before") {
 }
 
 TEST_CASE("an error while a line is received loses nothing") {
-    auto [near, far] = unix_pair();
-    BufferedReader reader{near};
-    far.sendall("half a ");
-    near.settimeout(std::chrono::milliseconds{5});
+    auto pair = unix_pair();
+    BufferedReader reader{pair.near};
+    pair.far.sendall("half a ");
+    pair.near.settimeout(std::chrono::milliseconds{5});
     CHECK_THROWS_AS(reader.readline(), TimeoutError);
-    far.sendall("line\n");
+    pair.far.sendall("line\n");
     CHECK(reader.readline() == "half a line\n");
 }
 

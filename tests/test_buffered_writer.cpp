@@ -37,9 +37,9 @@ using Texts = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("without a buffer each write is one send") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const Sends sends;
-    BufferedWriter writer{near};
+    BufferedWriter writer{pair.near};
     CHECK(writer.write("one") == 3);
     CHECK(writer.write("") == 0);
     CHECK(writer.write("two") == 3);
@@ -50,9 +50,9 @@ TEST_CASE("without a buffer each write is one send") {
 }
 
 TEST_CASE("with a buffer writes are held back until flush") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const Sends sends;
-    BufferedWriter writer{near, 100};
+    BufferedWriter writer{pair.near, 100};
     writer.write("one ");
     writer.print("{} ", "two");
     CHECK(writer.data() == "one two ");
@@ -67,9 +67,9 @@ TEST_CASE("with a buffer writes are held back until flush") {
 }
 
 TEST_CASE("a full buffer is sent, and what is larger than it goes around it") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const Sends sends;
-    BufferedWriter writer{near, 8};
+    BufferedWriter writer{pair.near, 8};
     writer.write("12345");
     writer.write("678");
     CHECK(sends.all().empty());
@@ -81,11 +81,11 @@ TEST_CASE("a full buffer is sent, and what is larger than it goes around it") {
 }
 
 TEST_CASE("what is held back is sent before anybody waits for the peer") {
-    auto [near, far] = unix_pair();
-    BufferedWriter writer{near, 100};
-    BufferedReader reader{near};
-    far.sendall("answer\n");
-    far.shutdown(ShutdownHow::write);
+    auto pair = unix_pair();
+    BufferedWriter writer{pair.near, 100};
+    BufferedReader reader{pair.near};
+    pair.far.sendall("answer\n");
+    pair.far.shutdown(ShutdownHow::write);
     writer.write("question");
     SECTION("through the reader's lines") { CHECK(reader.readline() == "answer\n"); }
     SECTION("through the reader's bytes") { CHECK(reader.read(6) == "answer"); }
@@ -96,18 +96,18 @@ TEST_CASE("what is held back is sent before anybody waits for the peer") {
         std::string into(10'000, '\0');
         CHECK(reader.readinto(into) == 7);
     }
-    SECTION("through the socket") { CHECK(near.recv(100) == "answer\n"); }
-    SECTION("through the socket's recvfrom") { CHECK(near.recvfrom(100).first == "answer\n"); }
+    SECTION("through the socket") { CHECK(pair.near.recv(100) == "answer\n"); }
+    SECTION("through the socket's recvfrom") { CHECK(pair.near.recvfrom(100).first == "answer\n"); }
     CHECK(writer.data().empty());
-    CHECK(far.recv(100) == "question");
+    CHECK(pair.far.recv(100) == "question");
 }
 
 TEST_CASE("what the reader has already is read without sending") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const Sends sends;
-    BufferedWriter writer{near, 100};
-    BufferedReader reader{near};
-    REQUIRE(::send(far.fileno(), "1\n2\n3\n", 6, 0) == 6);
+    BufferedWriter writer{pair.near, 100};
+    BufferedReader reader{pair.near};
+    REQUIRE(::send(pair.far.fileno(), "1\n2\n3\n", 6, 0) == 6);
     for (const char* line : {"1\n", "2\n", "3\n"}) {
         CHECK(reader.readline() == line);
         writer.write(line);
@@ -118,28 +118,28 @@ TEST_CASE("what the reader has already is read without sending") {
 }
 
 TEST_CASE("what is sent past the writer comes after what was written") {
-    auto [near, far] = unix_pair();
-    BufferedWriter writer{near, 100};
+    auto pair = unix_pair();
+    BufferedWriter writer{pair.near, 100};
     writer.write("1");
-    near.sendall("2");
+    pair.near.sendall("2");
     writer.write("3");
-    near.send("4");
+    pair.near.send("4");
     writer.write("5");
-    near.shutdown(ShutdownHow::write);
-    CHECK(receive_all(far) == "12345");
+    pair.near.shutdown(ShutdownHow::write);
+    CHECK(receive_all(pair.far) == "12345");
 }
 
 TEST_CASE("a failing flush is reported once, and nothing is sent twice") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     Sends sends;
-    BufferedWriter writer{near, 100};
+    BufferedWriter writer{pair.near, 100};
     writer.write("lost");
     sends.fail_with(ENOBUFS);
     SECTION("by flush itself") {
         CHECK(error_of([&] { writer.flush(); }) == ENOBUFS);
     }
     SECTION("by a receive") {
-        CHECK(error_of([&] { near.recv(1); }) == ENOBUFS);
+        CHECK(error_of([&] { pair.near.recv(1); }) == ENOBUFS);
     }
     SECTION("by a write that needs room") {
         CHECK(error_of([&] { writer.write(std::string(98, 'x')); }) == ENOBUFS);
@@ -152,34 +152,34 @@ TEST_CASE("a failing flush is reported once, and nothing is sent twice") {
 }
 
 TEST_CASE("a write to a peer that went away") {
-    auto [near, far] = unix_pair();
-    BufferedWriter writer{near, 100};
+    auto pair = unix_pair();
+    BufferedWriter writer{pair.near, 100};
     writer.write("x");
-    far.close();
+    pair.far.close();
     CHECK(error_of([&] { writer.flush(); }) == EPIPE);
-    CHECK(near.peer_gone());
+    CHECK(pair.near.peer_gone());
 }
 
 TEST_CASE("a writer that goes drops what it holds and leaves the socket in order") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     {
-        BufferedWriter writer{near, 100};
+        BufferedWriter writer{pair.near, 100};
         writer.write("dropped");
-        CHECK(near.corked() != nullptr);
+        CHECK(pair.near.corked() != nullptr);
     }
-    CHECK(near.corked() == nullptr);
-    near.sendall("sent");
-    CHECK(far.recv(100) == "sent");
+    CHECK(pair.near.corked() == nullptr);
+    pair.near.sendall("sent");
+    CHECK(pair.far.recv(100) == "sent");
 }
 
 TEST_CASE("a later writer of the same socket stays in charge") {
-    auto [near, far] = unix_pair();
-    std::optional<BufferedWriter> first{std::in_place, near, 100};
-    BufferedWriter second{near, 100};
+    auto pair = unix_pair();
+    std::optional<BufferedWriter> first{std::in_place, pair.near, 100};
+    BufferedWriter second{pair.near, 100};
     first.reset();
     second.write("x");
-    near.sendall("y");
-    CHECK(far.recv(100) == "xy");
+    pair.near.sendall("y");
+    CHECK(pair.far.recv(100) == "xy");
 }
 
 TEST_CASE("a writer in memory collects everything") {

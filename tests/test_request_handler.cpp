@@ -112,48 +112,48 @@ struct DatagramPair {
 }  // namespace
 
 TEST_CASE("setup, handle, finish") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     Steps steps;
     {
         StepHandler handler{steps};
-        run(handler, near);
+        run(handler, pair.near);
         CHECK_FALSE(handler.failed_in_finish);
     }
     CHECK(steps == Steps{"setup", "handle", "finish", "destroyed"});
-    CHECK(near.is_open());  // the server's to close
+    CHECK(pair.near.is_open());  // the server's to close
 }
 
 TEST_CASE("finish is not called when setup throws") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     Steps steps;
     StepHandler handler{steps, "setup"};
-    CHECK_THROWS_WITH(run(handler, near), "in setup");
+    CHECK_THROWS_WITH(run(handler, pair.near), "in setup");
     CHECK(steps == Steps{"setup"});
 }
 
 TEST_CASE("finish is called when handle throws, and knows it") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     Steps steps;
     StepHandler handler{steps, "handle"};
-    CHECK_THROWS_WITH(run(handler, near), "in handle");
+    CHECK_THROWS_WITH(run(handler, pair.near), "in handle");
     CHECK(steps == Steps{"setup", "handle", "finish"});
     CHECK(handler.failed_in_finish);
 }
 
 TEST_CASE("what finish throws alone passes as it is") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     Steps steps;
     StepHandler handler{steps, "finish"};
-    CHECK_THROWS_WITH(run(handler, near), "in finish");
+    CHECK_THROWS_WITH(run(handler, pair.near), "in finish");
     CHECK_FALSE(handler.failed_in_finish);
 }
 
 TEST_CASE("when both throw neither is lost") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     Steps steps;
     StepHandler handler{steps, "handle finish"};
     try {
-        run(handler, near);
+        run(handler, pair.near);
         FAIL("nothing was thrown");
     } catch (const FinishError& error) {
         CHECK_THAT(error.what(), Catch::Matchers::ContainsSubstring("in finish"));
@@ -162,41 +162,41 @@ TEST_CASE("when both throw neither is lost") {
 }
 
 TEST_CASE("an exception that is none of the standard's passes too") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     StreamHandler handler{[](StreamHandler&) { throw 42; }};
-    CHECK_THROWS_AS(run(handler, near), int);
+    CHECK_THROWS_AS(run(handler, pair.near), int);
 }
 
 TEST_CASE("a handler knows its request and its client, and no server where there is none") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     bool same = false;
     Address seen;
     std::string text;
-    StreamHandler handler{[&near = near, &same, &seen, &text](StreamHandler& self) {
-        same = &self.request() == &near && &self.connection() == &near;
+    StreamHandler handler{[&](StreamHandler& self) {
+        same = &self.request() == &pair.near && &self.connection() == &pair.near;
         seen = self.client_address();
         text = text_of([&] { self.server(); });
     }};
-    run(handler, near);
+    run(handler, pair.near);
     CHECK(same);
     CHECK(seen == client);
     CHECK_THAT(text, Catch::Matchers::ContainsSubstring("no server"));
 }
 
 TEST_CASE("a stream handler reads and writes as files") {
-    auto [near, far] = unix_pair();
-    far.sendall("one\ntwo\n");
-    far.shutdown(ShutdownHow::write);
+    auto pair = unix_pair();
+    pair.far.sendall("one\ntwo\n");
+    pair.far.shutdown(ShutdownHow::write);
     StreamHandler handler{[](StreamHandler& self) {
         for (std::string_view line : self.rfile()) self.wfile().print("got {}", line);
     }};
-    run(handler, near);
-    near.close();
-    CHECK(receive_all(far) == "got one\ngot two\n");
+    run(handler, pair.near);
+    pair.near.close();
+    CHECK(receive_all(pair.far) == "got one\ngot two\n");
 }
 
 TEST_CASE("what is held back is flushed by finish, also after an exception") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     int sends = 0;
     const Scripted<&Calls::send> send{[&](auto... arguments) {
         ++sends;
@@ -210,64 +210,63 @@ TEST_CASE("what is held back is flushed by finish, also after an exception") {
         if (failing) throw std::runtime_error{"in handle"};
     }};
     handler.wbufsize = size;
-    CHECK(text_of([&near = near, &handler] { run(handler, near); }) ==
-          (failing ? "in handle" : ""));
-    CHECK(far.recv(100) == "held back");
+    CHECK(text_of([&] { run(handler, pair.near); }) == (failing ? "in handle" : ""));
+    CHECK(pair.far.recv(100) == "held back");
     CHECK(sends == 1);
 }
 
 TEST_CASE("the four members of a stream handler") {
-    auto [near, far] = tcp_pair();
+    auto pair = tcp_pair();
     SECTION("timeout") {
         StreamHandler handler{[](StreamHandler& self) { self.rfile().readline(); }};
         handler.timeout = 10ms;
-        CHECK_THROWS_AS(run(handler, near), TimeoutError);
+        CHECK_THROWS_AS(run(handler, pair.near), TimeoutError);
     }
     SECTION("a timeout of the socket's is kept if the handler has none") {
-        near.settimeout(10ms);
+        pair.near.settimeout(10ms);
         StreamHandler handler{[](StreamHandler& self) { self.rfile().readline(); }};
-        CHECK_THROWS_AS(run(handler, near), TimeoutError);
+        CHECK_THROWS_AS(run(handler, pair.near), TimeoutError);
     }
     SECTION("rbufsize 0 reads not one byte too many") {
-        far.sendall("line\nrest");
+        pair.far.sendall("line\nrest");
         std::string rest;
         StreamHandler handler{[&rest](StreamHandler& self) {
             self.rfile().readline();
             rest = self.connection().recv(100);
         }};
         handler.rbufsize = 0;
-        run(handler, near);
+        run(handler, pair.near);
         CHECK(rest == "rest");
     }
     SECTION("disable_nagle_algorithm") {
         const bool on = GENERATE(false, true);
         StreamHandler handler{[](StreamHandler&) {}};
         handler.disable_nagle_algorithm = on;
-        run(handler, near);
+        run(handler, pair.near);
         int value = 0;
         socklen_t size = sizeof value;
-        REQUIRE(::getsockopt(near.fileno(), IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
+        REQUIRE(::getsockopt(pair.near.fileno(), IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
         CHECK((value != 0) == on);
     }
 }
 
 TEST_CASE("finish forgives the client's going, and nothing else") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     StreamHandler handler{[](StreamHandler& self) { self.wfile().write("x"); }};
     handler.wbufsize = 100;
     SECTION("the client has gone") {
-        far.close();
-        run(handler, near);
-        CHECK(near.peer_gone());
+        pair.far.close();
+        run(handler, pair.near);
+        CHECK(pair.near.peer_gone());
     }
     SECTION("the machine has no memory") {
         const Scripted<&Calls::send> send{[](auto...) { return fail(ENOBUFS); }};
-        CHECK(error_of([&near = near, &handler] { run(handler, near); }) == ENOBUFS);
+        CHECK(error_of([&] { run(handler, pair.near); }) == ENOBUFS);
     }
     SECTION("the client does not take it in time") {
-        fill(near);
+        fill(pair.near);
         handler.timeout = 10ms;
-        CHECK_THROWS_AS(run(handler, near), TimeoutError);
+        CHECK_THROWS_AS(run(handler, pair.near), TimeoutError);
     }
 }
 

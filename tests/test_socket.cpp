@@ -108,79 +108,79 @@ TEST_CASE("a socket without descriptor is closed") {
 }
 
 TEST_CASE("what is sent is received, and the end of stream is empty") {
-    auto [near, far] = tcp_pair();
-    near.sendall("hello");
+    auto pair = tcp_pair();
+    pair.near.sendall("hello");
     std::string five(5, '\0');
-    CHECK(far.recv_into(five) == 5);
+    CHECK(pair.far.recv_into(five) == 5);
     CHECK(five == "hello");
-    CHECK(far.send("back") == 4);
-    CHECK(near.recv(2) == "ba");
-    CHECK(near.recv(100) == "ck");
-    near.shutdown(ShutdownHow::write);
-    CHECK(far.recv(1).empty());
-    far.sendall("half open");
-    CHECK(near.recv(100) == "half open");
-    far.close();
-    CHECK(near.recv(1).empty());
-    CHECK_FALSE(near.peer_gone());
+    CHECK(pair.far.send("back") == 4);
+    CHECK(pair.near.recv(2) == "ba");
+    CHECK(pair.near.recv(100) == "ck");
+    pair.near.shutdown(ShutdownHow::write);
+    CHECK(pair.far.recv(1).empty());
+    pair.far.sendall("half open");
+    CHECK(pair.near.recv(100) == "half open");
+    pair.far.close();
+    CHECK(pair.near.recv(1).empty());
+    CHECK_FALSE(pair.near.peer_gone());
 }
 
 TEST_CASE("one thread receives while another sends") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const bool timed = GENERATE(false, true);
-    if (timed) near.settimeout(too_long);
+    if (timed) pair.near.settimeout(too_long);
     std::string got;
     {
-        const std::jthread reading{[&near = near, &got] { got = receive_all(near); }};
-        const std::jthread echo{[&far = far] {
-            far.sendall(receive_all(far));
-            far.shutdown(ShutdownHow::write);
+        const std::jthread reading{[&] { got = receive_all(pair.near); }};
+        const std::jthread echo{[&] {
+            pair.far.sendall(receive_all(pair.far));
+            pair.far.shutdown(ShutdownHow::write);
         }};
-        near.sendall(std::string(1'000'000, 'x'));
-        near.shutdown(ShutdownHow::write);
+        pair.near.sendall(std::string(1'000'000, 'x'));
+        pair.near.shutdown(ShutdownHow::write);
     }
     CHECK((got == std::string(1'000'000, 'x')));
 }
 
 TEST_CASE("recv of an enormous size does not reserve it") {
-    auto [near, far] = unix_pair();
-    near.sendall("x");
-    CHECK(far.recv(static_cast<std::size_t>(-1) / 2) == "x");
+    auto pair = unix_pair();
+    pair.near.sendall("x");
+    CHECK(pair.far.recv(static_cast<std::size_t>(-1) / 2) == "x");
 }
 
 TEST_CASE("sendall sends more than the kernel takes at once") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     const std::string data = pattern(5'000'000);
-    Receiver receiver{far};
-    near.sendall(data);
-    near.shutdown(ShutdownHow::write);
+    Receiver receiver{pair.far};
+    pair.near.sendall(data);
+    pair.near.shutdown(ShutdownHow::write);
     CHECK((receiver.join() == data));
 }
 
 TEST_CASE("sendall goes on after short writes and signals") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     int calls = 0;
     const Scripted<&Calls::send> send{[&](int fd, const void* data, std::size_t size, int flags) {
         if (++calls % 2 == 0) return static_cast<ssize_t>(fail(EINTR));
         return sys::kernel.send(fd, data, std::min<std::size_t>(size, 3), flags);
     }};
-    near.sendall("0123456789");
-    CHECK(far.recv(100) == "0123456789");
+    pair.near.sendall("0123456789");
+    CHECK(pair.far.recv(100) == "0123456789");
     CHECK(calls == 7);
 }
 
 TEST_CASE("a signal interrupts no operation") {
     int left = 3;
     const auto interrupt = [&] { return left-- > 0; };
-    auto [near, far] = tcp_pair();
+    auto pair = tcp_pair();
 
     SECTION("recv") {
         const Scripted<&Calls::recv> recv{[&](int fd, void* data, std::size_t size, int flags) {
             if (interrupt()) return static_cast<ssize_t>(fail(EINTR));
             return sys::kernel.recv(fd, data, size, flags);
         }};
-        near.sendall("x");
-        CHECK(far.recv(1) == "x");
+        pair.near.sendall("x");
+        CHECK(pair.far.recv(1) == "x");
     }
     SECTION("recvfrom and sendto") {
         const TemporaryFolder folder;
@@ -214,8 +214,8 @@ TEST_CASE("a signal interrupts no operation") {
             return sys::kernel.sendfile(arguments...);
         }};
         const File file{"content"};
-        CHECK(near.sendfile(file.descriptor()) == 7);
-        CHECK(far.recv(100) == "content");
+        CHECK(pair.near.sendfile(file.descriptor()) == 7);
+        CHECK(pair.far.recv(100) == "content");
     }
     SECTION("connect: the attempt goes on without a second one") {
         int attempts = 0;
@@ -236,42 +236,42 @@ TEST_CASE("a signal interrupts no operation") {
 }
 
 TEST_CASE("no timeout, zero, and a positive one") {
-    auto [near, far] = unix_pair();
-    CHECK_FALSE(near.gettimeout().has_value());
+    auto pair = unix_pair();
+    CHECK_FALSE(pair.near.gettimeout().has_value());
 
-    near.settimeout(0s);
-    CHECK(near.gettimeout() == 0ns);
-    CHECK(error_of([&] { near.recv(1); }) == EAGAIN);
-    fill(near);
-    CHECK(error_of([&] { near.sendall("x"); }) == EAGAIN);
+    pair.near.settimeout(0s);
+    CHECK(pair.near.gettimeout() == 0ns);
+    CHECK(error_of([&] { pair.near.recv(1); }) == EAGAIN);
+    fill(pair.near);
+    CHECK(error_of([&] { pair.near.sendall("x"); }) == EAGAIN);
 
-    near.settimeout(20ms);
-    CHECK(near.gettimeout() == 20ms);
+    pair.near.settimeout(20ms);
+    CHECK(pair.near.gettimeout() == 20ms);
     const Stopwatch watch;
-    CHECK_THROWS_AS(near.recv(1), TimeoutError);
-    CHECK_THROWS_AS(near.sendall("x"), TimeoutError);
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
+    CHECK_THROWS_AS(pair.near.sendall("x"), TimeoutError);
     CHECK(watch.elapsed() >= 40ms);
     CHECK(watch.elapsed() < too_long);
-    CHECK_FALSE(near.peer_gone());
+    CHECK_FALSE(pair.near.peer_gone());
 
-    near.settimeout({});
-    CHECK_FALSE(near.gettimeout().has_value());
-    std::jthread later{[&far = far] {
+    pair.near.settimeout({});
+    CHECK_FALSE(pair.near.gettimeout().has_value());
+    std::jthread later{[&] {
         std::this_thread::sleep_for(40ms);  // longer than the timeout that is no more
-        far.sendall("late");
+        pair.far.sendall("late");
     }};
-    CHECK(near.recv(10) == "late");
+    CHECK(pair.near.recv(10) == "late");
 }
 
 TEST_CASE("a timeout that is not over does no harm") {
-    auto [near, far] = unix_pair();
-    near.settimeout(std::chrono::hours{24 * 365 * 200});
-    far.sendall("x");
-    CHECK(near.recv(1) == "x");
-    near.settimeout(1ns);
-    far.sendall("y");
-    CHECK(near.recv(1) == "y");
-    CHECK_THROWS_AS(near.recv(1), TimeoutError);
+    auto pair = unix_pair();
+    pair.near.settimeout(std::chrono::hours{24 * 365 * 200});
+    pair.far.sendall("x");
+    CHECK(pair.near.recv(1) == "x");
+    pair.near.settimeout(1ns);
+    pair.far.sendall("y");
+    CHECK(pair.near.recv(1) == "y");
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
 }
 
 TEST_CASE("accept, recvfrom, sendto and sendfile keep the timeout") {
@@ -323,19 +323,19 @@ TEST_CASE("accept, recvfrom, sendto and sendfile keep the timeout") {
         CHECK(attempts < 100);  // it does not spin
     }
     SECTION("sendfile") {
-        auto [near, far] = tcp_pair();
+        auto pair = tcp_pair();
         const File file{pattern(20'000'000)};
-        near.settimeout(20ms);
+        pair.near.settimeout(20ms);
         const Stopwatch watch;
-        CHECK_THROWS_AS(near.sendfile(file.descriptor()), TimeoutError);
+        CHECK_THROWS_AS(pair.near.sendfile(file.descriptor()), TimeoutError);
         CHECK(watch.elapsed() >= 20ms);
-        near.settimeout(0s);
-        CHECK(error_of([&] { near.sendfile(file.descriptor()); }) == EAGAIN);
+        pair.near.settimeout(0s);
+        CHECK(error_of([&] { pair.near.sendfile(file.descriptor()); }) == EAGAIN);
     }
 }
 
 TEST_CASE("a timeout is for the whole of sendall, however the peer trickles") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     int sent = 0;
     bool is_full = false;
     const Scripted<&Calls::send> send{[&](int, const void*, std::size_t, int flags) {
@@ -351,25 +351,25 @@ TEST_CASE("a timeout is for the whole of sendall, however the peer trickles") {
         std::this_thread::sleep_for(std::chrono::milliseconds{std::min(milliseconds, 15)});
         return milliseconds > 0 ? 1 : 0;
     }};
-    near.settimeout(50ms);
+    pair.near.settimeout(50ms);
     const Stopwatch watch;
-    CHECK_THROWS_AS(near.sendall(std::string(40, 'x')), TimeoutError);
+    CHECK_THROWS_AS(pair.near.sendall(std::string(40, 'x')), TimeoutError);
     CHECK(watch.elapsed() >= 50ms);
     CHECK(sent < 10);
 }
 
 TEST_CASE("a storm of signals neither shortens nor prolongs a timeout") {
-    auto [near, far] = unix_pair();
-    fill(near);
-    near.settimeout(60ms);
+    auto pair = unix_pair();
+    fill(pair.near);
+    pair.near.settimeout(60ms);
     Socket listening = listening_on({"127.0.0.1", 0});
     listening.settimeout(60ms);
 
     const SignalStorm storm;
     const Stopwatch watch;
-    CHECK_THROWS_AS(near.recv(1), TimeoutError);
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
     CHECK(watch.elapsed() >= 60ms);
-    CHECK_THROWS_AS(near.sendall("x"), TimeoutError);
+    CHECK_THROWS_AS(pair.near.sendall("x"), TimeoutError);
     CHECK(watch.elapsed() >= 120ms);
     CHECK_THROWS_AS(listening.accept(), TimeoutError);
     CHECK(watch.elapsed() >= 180ms);
@@ -378,8 +378,8 @@ TEST_CASE("a storm of signals neither shortens nor prolongs a timeout") {
 }
 
 TEST_CASE("after a signal only the rest of the time is waited for") {
-    auto [near, far] = unix_pair();
-    near.settimeout(500ms);
+    auto pair = unix_pair();
+    pair.near.settimeout(500ms);
     bool first = true;
     const Scripted<&Calls::recv> recv{[&](int fd, void* data, std::size_t size, int flags) {
         if (!std::exchange(first, false)) return sys::kernel.recv(fd, data, size, flags);
@@ -392,47 +392,47 @@ TEST_CASE("after a signal only the rest of the time is waited for") {
         std::this_thread::sleep_for(std::chrono::milliseconds{milliseconds});
         return 0;
     }};
-    CHECK_THROWS_AS(near.recv(1), TimeoutError);
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
     CHECK(waited_for >= 0);
     CHECK(waited_for <= 300);
 }
 
 TEST_CASE("a non-blocking descriptor that is adopted waits like any other") {
-    auto [near, far] = unix_pair();
-    const int on = ::fcntl(near.fileno(), F_GETFL) | O_NONBLOCK;
-    REQUIRE(::fcntl(near.fileno(), F_SETFL, on) == 0);
+    auto pair = unix_pair();
+    const int on = ::fcntl(pair.near.fileno(), F_GETFL) | O_NONBLOCK;
+    REQUIRE(::fcntl(pair.near.fileno(), F_SETFL, on) == 0);
     const bool timed = GENERATE(false, true);
-    if (timed) near.settimeout(10s);
-    std::jthread later{[&far = far] {
+    if (timed) pair.near.settimeout(10s);
+    std::jthread later{[&] {
         std::this_thread::sleep_for(10ms);
-        far.sendall("late");
+        pair.far.sendall("late");
     }};
-    CHECK(near.recv(10) == "late");
+    CHECK(pair.near.recv(10) == "late");
 }
 
 TEST_CASE("a peer that went away is remembered") {
-    auto [near, far] = tcp_pair();
+    auto pair = tcp_pair();
     SECTION("reset while receiving") {
-        reset(far);
-        CHECK(error_of([&] { near.recv(1); }) == ECONNRESET);
-        CHECK(near.peer_gone());
+        reset(pair.far);
+        CHECK(error_of([&] { pair.near.recv(1); }) == ECONNRESET);
+        CHECK(pair.near.peer_gone());
     }
     SECTION("closed while sending, without a signal") {
-        far.close();
+        pair.far.close();
         int error = 0;
-        while (error == 0) error = error_of([&] { near.sendall(std::string(100'000, 'x')); });
+        while (error == 0) error = error_of([&] { pair.near.sendall(std::string(100'000, 'x')); });
         CHECK((error == EPIPE || error == ECONNRESET));
-        CHECK(error_of([&] { near.sendall("x"); }) == EPIPE);
-        CHECK(near.peer_gone());
+        CHECK(error_of([&] { pair.near.sendall("x"); }) == EPIPE);
+        CHECK(pair.near.peer_gone());
     }
     SECTION("reset while sending a file, without a signal") {
         const File file{pattern(1'000'000)};
-        reset(far);
+        reset(pair.far);
         int error = 0;
-        while (error == 0) error = error_of([&] { near.sendfile(file.descriptor()); });
+        while (error == 0) error = error_of([&] { pair.near.sendfile(file.descriptor()); });
         CHECK((error == EPIPE || error == ECONNRESET));
-        CHECK(error_of([&] { near.sendfile(file.descriptor()); }) == EPIPE);
-        CHECK(near.peer_gone());
+        CHECK(error_of([&] { pair.near.sendfile(file.descriptor()); }) == EPIPE);
+        CHECK(pair.near.peer_gone());
         sigset_t pending;
         ::sigpending(&pending);
         CHECK(::sigismember(&pending, SIGPIPE) == 0);
@@ -442,8 +442,8 @@ TEST_CASE("a peer that went away is remembered") {
     }
     SECTION("another error says nothing about the peer") {
         const Scripted<&Calls::recv> recv{[](auto...) { return ssize_t{fail(ENOBUFS)}; }};
-        CHECK(error_of([&] { near.recv(1); }) == ENOBUFS);
-        CHECK_FALSE(near.peer_gone());
+        CHECK(error_of([&] { pair.near.recv(1); }) == ENOBUFS);
+        CHECK_FALSE(pair.near.peer_gone());
     }
 }
 
@@ -470,42 +470,42 @@ TEST_CASE("an error names the operation and the address") {
 }
 
 TEST_CASE("sendfile") {
-    auto [near, far] = tcp_pair();
+    auto pair = tcp_pair();
     SECTION("large, beyond what the kernel takes at once") {
         const File file{pattern(20'000'000)};
-        Receiver receiver{far};
-        CHECK(near.sendfile(file.descriptor()) == file.content().size());
-        near.shutdown(ShutdownHow::write);
+        Receiver receiver{pair.far};
+        CHECK(pair.near.sendfile(file.descriptor()) == file.content().size());
+        pair.near.shutdown(ShutdownHow::write);
         CHECK((receiver.join() == file.content()));
     }
     SECTION("a part; the file's own position is left alone") {
         const File file{"0123456789"};
-        CHECK(near.sendfile(file.descriptor(), 3, 4) == 4);
-        CHECK(near.sendfile(file.descriptor(), 8) == 2);
-        CHECK(near.sendfile(file.descriptor(), 8, 100) == 2);
-        CHECK(near.sendfile(file.descriptor(), 10) == 0);
-        CHECK(near.sendfile(file.descriptor(), 0, 0) == 0);
-        CHECK(near.sendfile(file.descriptor(), 99) == 0);
-        near.shutdown(ShutdownHow::write);
-        CHECK(receive_all(far) == "34568989");
+        CHECK(pair.near.sendfile(file.descriptor(), 3, 4) == 4);
+        CHECK(pair.near.sendfile(file.descriptor(), 8) == 2);
+        CHECK(pair.near.sendfile(file.descriptor(), 8, 100) == 2);
+        CHECK(pair.near.sendfile(file.descriptor(), 10) == 0);
+        CHECK(pair.near.sendfile(file.descriptor(), 0, 0) == 0);
+        CHECK(pair.near.sendfile(file.descriptor(), 99) == 0);
+        pair.near.shutdown(ShutdownHow::write);
+        CHECK(receive_all(pair.far) == "34568989");
         CHECK(::lseek(file.descriptor(), 0, SEEK_CUR) == 0);
     }
     SECTION("what is no file is an error, and the socket blocks as before") {
-        CHECK(error_of([&] { near.sendfile(-1); }) == EBADF);
-        CHECK((::fcntl(near.fileno(), F_GETFL) & O_NONBLOCK) == 0);
+        CHECK(error_of([&] { pair.near.sendfile(-1); }) == EBADF);
+        CHECK((::fcntl(pair.near.fileno(), F_GETFL) & O_NONBLOCK) == 0);
     }
     SECTION("a receive in another thread, with a timeout, does not notice") {
         const File file{pattern(20'000'000)};
-        near.settimeout(too_long);
+        pair.near.settimeout(too_long);
         std::string got;
-        std::jthread reading{[&near = near, &got] { got = near.recv(10); }};
-        std::jthread peer{[&far = far] {
+        std::jthread reading{[&] { got = pair.near.recv(10); }};
+        std::jthread peer{[&] {
             std::string rest(20'000'000, '\0');
             for (std::span<char> left{rest}; !left.empty();)
-                left = left.subspan(far.recv_into(left));
-            far.sendall("received");
+                left = left.subspan(pair.far.recv_into(left));
+            pair.far.sendall("received");
         }};
-        CHECK(near.sendfile(file.descriptor()) == 20'000'000);
+        CHECK(pair.near.sendfile(file.descriptor()) == 20'000'000);
         peer.join();
         reading.join();
         CHECK(got == "received");
@@ -558,8 +558,8 @@ TEST_CASE("every descriptor is close-on-exec") {
 }
 
 TEST_CASE("a socket owns its descriptor") {
-    auto [near, far] = unix_pair();
-    const int descriptor = near.fileno();
+    auto pair = unix_pair();
+    const int descriptor = pair.near.fileno();
     SECTION("the destructor and close() close it, once") {
         int closed = 0;
         const Scripted<&Calls::close> close{[&](int fd) {
@@ -567,7 +567,7 @@ TEST_CASE("a socket owns its descriptor") {
             return sys::kernel.close(fd);
         }};
         {
-            Socket socket = std::move(near);
+            Socket socket = std::move(pair.near);
             socket.close();
             socket.close();
             CHECK_FALSE(socket.is_open());
@@ -576,42 +576,42 @@ TEST_CASE("a socket owns its descriptor") {
         CHECK_FALSE(is_open(descriptor));
     }
     SECTION("moving takes it with all that belongs to it") {
-        near.settimeout(20ms);
-        Socket moved = std::move(near);
-        CHECK_FALSE(near.is_open());  // NOLINT(bugprone-use-after-move)
-        CHECK_FALSE(near.gettimeout().has_value());
+        pair.near.settimeout(20ms);
+        Socket moved = std::move(pair.near);
+        CHECK_FALSE(pair.near.is_open());  // NOLINT(bugprone-use-after-move)
+        CHECK_FALSE(pair.near.gettimeout().has_value());
         CHECK(moved.fileno() == descriptor);
         CHECK(moved.gettimeout() == 20ms);
         CHECK_THROWS_AS(moved.recv(1), TimeoutError);
 
-        const int other = far.fileno();
-        far = std::move(moved);
-        CHECK(far.fileno() == descriptor);
+        const int other = pair.far.fileno();
+        pair.far = std::move(moved);
+        CHECK(pair.far.fileno() == descriptor);
         CHECK_FALSE(is_open(other));
 
-        Socket& self = far;
-        far = std::move(self);
-        CHECK(far.fileno() == descriptor);
+        Socket& self = pair.far;
+        pair.far = std::move(self);
+        CHECK(pair.far.fileno() == descriptor);
         CHECK(is_open(descriptor));
     }
     SECTION("detach gives it away") {
-        CHECK(near.detach() == descriptor);
-        CHECK_FALSE(near.is_open());
-        near.close();
+        CHECK(pair.near.detach() == descriptor);
+        CHECK_FALSE(pair.near.is_open());
+        pair.near.close();
         CHECK(is_open(descriptor));
         ::close(descriptor);
     }
 }
 
 TEST_CASE("close is not repeated when a signal interrupts it") {
-    auto [near, far] = unix_pair();
+    auto pair = unix_pair();
     int calls = 0;
     const Scripted<&Calls::close> close{[&](int fd) {
         ++calls;
         sys::kernel.close(fd);
         return fail(EINTR);
     }};
-    near.close();
+    pair.near.close();
     CHECK(calls == 1);
 }
 
@@ -673,14 +673,14 @@ TEST_CASE("a Unix server whose queue is full is waited for") {
 }
 
 TEST_CASE("set_nodelay is for TCP and nothing elsewhere") {
-    auto [near, far] = tcp_pair();
-    near.set_nodelay(true);
+    auto pair = tcp_pair();
+    pair.near.set_nodelay(true);
     int value = 0;
     socklen_t size = sizeof value;
-    REQUIRE(::getsockopt(near.fileno(), IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
+    REQUIRE(::getsockopt(pair.near.fileno(), IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
     CHECK(value != 0);
-    near.set_nodelay(false);
-    REQUIRE(::getsockopt(near.fileno(), IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
+    pair.near.set_nodelay(false);
+    REQUIRE(::getsockopt(pair.near.fileno(), IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
     CHECK(value == 0);
 
     unix_pair().near.set_nodelay(true);
