@@ -28,8 +28,10 @@ int main(int argc, char** argv) {
     const ss::Socket signals{signalfd(-1, &stopping, SFD_CLOEXEC)};  // any descriptor, to close it
 
     // [own_event_loop]
-    ss::TCPServer<HelloHandler> tcp{{"localhost", port}};
-    ss::UDPServer<DatagramEchoHandler> udp{{"localhost", port}};
+    // handle_request() must not wait: a client may be gone again after poll() has announced it.
+    const ss::ServerOptions at_once{.timeout = std::chrono::milliseconds{0}};
+    ss::TCPServer<HelloHandler> tcp{{"localhost", port}, at_once};
+    ss::UDPServer<DatagramEchoHandler> udp{{"localhost", port}, at_once};
     fmt::print(stderr, "serving on {}\nserving on {}\n", tcp.server_address(),
                udp.server_address());
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Sends files of one folder: a client sends a name and gets the file. send_file [port] [folder]
 // Try: echo README.md | nc localhost 9999
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
-#include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 
 namespace ss = socketserver;
 
@@ -22,14 +22,15 @@ class FileHandler : public ss::StreamRequestHandler {
         if (name.ends_with('\n')) name.pop_back();
         const std::filesystem::path path = folder_ / name;
         // Only a plain name in this folder: no "..", no subfolder, no link that leads out of it.
-        if (path.parent_path() != folder_ || name.starts_with('.') ||
+        if (path.filename() != name || name.starts_with('.') ||
             !is_regular_file(symlink_status(path))) {
             return wfile().print("no such file: {}\n", name);
         }
-        const int file = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (file == -1) return wfile().print("cannot be read: {}\n", name);
-        const std::shared_ptr<const int> closing{&file, [](const int* it) { ::close(*it); }};
-        request().sendfile(file);  // the kernel copies; the file never enters this program
+        const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::fopen(path.c_str(), "rbe"),
+                                                                   std::fclose};
+        if (!file) return wfile().print("cannot be read: {}\n", name);
+        // The kernel copies; the content never enters this program.
+        request().sendfile(::fileno(file.get()));
     }
 
     const std::filesystem::path& folder_;
