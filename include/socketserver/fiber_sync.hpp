@@ -1,2 +1,138 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/export.hpp"
+
+/// @file
+/// What handlers share: between fibers of the same or of different workers, and threads. A fiber
+/// that waits here holds up nobody. std::mutex will do for a section that waits for nothing.
+namespace socketserver {
+
+/// As std::mutex, and fair: first come, first served. Use it with std::lock_guard and
+/// std::unique_lock.
+class SOCKETSERVER_EXPORT Mutex {
+  public:
+    Mutex();
+    Mutex(const Mutex&) = delete;
+    Mutex& operator=(const Mutex&) = delete;
+    ~Mutex();
+
+    /// Not ended by a stop of the server: the one who holds it is.
+    void lock();
+    bool try_lock();
+    void unlock();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// As std::condition_variable, for Mutex. A wait in a fiber throws Cancelled, with the mutex locked
+/// again, when its server is stopped.
+class SOCKETSERVER_EXPORT ConditionVariable {
+  public:
+    ConditionVariable();
+    ConditionVariable(const ConditionVariable&) = delete;
+    ConditionVariable& operator=(const ConditionVariable&) = delete;
+    ~ConditionVariable();
+
+    void wait(std::unique_lock<Mutex>& lock) { wait_until(lock, detail::never); }
+    template <class Predicate>
+    void wait(std::unique_lock<Mutex>& lock, Predicate predicate) {
+        while (!predicate()) wait(lock);
+    }
+    /// False: the time is over.
+    bool wait_until(std::unique_lock<Mutex>& lock, std::chrono::steady_clock::time_point until);
+    /// The predicate when the wait is over.
+    template <class Predicate>
+    bool wait_for(std::unique_lock<Mutex>& lock, std::chrono::nanoseconds time,
+                  Predicate predicate) {
+        const auto until = std::chrono::steady_clock::now() + time;
+        while (!predicate()) {
+            if (!wait_until(lock, until)) return predicate();
+        }
+        return true;
+    }
+
+    void notify_one() noexcept;
+    void notify_all() noexcept;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Hands values from some fibers or threads to others, in order. Mirrors `queue.Queue`.
+///
+/// A queue with a capacity makes push() wait while it is full. close() ends it: what is in it can
+/// still be taken.
+template <class T>
+class Queue {
+  public:
+    explicit Queue(std::size_t capacity = std::numeric_limits<std::size_t>::max())
+        : capacity_{capacity} {}
+
+    /// False: the queue is closed, and did not take it.
+    bool push(T value) {
+        std::unique_lock lock{mutex_};
+        not_full_.wait(lock, [this] { return closed_ || values_.size() < capacity_; });
+        if (closed_) return false;
+        values_.push_back(std::move(value));
+        not_empty_.notify_one();
+        return true;
+    }
+
+    /// Waits for a value. Nothing: the queue is closed and empty.
+    std::optional<T> pop() {
+        std::unique_lock lock{mutex_};
+        not_empty_.wait(lock, [this] { return closed_ || !values_.empty(); });
+        return take();
+    }
+
+    /// Nothing also if none came in time.
+    std::optional<T> pop_for(std::chrono::nanoseconds time) {
+        std::unique_lock lock{mutex_};
+        not_empty_.wait_for(lock, time, [this] { return closed_ || !values_.empty(); });
+        return take();
+    }
+
+    std::optional<T> try_pop() {
+        const std::lock_guard lock{mutex_};
+        return take();
+    }
+
+    void close() {
+        const std::lock_guard lock{mutex_};
+        closed_ = true;
+        not_empty_.notify_all();
+        not_full_.notify_all();
+    }
+
+  private:
+    std::optional<T> take() {
+        if (values_.empty()) return {};
+        std::optional<T> value{std::move(values_.front())};
+        values_.pop_front();
+        not_full_.notify_one();
+        return value;
+    }
+
+    const std::size_t capacity_;
+    Mutex mutex_;
+    ConditionVariable not_empty_;
+    ConditionVariable not_full_;
+    std::deque<T> values_;
+    bool closed_ = false;
+};
+
+}  // namespace socketserver

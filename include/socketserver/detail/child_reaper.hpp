@@ -37,7 +37,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
         int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
     };
     void watch(Child& child) noexcept;
-    void close_descriptors() noexcept;
+    bool reap(const Child& child, int options) noexcept;
 
     std::vector<Child> children_;
     std::size_t unwatched_ = 0;
