@@ -63,17 +63,22 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 }
 
 void install_handler() {
+    static std::mutex mutex;
+    const std::lock_guard lock{mutex};
+    struct sigaction present {};
+    ::sigaction(SIGSEGV, nullptr, &present);
+    if ((present.sa_flags & SA_SIGINFO) != 0 && present.sa_sigaction == on_fault) return;
+    before = present;
     struct sigaction action {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    ::sigaction(SIGSEGV, &action, &before);
+    ::sigaction(SIGSEGV, &action, nullptr);
 }
 
 }  // namespace
 
 OverflowReport::OverflowReport() {
-    static std::once_flag once;
-    std::call_once(once, install_handler);
+    install_handler();
     stack_t present{};
     ::sigaltstack(nullptr, &present);
     if ((present.ss_flags & SS_DISABLE) == 0) return;

@@ -9,8 +9,8 @@ namespace socketserver::detail {
 /// While it lives: that a fiber of this thread overflows its stack is told on stderr, with the name
 /// of its client, before the program ends as it would have ended without.
 ///
-/// The first one in the process installs a handler of SIGSEGV (which passes everything else on to
-/// the handler before it, or the default) and leaves it there. Each gives its thread a stack for
+/// Installs a handler of SIGSEGV for the process, unless it is there, and leaves it there; it
+/// passes everything on to the handler before it, or the default. Gives the thread a stack for
 /// signal handlers, if it has none.
 class OverflowReport {
   public:
