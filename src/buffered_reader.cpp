@@ -18,6 +18,10 @@ namespace socketserver {
 
 using detail::BufferPool;
 
+namespace {
+constexpr std::size_t largest_on_its_own = std::size_t{64} * 1024;
+}
+
 BufferedReader::BufferedReader(Socket& source, std::size_t buffer_size)
     : source_{&source},
       capacity_{std::bit_ceil(std::max(buffer_size, BufferPool::smallest))},
@@ -109,8 +113,14 @@ std::size_t BufferedReader::receive(std::size_t most) {
             make_room(most);
             const std::ptrdiff_t received =
                 source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
-            if (received != -1) return static_cast<std::size_t>(received);
+            if (received != -1) {
+                filled_ = static_cast<std::size_t>(received) == capacity_;
+                return static_cast<std::size_t>(received);
+            }
             release();
+            // A message as long as the buffer cannot be seen to be all there is: with a larger one
+            // the carrier is spared a call that finds nothing.
+            if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
             detail::Channel& channel = source_->channel();
             if (channel.timeout.count() == 0 ||
                 detail::wait(channel, detail::Direction::read, channel.until()) == -1) {

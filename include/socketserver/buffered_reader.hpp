@@ -100,6 +100,7 @@ class SOCKETSERVER_EXPORT BufferedReader {
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
     bool unbuffered_ = false;
+    bool filled_ = false;  // by the last receive
 };
 
 }  // namespace socketserver

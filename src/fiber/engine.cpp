@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -22,8 +24,7 @@ namespace socketserver::detail {
 
 namespace {
 
-/// One worker. The first one runs in the serving thread, the others have their own, which starts
-/// when the first request is given to it.
+/// One worker. The first one runs in the serving thread, the others have their own.
 struct Worker {
     Worker(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle)
         : scheduler{stack_size, blocking, idle} {}
@@ -47,8 +48,9 @@ class Serve {
   private:
     static thread_local Serve* current_serve;
 
-    Worker* least_loaded();
-    bool start_thread(Worker& worker);
+    Worker& add_worker();
+    Scheduler& least_loaded();
+    Scheduler* start_worker();
     void drain();
     void end_workers();
     void watch_for_blocking();
@@ -70,16 +72,18 @@ thread_local Serve* Serve::current_serve = nullptr;
 Serve::Serve(const ServerBase& server, const FiberSettings& settings)
     : server_{server}, settings_{settings}, outer_{std::exchange(current_serve, this)} {
     try {
-        for (unsigned i = 0; i < std::max(settings.workers, 1U); ++i) {
-            workers_.push_back(std::make_unique<Worker>(settings.stack_size, blocking_, idle_));
-            if (settings.report_blocking.count() > 0) {
-                workers_.back()->scheduler.slice_watch().enable();
-            }
-        }
+        add_worker();
     } catch (...) {
         current_serve = outer_;
         throw;
     }
+}
+
+Worker& Serve::add_worker() {
+    auto worker = std::make_unique<Worker>(settings_.stack_size, blocking_, idle_);
+    if (settings_.report_blocking.count() > 0) worker->scheduler.slice_watch().enable();
+    const std::lock_guard lock{watch_mutex_};
+    return *workers_.emplace_back(std::move(worker));
 }
 
 void Serve::run(const std::function<void()>& loop) {
@@ -117,7 +121,9 @@ void Serve::drain() {
     while (!std::all_of(workers_.begin(), workers_.end(), is_idle)) {
         std::array<pollfd, 2> entries{
             {{server_.stop_fileno(), POLLIN, 0}, {idle_.waker.fileno(), POLLIN, 0}}};
-        poll(entries.data(), entries.size(), never);
+        if (poll(entries.data(), entries.size(), never) == -1) {
+            throw std::system_error(errno, std::system_category(), "wait for requests to end");
+        }
         if (entries[0].revents != 0) return;
         idle_.waker.reset();
     }
@@ -136,7 +142,7 @@ void Serve::start(std::unique_ptr<FiberRequest> request) {
     Scheduler& here = *Scheduler::here();
     // Only the serving thread hands over: what a handler starts stays where it is.
     const bool serving = &here == &workers_.front()->scheduler;
-    Scheduler& chosen = serving ? least_loaded()->scheduler : here;
+    Scheduler& chosen = serving ? least_loaded() : here;
     chosen.add_load();
     if (&chosen == &here) {
         chosen.start(request);
@@ -145,27 +151,35 @@ void Serve::start(std::unique_ptr<FiberRequest> request) {
     }
 }
 
-/// The serving thread, if it is no busier than the others: that saves the hand-over.
-Worker* Serve::least_loaded() {
-    Worker* best = workers_.front().get();
+/// The serving thread, if it is no busier than the others: that saves the hand-over. A new worker
+/// only when all that there are have something to do.
+Scheduler& Serve::least_loaded() {
+    Scheduler* best = &workers_.front()->scheduler;
     for (auto& worker : workers_) {
-        if (worker->scheduler.load() >= best->scheduler.load()) continue;
-        if (worker->thread.joinable() || start_thread(*worker)) best = worker.get();
+        if (worker->scheduler.load() < best->load()) best = &worker->scheduler;
     }
-    return best;
+    if (best->load() > 0 && workers_.size() < settings_.workers) {
+        if (Scheduler* added = start_worker()) return *added;
+    }
+    return *best;
 }
 
-/// False: it cannot be had now, and is asked for again with a later request.
-bool Serve::start_thread(Worker& worker) {
+/// Null: there is no thread or no descriptor for it now. It is asked for again with the next
+/// request, which the others serve until then.
+Scheduler* Serve::start_worker() {
+    Worker* worker = nullptr;
     try {
-        worker.thread = std::thread{[this, &worker] {
+        worker = &add_worker();
+        worker->thread = std::thread{[this, worker] {
             const ServerMark mark{&server_, &Current::serving};
             current_serve = this;
-            worker.scheduler.run([&] { worker.scheduler.start_posted(); });
+            worker->scheduler.run([worker] { worker->scheduler.start_posted(); });
         }};
-        return true;
+        return &worker->scheduler;
     } catch (const std::system_error&) {
-        return false;
+        const std::lock_guard lock{watch_mutex_};
+        if (worker != nullptr) workers_.pop_back();
+        return nullptr;
     }
 }
 

@@ -49,20 +49,21 @@ int milliseconds_between(TimePoint now, TimePoint until) {
 Scheduler* Scheduler::here() noexcept { return scheduler_of_this_thread; }
 
 Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle)
-    : epoll_{::epoll_create1(EPOLL_CLOEXEC)},
-      registrations_{new Registrations},
-      stacks_{stack_size},
+    : stacks_{stack_size},
+      own_pool_{own_stack_size, 1},
+      own_stack_{own_pool_.take()},
       blocking_{blocking},
       idle_{idle} {
+    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;  // each wake() is an edge: nothing has to be read
     if (epoll_ == -1 ||
         sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mail_waker_.fileno(), &event) == -1) {
         const int error = errno;
         if (epoll_ != -1) sys::calls.close(epoll_);
-        registrations_->close();
         throw std::system_error(error, std::system_category(), "create an epoll set");
     }
+    registrations_ = new Registrations;
     main_.is_main = true;
 }
 
@@ -73,8 +74,6 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::run(const std::function<void()>& main) {
-    StackPool own_stack{own_stack_size};
-    const StackPool::Stack stack = own_stack.take();
     const OverflowReport overflow_report;
     exceptions_ = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
     BlockingIo* const outer_io = std::exchange(current().io, this);
@@ -83,7 +82,7 @@ void Scheduler::run(const std::function<void()>& main) {
     running_ = &main_;
     operations_left_ = operations_in_a_row;
     adopt_thread(main_.context);
-    make_context(loop_, stack.bottom, stack.top, loop_main, this);
+    make_context(loop_, own_stack_.bottom, own_stack_.top, loop_main, this);
 
     main();
 

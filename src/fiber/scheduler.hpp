@@ -130,9 +130,11 @@ class Scheduler final : public BlockingIo {
 
     ReadyQueue ready_;
     TimerQueue timers_;
-    Registrations* registrations_;
+    Registrations* registrations_ = nullptr;  // closed, not deleted: sockets may outlive it
     std::vector<FdRecord*> polled_;  // what the main fiber polls, kept from one poll to the next
     StackPool stacks_;
+    StackPool own_pool_;
+    StackPool::Stack own_stack_;
     Fiber* live_ = nullptr;
     Fiber main_;
     Context loop_;

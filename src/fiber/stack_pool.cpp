@@ -16,7 +16,6 @@ namespace {
 
 /// MADV_GUARD_INSTALL, which the headers of older systems do not have.
 constexpr int install_guard = 102;
-constexpr std::size_t stacks_in_slab = 64;
 /// What keeps its pages: enough for the coming and going of connections.
 constexpr std::size_t most_warm = 256;
 constexpr std::size_t smallest = 16UL * 1024;
@@ -28,10 +27,11 @@ std::size_t round_up_to_pages(std::size_t size) {
 
 }  // namespace
 
-StackPool::StackPool(std::size_t size) : size_{round_up_to_pages(size)} {}
+StackPool::StackPool(std::size_t size, std::size_t at_once)
+    : size_{round_up_to_pages(size)}, at_once_{at_once} {}
 
 StackPool::~StackPool() {
-    for (char* slab : slabs_) ::munmap(slab, stacks_in_slab * (guard_size + size_));
+    for (char* slab : slabs_) ::munmap(slab, at_once_ * (guard_size + size_));
 }
 
 StackPool::Stack StackPool::take() {
@@ -63,20 +63,20 @@ void StackPool::give_back(Stack stack) noexcept {
 
 void StackPool::map_slab() {
     slabs_.reserve(slabs_.size() + 1);
-    cold_.reserve((slabs_.size() + 1) * stacks_in_slab);
+    cold_.reserve((slabs_.size() + 1) * at_once_);
     warm_.reserve(most_warm);
     const std::size_t each = guard_size + size_;
-    void* memory = sys::calls.mmap(nullptr, stacks_in_slab * each, PROT_READ | PROT_WRITE,
+    void* memory = sys::calls.mmap(nullptr, at_once_ * each, PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (memory == MAP_FAILED) {
         throw std::system_error(errno, std::system_category(), "map the stacks of fibers");
     }
     // A page of two megabytes would be resident as a whole for one byte. A kernel without such
     // pages refuses, which is as good.
-    sys::calls.madvise(memory, stacks_in_slab * each, MADV_NOHUGEPAGE);
+    sys::calls.madvise(memory, at_once_ * each, MADV_NOHUGEPAGE);
     char* slab = static_cast<char*>(memory);
     slabs_.push_back(slab);
-    for (std::size_t i = stacks_in_slab; i > 0; --i) {
+    for (std::size_t i = at_once_; i > 0; --i) {
         cold_.push_back({slab + (i - 1) * each + guard_size, false});
     }
 }

@@ -24,8 +24,8 @@ class StackPool {
     };
     static constexpr std::size_t guard_size = 64UL * 1024;
 
-    /// `size` is rounded up to pages.
-    explicit StackPool(std::size_t size);
+    /// `size` is rounded up to pages. Address space is taken for `at_once` stacks at a time.
+    explicit StackPool(std::size_t size, std::size_t at_once = 64);
     StackPool(const StackPool&) = delete;
     StackPool& operator=(const StackPool&) = delete;
     ~StackPool();
@@ -33,8 +33,6 @@ class StackPool {
     /// @throws std::system_error if no memory, or no mapping for a guard, can be had.
     Stack take();
     void give_back(Stack stack) noexcept;
-
-    bool guards_with_mprotect() const noexcept { return with_mprotect_; }
 
   private:
     struct Unused {
@@ -46,6 +44,7 @@ class StackPool {
     void guard(char* bottom);
 
     std::size_t size_;
+    std::size_t at_once_;
     std::vector<char*> slabs_;
     std::vector<char*> warm_;   // with pages
     std::vector<Unused> cold_;  // without
