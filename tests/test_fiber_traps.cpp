@@ -127,7 +127,7 @@ std::pair<Socket, Socket> socket_pair() {
 TEST_CASE("more fibers than the kernel gives mappings for guards by mprotect") {
     if (!kernel_installs_guards()) return;  // then the next test says what happens
     const TimeLimit limit;
-    constexpr std::size_t count = sanitized ? 2000 : 40'000;  // TSan knows 8,000
+    constexpr std::size_t count = sanitized ? 2000 : 40'000;  // TSan knows 8,000 fibers
     std::size_t added = 0;
     std::size_t woken = 0;
     in_fiber([&] {
@@ -150,7 +150,7 @@ TEST_CASE("more fibers than the kernel gives mappings for guards by mprotect") {
         for (Fiber& fiber : fibers) fiber.join();
     });
     CHECK(woken == count);
-    CHECK(added < (sanitized ? 3000 : 2000));
+    if (!sanitized) CHECK(added < 2000);  // a sanitizer maps memory of its own for each
 }
 
 TEST_CASE("a fiber that no guard can be had for costs one connection, not the server") {

@@ -70,6 +70,14 @@ void begin(transfer_t transfer) {
 
 }  // namespace
 
+void forget_former_use([[maybe_unused]] void* stack_bottom, [[maybe_unused]] void* stack_top) {
+#ifdef SOCKETSERVER_ASAN
+    __asan_unpoison_memory_region(
+        stack_bottom,
+        static_cast<std::size_t>(static_cast<char*>(stack_top) - static_cast<char*>(stack_bottom)));
+#endif
+}
+
 void make_context(Context& context, void* stack_bottom, void* stack_top,
                   void (*entry)(void* argument), void* argument) {
     const auto size =
@@ -79,10 +87,6 @@ void make_context(Context& context, void* stack_bottom, void* stack_top,
     context.argument = argument;
     context.stack_bottom = stack_bottom;
     context.stack_size = size;
-#ifdef SOCKETSERVER_ASAN
-    // What an earlier fiber left on this stack without returning.
-    __asan_unpoison_memory_region(stack_bottom, size);
-#endif
 #ifdef SOCKETSERVER_TSAN
     context.tsan_fiber = __tsan_create_fiber(0);
 #endif

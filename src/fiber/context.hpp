@@ -26,6 +26,9 @@ struct Context {
     void* tsan_fiber = nullptr;
 };
 
+/// Tells the sanitizers that nothing is left on a stack of what an earlier fiber, or an earlier
+/// mapping at the same address, had there.
+void forget_former_use(void* stack_bottom, void* stack_top);
 /// Prepares a context that calls `entry(argument)` when it is first switched to. `entry` does not
 /// return; it ends with leave_for_good().
 void make_context(Context& context, void* stack_bottom, void* stack_top,

@@ -2,11 +2,12 @@
 #include "fiber/scheduler.hpp"
 
 #include <cxxabi.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
+#include <ctime>
 #include <new>
 #include <span>
 #include <system_error>
@@ -39,9 +40,13 @@ void prefetch(const Fiber& fiber) noexcept {
 
 thread_local Scheduler* scheduler_of_this_thread = nullptr;
 
-int milliseconds_between(TimePoint now, TimePoint until) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
-    return static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
+timespec to_timespec(TimePoint time) {
+    const auto since = std::max(time.time_since_epoch(), Clock::duration{1});  // 0 would disarm
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+    timespec result{};
+    result.tv_sec = seconds.count();
+    result.tv_nsec = std::chrono::nanoseconds{since - seconds}.count();
+    return result;
 }
 
 }  // namespace
@@ -56,11 +61,16 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
       idle_{idle} {
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLET;  // each wake() is an edge: nothing has to be read
-    if (epoll_ == -1 ||
-        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mail_waker_.fileno(), &event) == -1) {
+    event.events =
+        EPOLLIN | EPOLLET;  // each wake(), each expiry is an edge: nothing has to be read
+    timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (epoll_ == -1 || timer_ == -1 ||
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mail_waker_.fileno(), &event) == -1 ||
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event) == -1) {
         const int error = errno;
-        if (epoll_ != -1) sys::calls.close(epoll_);
+        for (const int fd : {epoll_, timer_}) {
+            if (fd != -1) sys::calls.close(fd);
+        }
         throw std::system_error(error, std::system_category(), "create an epoll set");
     }
     registrations_ = new Registrations;
@@ -70,6 +80,7 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
 Scheduler::~Scheduler() {
     for (FdRecord* record : polled_) registrations_->give_back(*record);
     registrations_->close();
+    sys::calls.close(timer_);
     sys::calls.close(epoll_);
 }
 
@@ -232,10 +243,8 @@ void Scheduler::cancel() noexcept {
 }
 
 void Scheduler::wait_for_events() {
+    if (!timers_.empty() && timers_.earliest() < armed_) arm_timer();
     int timeout = ready_.empty() ? -1 : 0;
-    if (timeout == -1 && !timers_.empty()) {
-        timeout = milliseconds_between(Clock::now(), timers_.earliest());
-    }
     if (timeout != 0) {
         // Either we see the mail, or its sender sees that we sleep.
         sleeps_ = true;
@@ -252,12 +261,24 @@ void Scheduler::wait_for_events() {
         if (record != nullptr) __builtin_prefetch(record->reader, 1);
     }
     for (const epoll_event& event : reported) report(event);
-    if (!timers_.empty()) expire_timers();
+    if (std::exchange(look_at_timers_, false)) expire_timers();
+}
+
+/// The kernel's timer is set only for a time earlier than the one it has: a timeout of epoll_wait()
+/// would be set, and taken back, at each wait.
+void Scheduler::arm_timer() noexcept {
+    armed_ = timers_.earliest();
+    itimerspec at{};
+    at.it_value = to_timespec(armed_);
+    ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
 }
 
 void Scheduler::report(const epoll_event& event) noexcept {
     FdRecord* record = FdRecord::of_tag(event.data.u64);
-    if (record == nullptr) return;
+    if (record == nullptr) {
+        look_at_timers_ = true;  // mail, the timer, or a descriptor that was closed
+        return;
+    }
     constexpr unsigned last_input = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
     if ((event.events & (EPOLLIN | last_input)) != 0) {
         record->input = Readiness::ready;
@@ -272,6 +293,7 @@ void Scheduler::report(const epoll_event& event) noexcept {
 
 void Scheduler::expire_timers() noexcept {
     const TimePoint now = Clock::now();
+    if (armed_ <= now) armed_ = never;
     while (!timers_.empty() && timers_.earliest() <= now) {
         auto& fiber = static_cast<Fiber&>(timers_.first());
         if (fiber.waits && fiber.deadline > now && fiber.deadline != never) {

@@ -104,6 +104,7 @@ class Scheduler final : public BlockingIo {
     void unlink(Fiber& fiber) noexcept;
     void wait_for_events();
     void report(const epoll_event& event) noexcept;
+    void arm_timer() noexcept;
     void expire_timers() noexcept;
     void read_mail();
     template <class Change>
@@ -121,6 +122,9 @@ class Scheduler final : public BlockingIo {
     int take_ready(pollfd* fds, std::size_t count) noexcept;
 
     int epoll_ = -1;
+    int timer_ = -1;           // a timerfd in the epoll set
+    TimePoint armed_ = never;  // what it is set to
+    bool look_at_timers_ = false;
     ExceptionState* exceptions_ = nullptr;  // of this thread
     Fiber* running_ = nullptr;
     int operations_left_ = 0;

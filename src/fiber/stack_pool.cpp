@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "fiber/context.hpp"
 #include "sys.hpp"
 
 namespace socketserver::detail {
@@ -35,10 +36,16 @@ StackPool::~StackPool() {
 }
 
 StackPool::Stack StackPool::take() {
+    char* bottom = take_guarded();
+    forget_former_use(bottom, bottom + size_);
+    return {bottom, bottom + size_};
+}
+
+char* StackPool::take_guarded() {
     if (!warm_.empty()) {
         char* bottom = warm_.back();
         warm_.pop_back();
-        return {bottom, bottom + size_};
+        return bottom;
     }
     if (cold_.empty()) map_slab();
     Unused& next = cold_.back();
@@ -48,7 +55,7 @@ StackPool::Stack StackPool::take() {
     }
     char* bottom = next.bottom;
     cold_.pop_back();
-    return {bottom, bottom + size_};
+    return bottom;
 }
 
 void StackPool::give_back(Stack stack) noexcept {

@@ -40,6 +40,7 @@ class StackPool {
         bool guarded;
     };
 
+    char* take_guarded();
     void map_slab();
     void guard(char* bottom);
 
