@@ -23,8 +23,8 @@ class KeepAliveServer : public ss::ThreadingTCPServer<HelloHandler> {
   public:
     explicit KeepAliveServer(const ss::Address& address)
         : TCPServer{address, {.bind_and_activate = false}} {
-        server_bind();
-        server_activate();
+        KeepAliveServer::server_bind();
+        KeepAliveServer::server_activate();
     }
     ~KeepAliveServer() override { server_close(); }
 
