@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -20,10 +22,14 @@ namespace {
 constexpr std::size_t most_waiting = 128;
 constexpr std::chrono::seconds longest_wait{10};
 
-/// One thread that waits for its next job.
-struct Waiting {
+struct Task {
     std::unique_ptr<Job> job;
     bool daemon = false;
+};
+
+/// One thread that waits for its next job.
+struct Waiting {
+    Task task;
     std::condition_variable woken;
 };
 
@@ -31,10 +37,14 @@ struct Waiting {
 
 Job::~Job() = default;
 
+// A job is queued only while there is a thread, and a thread goes only when the queue is empty:
+// no job is left behind.
 struct ThreadGroup::State : std::enable_shared_from_this<State> {
     mutable std::mutex mutex;
     std::condition_variable gone;
     std::vector<Waiting*> waiting;  // the last one waits for the shortest time: its cache is warm
+    std::deque<Task> queue;
+    std::function<void()> on_room;  // set while somebody wants to know
     std::size_t threads = 0;
     std::size_t daemons = 0;        // of these, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
@@ -42,13 +52,19 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
 
     struct Start {
         std::shared_ptr<State> state;
-        std::unique_ptr<Job> job;
-        bool daemon;
+        Task task;
     };
 
+    bool give_to_waiting(Task& task);
+    int create_thread(Task& task);
+    bool is_full(Bounds bounds) const;
+
     static void* thread_main(void* argument);
-    void work(std::unique_ptr<Job> job, bool daemon);
-    bool wait_for_job(std::unique_lock<std::mutex>& lock, Waiting& self);
+    void work(Task task);
+    bool next_task(std::unique_lock<std::mutex>& lock, Task& task, Waiting& self);
+    bool wait_for_task(std::unique_lock<std::mutex>& lock, Waiting& self);
+    void become_daemon(bool daemon);
+    void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
 };
 
@@ -60,74 +76,160 @@ ThreadGroup::~ThreadGroup() {
 }
 
 void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
+    Task task{std::move(job), daemon};
     {
         const std::lock_guard lock{state_->mutex};
-        if (!state_->waiting.empty()) {
-            Waiting& thread = *state_->waiting.back();
-            state_->waiting.pop_back();
-            thread.job = std::move(job);
-            thread.daemon = daemon;
-            if (daemon) ++state_->daemons;
-            // Under the lock: once it is released, the thread may wake by itself and go.
-            thread.woken.notify_one();
-            return;
-        }
+        if (state_->give_to_waiting(task)) return;
         ++state_->threads;
         if (daemon) ++state_->daemons;
     }
-    auto start = std::make_unique<State::Start>(State::Start{state_, std::move(job), daemon});
-    pthread_t thread{};
-    const int error = sys::calls.pthread_create(&thread, nullptr, State::thread_main, start.get());
-    if (error == 0) {
-        start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
-        return;
-    }
-    job = std::move(start->job);
+    const int error = state_->create_thread(task);
+    if (error == 0) return;
+    job = std::move(task.job);
     const std::lock_guard lock{state_->mutex};
     --state_->threads;
     if (daemon) --state_->daemons;
     throw std::system_error(error, std::system_category(), "create a thread for a request");
 }
 
+bool ThreadGroup::State::give_to_waiting(Task& task) {
+    if (waiting.empty()) return false;
+    Waiting& thread = *waiting.back();
+    waiting.pop_back();
+    if (task.daemon) ++daemons;
+    thread.task = std::move(task);
+    // Under the lock: once it is released, the thread may wake by itself and go.
+    thread.woken.notify_one();
+    return true;
+}
+
+int ThreadGroup::State::create_thread(Task& task) {
+    std::unique_ptr<Start> start{new (std::nothrow) Start};
+    if (start == nullptr) return ENOMEM;
+    start->state = shared_from_this();
+    start->task = std::move(task);
+    pthread_t thread{};
+    const int error = sys::calls.pthread_create(&thread, nullptr, thread_main, start.get());
+    if (error == 0) {
+        start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
+    } else {
+        task = std::move(start->task);
+    }
+    return error;
+}
+
+bool ThreadGroup::State::is_full(Bounds bounds) const {
+    // A thread that is missing although jobs are queued could not be created.
+    const bool is_thread_free = !waiting.empty() || (threads < bounds.threads && queue.empty());
+    return !is_thread_free && queue.size() >= bounds.queue;
+}
+
+bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
+    const std::lock_guard lock{state_->mutex};
+    if (state_->is_full(bounds)) return false;
+    std::deque<Task>& queue = state_->queue;
+    queue.emplace_back();  // may throw; what follows does not
+    queue.back() = {std::move(job), daemon};
+    Task first = std::move(queue.front());
+    queue.pop_front();
+    if (state_->give_to_waiting(first)) return true;
+    int error = 0;
+    if (state_->threads < bounds.threads) {
+        // Under the lock: nobody may queue a job meanwhile for a thread that does not come.
+        const bool is_daemon = first.daemon;
+        error = state_->create_thread(first);
+        if (error == 0) {
+            ++state_->threads;
+            if (is_daemon) ++state_->daemons;
+            return true;
+        }
+    }
+    if (state_->threads == 0) {
+        job = std::move(first.job);
+        throw std::system_error(error, std::system_category(), "create a thread for a request");
+    }
+    queue.push_front(std::move(first));
+    return true;
+}
+
+bool ThreadGroup::has_room(Bounds bounds, std::function<void()> then) {
+    const std::lock_guard lock{state_->mutex};
+    if (!state_->is_full(bounds)) return true;
+    state_->on_room = std::move(then);
+    return false;
+}
+
 void* ThreadGroup::State::thread_main(void* argument) {
     const std::unique_ptr<Start> start{static_cast<Start*>(argument)};
-    start->state->work(std::move(start->job), start->daemon);
+    start->state->work(std::move(start->task));
     return nullptr;
 }
 
-void ThreadGroup::State::work(std::unique_ptr<Job> job, bool daemon) {
+void ThreadGroup::State::work(Task task) {
     Waiting self;
     for (;;) {
-        job->run();
-        job.reset();
+        task.job->run();
+        task.job.reset();
         std::unique_lock lock{mutex};
-        if (closed || waiting.size() == most_waiting) return leave(lock, daemon);
-        if (std::exchange(daemon, false)) --daemons;
-        if (!wait_for_job(lock, self)) return leave(lock, false);
-        job = std::move(self.job);
-        daemon = self.daemon;
+        if (!next_task(lock, task, self)) return leave(lock, task.daemon);
     }
 }
 
-bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, Waiting& self) {
+bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& task, Waiting& self) {
+    if (!queue.empty()) {
+        const bool was_daemon = std::exchange(task, std::move(queue.front())).daemon;
+        queue.pop_front();
+        if (was_daemon != task.daemon) become_daemon(task.daemon);
+        announce_room(lock);
+        return true;
+    }
+    if (closed || waiting.size() == most_waiting) return false;
+    if (std::exchange(task.daemon, false)) --daemons;
+    if (!wait_for_task(lock, self)) return false;
+    task = std::move(self.task);
+    return true;
+}
+
+bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiting& self) {
     waiting.push_back(&self);
+    announce_room(lock);
     const auto until = std::chrono::steady_clock::now() + longest_wait;
-    self.woken.wait_until(lock, until, [&] { return self.job != nullptr || closed; });
-    if (self.job != nullptr) return true;
+    self.woken.wait_until(lock, until, [&] { return self.task.job != nullptr || closed; });
+    if (self.task.job != nullptr) return true;
     waiting.erase(std::find(waiting.begin(), waiting.end(), &self));
     return false;
+}
+
+void ThreadGroup::State::become_daemon(bool daemon) {
+    if (daemon) {
+        ++daemons;
+        gone.notify_all();  // join() waits no longer for this thread
+    } else {
+        --daemons;
+    }
+}
+
+/// Calls without the lock: the callee has locks of its own.
+void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
+    if (on_room == nullptr) return;
+    const auto announce = std::exchange(on_room, nullptr);
+    lock.unlock();
+    announce();
+    lock.lock();
 }
 
 void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) {
     --threads;
     if (daemon) --daemons;
+    std::optional<pthread_t> former;
     if (daemon && closed) {
         // Nobody may be there any more to join it.
         ::pthread_detach(::pthread_self());
-        return;
+    } else {
+        former = std::exchange(last, ::pthread_self());
+        gone.notify_all();
     }
-    const std::optional<pthread_t> former = std::exchange(last, ::pthread_self());
-    gone.notify_all();
+    announce_room(lock);
     lock.unlock();
     if (former) ::pthread_join(*former, nullptr);
 }
@@ -149,6 +251,16 @@ void ThreadGroup::join() noexcept {
 bool ThreadGroup::has_daemons() const noexcept {
     const std::lock_guard lock{state_->mutex};
     return state_->daemons > 0;
+}
+
+std::size_t ThreadGroup::threads() const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return state_->threads;
+}
+
+std::size_t ThreadGroup::queued() const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return state_->queue.size();
 }
 
 }  // namespace socketserver::detail
