@@ -120,7 +120,10 @@ ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions&
     set_nonblocking(*socket_);
 }
 
-ServerBase::~ServerBase() = default;
+ServerBase::~ServerBase() {
+    // Still there only if the constructor of a concrete server failed between bind and listen.
+    if (::getpid() == state_->owner) state_->unix_path.remove();
+}
 
 void ServerBase::server_bind() {
     const bool inet = !is_unix(transport_);
@@ -162,8 +165,16 @@ Socket& ServerBase::socket() const {
 }
 
 void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds poll_interval) {
-    const std::stop_callback on_stop{stop, [this] {
+    std::uint64_t serves = 0;
+    {
+        const std::lock_guard lock{state_->mutex};
+        serves = state_->serves;
+    }
+    const std::stop_callback on_stop{stop, [this, serves] {
                                          const std::lock_guard lock{state_->mutex};
+                                         // Only this serve: a request that comes when it has ended
+                                         // must not end the next one.
+                                         if (state_->serves != serves) return;
                                          state_->stop = true;
                                          state_->stop_waker.wake();
                                      }};
@@ -249,6 +260,7 @@ void ServerBase::server_close() {
 }
 
 void ServerBase::end_before_destruction() noexcept {
+    if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
     server_close();
     link_->cut();
 }

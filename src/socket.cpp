@@ -267,6 +267,7 @@ void Socket::connect(const Address& address) {
 }
 
 void Socket::shutdown(ShutdownHow how) {
+    if (how != ShutdownHow::read) flush_corked();
     const int native = how == ShutdownHow::read    ? SHUT_RD
                        : how == ShutdownHow::write ? SHUT_WR
                                                    : SHUT_RDWR;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/thread_group.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -49,6 +51,10 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     std::size_t daemons = 0;        // of these, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
     bool closed = false;
+    const pid_t owner = ::getpid();
+
+    /// A forked child has a copy of this and none of the threads.
+    bool is_copy() const { return ::getpid() != owner; }
 
     struct Start {
         std::shared_ptr<State> state;
@@ -235,12 +241,14 @@ void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) 
 }
 
 void ThreadGroup::close() noexcept {
+    if (state_->is_copy()) return;
     const std::lock_guard lock{state_->mutex};
     state_->closed = true;
     for (Waiting* thread : state_->waiting) thread->woken.notify_one();
 }
 
 void ThreadGroup::join() noexcept {
+    if (state_->is_copy()) return;
     std::unique_lock lock{state_->mutex};
     state_->gone.wait(lock, [&] { return state_->threads == state_->daemons; });
     const std::optional<pthread_t> former = std::exchange(state_->last, std::nullopt);

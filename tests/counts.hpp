@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// What this process holds: descriptors, threads, children. For tests that nothing is left behind.
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <system_error>
+
+#include <unistd.h>
+
+namespace socketserver::tests {
+
+inline std::size_t entries_of(const char* folder) {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{folder}, {}));
+}
+
+inline std::size_t open_descriptors() { return entries_of("/proc/self/fd") - 1; }  // its own
+inline std::size_t thread_count() { return entries_of("/proc/self/task"); }
+
+/// The children of this process, zombies included.
+inline std::size_t child_count() {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
+        const std::string name = entry.path().filename();
+        if (!std::all_of(name.begin(), name.end(),
+                         [](unsigned char c) { return std::isdigit(c) != 0; })) {
+            continue;
+        }
+        std::ifstream file{entry.path() / "stat"};  // "pid (name) state parent ..."
+        std::string text;
+        std::getline(file, text);
+        const std::size_t after_name = text.rfind(") ");
+        if (after_name == std::string::npos) continue;  // it has gone meanwhile
+        if (std::stoi(text.substr(after_name + 4)) == ::getpid()) ++count;
+    }
+    return count;
+}
+
+struct Counts {
+    std::size_t descriptors = open_descriptors();
+    std::size_t threads = thread_count();
+    std::size_t children = child_count();
+
+    friend bool operator==(const Counts&, const Counts&) = default;
+};
+
+}  // namespace socketserver::tests

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Every transport under every policy, over one body, as CPython's test_socketserver has it.
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "catch.hpp"
+#include "counts.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+
+template <class Server>
+void serve_three_clients(const Address& address, SocketType type) {
+    Server server{address};
+    CHECK(server.server_address() == server.socket().getsockname());
+    CHECK(server.fileno() == server.socket().fileno());
+    CHECK(server.server_address() != Address{"127.0.0.1", 0});
+    {
+        ServingThread serving{server, 10ms};
+        std::vector<Socket> clients;
+        for (int i = 0; i < 3; ++i) clients.push_back(connect(server.server_address(), type));
+        for (Socket& client : clients) {
+            CHECK(exchange(client, "hello world\n") == "hello world\n");
+        }
+        serving.stop();
+        CHECK_FALSE(serving.error());
+    }
+    server.server_close();
+    CHECK(server.fileno() == -1);
+    if constexpr (requires { server.active_children(); }) CHECK(server.active_children().empty());
+}
+
+/// A name that no other process of this machine takes at the same time.
+std::string own_name(const char* end) {
+    return "socketserver-test-matrix-" + std::to_string(::getpid()) + end;
+}
+
+template <template <class> class MixIn>
+void every_transport() {
+    const TimeLimit limit;
+    const Counts before;
+    SECTION("TCP") {
+        serve_three_clients<TCPServer<StreamEcho, MixIn>>({"127.0.0.1", 0}, SocketType::stream);
+    }
+    SECTION("UDP") {
+        serve_three_clients<UDPServer<DatagramEcho, MixIn>>({"127.0.0.1", 0}, SocketType::datagram);
+    }
+    SECTION("Unix stream") {
+        const std::string path = "/tmp/" + own_name(".stream");
+        serve_three_clients<UnixStreamServer<StreamEcho, MixIn>>(path, SocketType::stream);
+        CHECK(::access(path.c_str(), F_OK) == -1);
+    }
+    SECTION("Unix datagram") {
+        const std::string path = "/tmp/" + own_name(".datagram");
+        serve_three_clients<UnixDatagramServer<DatagramEcho, MixIn>>(path, SocketType::datagram);
+        CHECK(::access(path.c_str(), F_OK) == -1);
+    }
+    CHECK(Counts{} == before);
+}
+
+}  // namespace
+
+TEST_CASE("SynchronousMixIn over every transport") { every_transport<SynchronousMixIn>(); }
+TEST_CASE("ThreadingMixIn over every transport") { every_transport<ThreadingMixIn>(); }
+TEST_CASE("ForkingMixIn over every transport") { every_transport<ForkingMixIn>(); }
+
+TEST_CASE("ForkingMixIn over every transport beside a child of somebody else") {
+    const pid_t other = ::fork();
+    if (other == 0) ::_exit(72);
+    every_transport<ForkingMixIn>();
+    int status = 0;
+    REQUIRE(::waitpid(other, &status, 0) == other);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 72);
+}

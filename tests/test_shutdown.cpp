@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+// shutdown() and server_close(): from anywhere, at any time, as often as one likes; never a
+// deadlock, never a lost stop.
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+const Address any_port{"127.0.0.1", 0};
+
+/// Does what the test says in handle(), then echoes one line.
+class ActingHandler : public StreamRequestHandler {
+  public:
+    using Action = std::function<void(ServerBase&)>;
+    explicit ActingHandler(const Action& action) : action_{action} {}
+
+  private:
+    void handle() override {
+        action_(server());
+        wfile().write(rfile().readline());
+    }
+    const Action& action_;
+};
+
+template <template <class> class MixIn>
+struct ActingServer {
+    explicit ActingServer(ActingHandler::Action what)
+        : action{std::move(what)}, server{any_port, {}, [this] { return ActingHandler{action}; }} {}
+
+    ActingHandler::Action action;
+    TCPServer<ActingHandler, MixIn> server;
+};
+
+}  // namespace
+
+TEST_CASE("shutdown() back to back with the start of serving") {
+    const TimeLimit limit;
+    std::deque<TCPServer<StreamEcho>> servers;
+    for (int i = 0; i < 20; ++i) {
+        TCPServer<StreamEcho>& server = servers.emplace_back(any_port);
+        std::thread thread{[&server] { server.serve_forever(); }};
+        server.shutdown();
+        thread.join();
+        server.server_close();
+        CHECK(server.fileno() == -1);
+    }
+}
+
+TEST_CASE("no stop is ever lost: 1000 times") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    int served = 0;
+    for (int i = 0; i < 1000; ++i) {
+        std::thread thread{[&server] { server.serve_forever(10s); }};
+        if (i % 3 == 1) std::this_thread::yield();
+        server.shutdown();
+        thread.join();  // ends the test by its time limit if the stop was lost
+        ++served;
+    }
+    CHECK(served == 1000);
+}
+
+TEST_CASE("shutdown() before serving ends the next serve, and only that one") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    SECTION("serve_forever()") {
+        server.shutdown();
+        server.shutdown();
+        server.serve_forever(10s);
+    }
+    SECTION("handle_request()") {
+        Socket client = connect(server.server_address());
+        server.shutdown();
+        server.handle_request();  // would serve the client, and wait for its line
+    }
+    SECTION("serve_forever() with clients that wait") {
+        Socket client = connect(server.server_address());
+        server.shutdown();
+        server.serve_forever(10s);
+    }
+    ServingThread serving{server};
+    CHECK(exchange(server.server_address(), "again\n") == "again\n");
+}
+
+TEST_CASE("shutdown() twice and from several threads") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
+    ServingThread serving{server};
+    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    std::vector<std::thread> stoppers;
+    for (int i = 0; i < 8; ++i) stoppers.emplace_back([&server] { server.shutdown(); });
+    for (std::thread& stopper : stoppers) stopper.join();
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
+TEST_CASE("shutdown() waits until serve_forever() has ended") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    ServingThread serving{server};
+    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    Socket client = connect(server.server_address());  // its handler waits for a line
+    std::atomic<bool> stopped{false};
+    std::thread stopper{[&] {
+        server.shutdown();
+        stopped = true;
+    }};
+    CHECK(exchange(client, "line\n") == "line\n");
+    stopper.join();
+    CHECK(stopped);
+    serving.join();
+}
+
+TEST_CASE("shutdown() from a synchronous handler only asks") {
+    const TimeLimit limit;
+    ActingServer<SynchronousMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
+    ServingThread serving{acting.server};
+    CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
+TEST_CASE("shutdown() from a threading handler waits for the loop") {
+    const TimeLimit limit;
+    ActingServer<ThreadingMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
+    ServingThread serving{acting.server};
+    CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
+TEST_CASE("shutdown() from a forked child stops the parent") {
+    const TimeLimit limit;
+    ActingServer<ForkingMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
+    ServingThread serving{acting.server};
+    CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
+TEST_CASE("a stop token ends serve_forever()") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    SECTION("later") {
+        std::stop_source source;
+        std::thread thread{[&] { server.serve_forever(source.get_token(), 10s); }};
+        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        source.request_stop();
+        thread.join();
+    }
+    SECTION("requested before") {
+        std::stop_source source;
+        source.request_stop();
+        server.serve_forever(source.get_token(), 10s);
+    }
+    SECTION("of a jthread") {
+        std::jthread thread{[&](std::stop_token stop) { server.serve_forever(stop, 10s); }};
+        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    }
+    SECTION("that nobody stops, beside shutdown()") {
+        std::stop_source source;
+        std::thread thread{[&] { server.serve_forever(source.get_token(), 10s); }};
+        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        server.shutdown();
+        thread.join();
+        source.request_stop();  // of a serve that has ended: says nothing to the next one
+    }
+    ServingThread again{server};
+    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+}
+
+TEST_CASE("two threads in serve_forever() are ended by one shutdown()") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    ServingThread first{server};
+    ServingThread second{server};
+    // While one thread serves a client that says nothing, only the other one can answer.
+    Socket silent = connect(server.server_address());
+    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(exchange(silent, "y\n") == "y\n");
+    server.shutdown();
+    first.join();
+    second.join();
+    CHECK_FALSE(first.error());
+    CHECK_FALSE(second.error());
+}
+
+TEST_CASE("serving may begin again after a stop, and clients wait in the kernel meanwhile") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
+    for (int i = 0; i < 3; ++i) {
+        Socket early = connect(server.server_address());
+        ServingThread serving{server};
+        CHECK(exchange(early, "early\n") == "early\n");
+    }
+}
+
+TEST_CASE("server_close() ends a serve in another thread") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
+    ServingThread serving{server};
+    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    server.server_close();
+    serving.join();
+    CHECK_FALSE(serving.error());
+    CHECK(server.fileno() == -1);
+    server.server_close();
+    CHECK_THROWS_AS(server.socket(), std::system_error);
+}
+
+TEST_CASE("a closed server serves no more") {
+    TCPServer<StreamEcho> server{any_port};
+    {
+        ServingThread serving{server};
+        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        server.server_close();
+    }
+    CHECK_THROWS_AS(server.serve_forever(), std::system_error);
+    CHECK_THROWS_AS(server.handle_request(), std::system_error);
+}
+
+TEST_CASE("server_close() from a handler") {
+    const TimeLimit limit;
+    const auto close = [](ServerBase& server) { server.server_close(); };
+    SECTION("of a synchronous server") {
+        ActingServer<SynchronousMixIn> acting{close};
+        ServingThread serving{acting.server};
+        CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+        serving.join();
+        CHECK_FALSE(serving.error());
+        CHECK(acting.server.fileno() == -1);
+    }
+    SECTION("of a synchronous server that two threads serve") {
+        ActingServer<SynchronousMixIn> acting{close};
+        ServingThread first{acting.server};
+        ServingThread second{acting.server};
+        CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+        first.join();
+        second.join();
+        CHECK_FALSE(first.error());
+        CHECK_FALSE(second.error());
+        CHECK(acting.server.fileno() == -1);
+    }
+    SECTION("of a threading server") {
+        ActingServer<ThreadingMixIn> acting{close};
+        ServingThread serving{acting.server};
+        CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+        serving.join();
+        CHECK_FALSE(serving.error());
+        CHECK(acting.server.fileno() == -1);
+    }
+    SECTION("of two threading handlers at once") {
+        std::atomic<int> arrived{0};
+        ActingServer<ThreadingMixIn> acting{[&](ServerBase& server) {
+            ++arrived;
+            while (arrived < 2) std::this_thread::yield();
+            server.server_close();
+        }};
+        ServingThread serving{acting.server};
+        Socket one = connect(acting.server.server_address());
+        Socket two = connect(acting.server.server_address());
+        CHECK(exchange(one, "1\n") == "1\n");
+        CHECK(exchange(two, "2\n") == "2\n");
+        serving.join();
+    }
+    SECTION("of a forking server closes nothing in the parent") {
+        ActingServer<ForkingMixIn> acting{close};
+        ServingThread serving{acting.server};
+        CHECK(exchange(acting.server.server_address(), "1\n") == "1\n");
+        CHECK(exchange(acting.server.server_address(), "2\n") == "2\n");
+    }
+}
+
+TEST_CASE("server_close() from several threads while serving") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
+    ServingThread serving{server};
+    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    std::vector<std::thread> closers;
+    for (int i = 0; i < 4; ++i) closers.emplace_back([&server] { server.server_close(); });
+    for (std::thread& closer : closers) closer.join();
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
+TEST_CASE("a server that never served closes") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, ThreadingMixIn> threading{any_port};
+    threading.server_close();
+    TCPServer<StreamEcho, ForkingMixIn> forking{any_port};
+    forking.server_close();
+    CHECK(threading.fileno() == -1);
+    CHECK(forking.fileno() == -1);
+}
+
+TEST_CASE("a handler serves a server of its own, and stops it") {
+    const TimeLimit limit;
+    ActingServer<SynchronousMixIn> outer{[](ServerBase&) {
+        ActingServer<SynchronousMixIn> inner{[](ServerBase& server) { server.shutdown(); }};
+        std::thread client{[&] { exchange(inner.server.server_address(), "inner\n"); }};
+        inner.server.serve_forever(10s);
+        client.join();
+    }};
+    ServingThread serving{outer.server};
+    CHECK(exchange(outer.server.server_address(), "1\n") == "1\n");
+    CHECK(exchange(outer.server.server_address(), "2\n") == "2\n");
+}
+
+TEST_CASE("an idle server stops at once, whatever its poll interval") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    std::vector<double> latencies;
+    for (int i = 0; i < 101; ++i) {
+        ServingThread serving{server, 10s};
+        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        const auto begin = Clock::now();
+        server.shutdown();
+        latencies.push_back(Milliseconds{Clock::now() - begin}.count());
+        serving.join();
+    }
+    std::sort(latencies.begin(), latencies.end());
+    INFO("median " << latencies[50] << " ms, longest " << latencies[100] << " ms");
+    CHECK(latencies[50] < 1.0);
+    CHECK(latencies[100] < 5000.0);  // less than the poll interval, even on a busy machine
+}
