@@ -15,12 +15,12 @@
 
 namespace socketserver::detail {
 
-namespace {
-
 void flush_standard_output() {
     std::cout.flush();
     std::fflush(stdout);
 }
+
+namespace {
 
 /// Whether the child is no more to be waited for.
 bool has_ended(pid_t pid, int options) {

@@ -19,6 +19,7 @@ constexpr std::size_t most_servers = 64;
 struct Entry {
     std::atomic<int> signal{0};
     std::atomic<const Waker*> waker{nullptr};
+    std::atomic<bool> is_parents{false};  // of this process' parent, which hears the signal itself
 };
 
 // A fixed table of lock-free atomics: all that a signal handler may look at.
@@ -28,7 +29,7 @@ constinit std::mutex writing;
 
 extern "C" void socketserver_on_signal(int signal) {
     for (const Entry& entry : entries) {
-        if (entry.signal.load() != signal) continue;
+        if (entry.signal.load() != signal || entry.is_parents.load()) continue;
         if (const Waker* waker = entry.waker.load()) waker->wake();
     }
 }
@@ -52,6 +53,7 @@ void SignalTable::add(int signal, const Waker& waker) {
                                 "ShutdownOnSignal: too many servers and signals");
     }
     free->signal = signal;
+    free->is_parents = false;
     free->waker = &waker;
     if (!first) return;
     struct sigaction action {};
@@ -82,6 +84,10 @@ void SignalTable::enter_child() noexcept {
         if (entry.waker.exchange(nullptr) == nullptr) continue;
         ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
     }
+}
+
+void SignalTable::enter_worker() noexcept {
+    for (Entry& entry : entries) entry.is_parents = true;
 }
 
 }  // namespace socketserver::detail

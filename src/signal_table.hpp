@@ -18,6 +18,9 @@ class SignalTable {
     /// In a forked child: gives every signal back its former disposition. A signal that is sent to
     /// the child is for the child, not for the parent's server.
     static void enter_child() noexcept;
+    /// In a worker process: the signals that wake somebody in the parent do nothing here. Not by
+    /// SIG_IGN, which a program that the worker executes would inherit.
+    static void enter_worker() noexcept;
 };
 
 }  // namespace socketserver::detail

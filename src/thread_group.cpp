@@ -51,7 +51,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     std::size_t daemons = 0;        // of these, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
     bool closed = false;
-    const pid_t owner = ::getpid();
+    pid_t owner = ::getpid();  // the process that has the threads
 
     /// A forked child has a copy of this and none of the threads.
     bool is_copy() const { return ::getpid() != owner; }
@@ -86,6 +86,7 @@ void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
     {
         const std::lock_guard lock{state_->mutex};
         if (state_->give_to_waiting(task)) return;
+        state_->owner = ::getpid();
         ++state_->threads;
         if (daemon) ++state_->daemons;
     }
@@ -143,6 +144,7 @@ bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
     if (state_->threads < bounds.threads) {
         // Under the lock: nobody may queue a job meanwhile for a thread that does not come.
         const bool is_daemon = first.daemon;
+        state_->owner = ::getpid();
         error = state_->create_thread(first);
         if (error == 0) {
             ++state_->threads;

@@ -44,6 +44,8 @@ class SOCKETSERVER_EXPORT ChildReaper {
     int epoll_ = -1;
 };
 
+/// Before a fork: or both processes would write what it held.
+void flush_standard_output();
 /// Ends a child as `os._exit` does, with its standard output flushed.
 [[noreturn]] SOCKETSERVER_EXPORT void exit_child(int status);
 
