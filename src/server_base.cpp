@@ -14,7 +14,6 @@
 #include "accept_error.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
-#include "signal_table.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -186,7 +185,6 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     const auto loop = [&] {
         int until_look = 0;
         while (!serving.stopped()) {
-            policy_service();
             const bool pausing = state_->is_pausing();
             const bool ready = !pausing && policy_ready();
             if (ready && until_look > 0 && serve_one()) {
@@ -196,6 +194,7 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
                 serving.wait(ready ? fileno() : -1, policy_fileno(),
                              pausing ? std::min(turn, state_->accept_again.load()) : turn);
                 until_look = requests_between_looks;
+                policy_service();
             }
             call_service_actions();
         }
@@ -240,8 +239,8 @@ void ServerBase::shutdown() {
 
 void ServerBase::server_close() {
     if (::getpid() != state_->owner) return;  // a copy in a child: the server is the parent's
-    const bool in_handler =
-        ServerMark::stands(this, &Current::request) || ServerMark::stands(this, &Current::serving);
+    const bool serves_here = ServerMark::stands(this, &Current::serving);
+    const bool in_handler = serves_here || ServerMark::stands(this, &Current::request);
     {
         std::unique_lock lock{state_->mutex};
         const bool serves = state_->serving > 0;
@@ -250,15 +249,21 @@ void ServerBase::server_close() {
             state_->stop_waker.wake();
         }
         state_->closed = true;
-        if (serves && !ServerMark::stands(this, &Current::serving)) {
+        if (serves && !serves_here) {
             state_->ended.wait(
                 lock, [this, before = state_->serves] { return state_->serves != before; });
         }
-        // Not closed but let go: a datagram request may still answer through it.
-        socket_.reset();
-        state_->unix_path.remove();
+        // In a handler of a synchronous server: its own loop looks no more, but those of other
+        // threads still do, and the last of them lets go.
+        if (state_->serving <= (serves_here ? 1 : 0)) let_go();
     }
     policy_close(!in_handler);
+}
+
+void ServerBase::let_go() noexcept {
+    // Not closed: a datagram request may still answer through it.
+    socket_.reset();
+    state_->unix_path.remove();
 }
 
 void ServerBase::end_before_destruction() noexcept {
@@ -268,9 +273,8 @@ void ServerBase::end_before_destruction() noexcept {
 }
 
 void ServerBase::enter_child() noexcept {
-    socket_.reset();
-    state_->unix_path.disown();
-    detail::SignalTable::enter_child();
+    // A datagram request answers through this socket.
+    if (is_stream(transport_)) socket_->close();
 }
 
 void ServerBase::enter_worker(int stop) {
@@ -330,7 +334,11 @@ bool ServerBase::accept_failed(std::exception_ptr error) {
                                         : AcceptAction::report;
         if (action == AcceptAction::nothing_there) return false;
         if (action == AcceptAction::fatal) throw;
-        handle_accept_error(failure);
+        try {
+            handle_accept_error(failure);
+        } catch (...) {
+            report_server_error(std::current_exception());
+        }
         if (action != AcceptAction::retry) {
             const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
             state_->accept_again = Clock::now() + pause;

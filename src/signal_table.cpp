@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "signal_table.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -19,17 +21,26 @@ constexpr std::size_t most_servers = 64;
 struct Entry {
     std::atomic<int> signal{0};
     std::atomic<const Waker*> waker{nullptr};
-    std::atomic<bool> is_parents{false};  // of this process' parent, which hears the signal itself
 };
 
 // A fixed table of lock-free atomics: all that a signal handler may look at.
 constinit std::array<Entry, most_servers> entries{};
 constinit std::array<struct sigaction, NSIG> former{};
 constinit std::mutex writing;
+constinit std::atomic<pid_t> owner{0};
+constinit std::atomic<pid_t> worker{0};
 
 extern "C" void socketserver_on_signal(int signal) {
+    if (const pid_t self = ::getpid(); self != owner.load()) {
+        if (self == worker.load()) return;
+        const int saved = errno;
+        ::sigaction(signal, &former[static_cast<std::size_t>(signal)], nullptr);
+        ::raise(signal);  // comes when this handler returns
+        errno = saved;
+        return;
+    }
     for (const Entry& entry : entries) {
-        if (entry.signal.load() != signal || entry.is_parents.load()) continue;
+        if (entry.signal.load() != signal) continue;
         if (const Waker* waker = entry.waker.load()) waker->wake();
     }
 }
@@ -44,6 +55,7 @@ bool is_used(int signal) {
 
 void SignalTable::add(int signal, const Waker& waker) {
     const std::lock_guard lock{writing};
+    adopt();
     const bool first = !is_used(signal);
     const auto free = std::find_if(entries.begin(), entries.end(), [](const Entry& entry) {
         return entry.waker.load() == nullptr;
@@ -53,7 +65,6 @@ void SignalTable::add(int signal, const Waker& waker) {
                                 "ShutdownOnSignal: too many servers and signals");
     }
     free->signal = signal;
-    free->is_parents = false;
     free->waker = &waker;
     if (!first) return;
     struct sigaction action {};
@@ -77,17 +88,8 @@ void SignalTable::remove(int signal, const Waker& waker) noexcept {
     }
 }
 
-void SignalTable::enter_child() noexcept {
-    // Without the lock, which another thread may have held at the fork. The child has one thread.
-    for (Entry& entry : entries) {
-        const int signal = entry.signal.load();
-        if (entry.waker.exchange(nullptr) == nullptr) continue;
-        ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
-    }
-}
+void SignalTable::adopt() noexcept { owner = ::getpid(); }
 
-void SignalTable::enter_worker() noexcept {
-    for (Entry& entry : entries) entry.is_parents = true;
-}
+void SignalTable::enter_worker() noexcept { worker = ::getpid(); }
 
 }  // namespace socketserver::detail

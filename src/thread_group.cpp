@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -15,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "futex.hpp"
 #include "sys.hpp"
 
 namespace socketserver::detail {
@@ -29,10 +33,23 @@ struct Task {
     bool daemon = false;
 };
 
-/// One thread that waits for its next job.
+/// One thread that waits for its next job. It sleeps on a word of its own, not under the lock of
+/// the group: a condition variable would make it contend for that lock when it wakes.
 struct Waiting {
     Task task;
-    std::condition_variable woken;
+    std::atomic<std::uint32_t> woken{0};
+
+    void wake() {
+        woken.store(1, std::memory_order_release);
+        futex_wake(woken);
+    }
+    /// False when the time is over first.
+    bool sleep_until(std::chrono::steady_clock::time_point until) {
+        while (woken.load(std::memory_order_acquire) == 0) {
+            if (!futex_wait(woken, 0, until)) return woken.load(std::memory_order_acquire) != 0;
+        }
+        return true;
+    }
 };
 
 }  // namespace
@@ -61,7 +78,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
         Task task;
     };
 
-    bool give_to_waiting(Task& task);
+    bool give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task);
     int create_thread(Task& task);
     bool is_full(Bounds bounds) const;
 
@@ -84,8 +101,8 @@ ThreadGroup::~ThreadGroup() {
 void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
     Task task{std::move(job), daemon};
     {
-        const std::lock_guard lock{state_->mutex};
-        if (state_->give_to_waiting(task)) return;
+        std::unique_lock lock{state_->mutex};
+        if (state_->give_to_waiting(lock, task)) return;
         state_->owner = ::getpid();
         ++state_->threads;
         if (daemon) ++state_->daemons;
@@ -99,14 +116,16 @@ void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
     throw std::system_error(error, std::system_category(), "create a thread for a request");
 }
 
-bool ThreadGroup::State::give_to_waiting(Task& task) {
+/// True: the lock is not held any more.
+bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task) {
     if (waiting.empty()) return false;
     Waiting& thread = *waiting.back();
     waiting.pop_back();
     if (task.daemon) ++daemons;
     thread.task = std::move(task);
-    // Under the lock: once it is released, the thread may wake by itself and go.
-    thread.woken.notify_one();
+    lock.unlock();
+    // It no longer stands among the waiting, so it stays until it is woken.
+    thread.wake();
     return true;
 }
 
@@ -132,14 +151,14 @@ bool ThreadGroup::State::is_full(Bounds bounds) const {
 }
 
 bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
-    const std::lock_guard lock{state_->mutex};
+    std::unique_lock lock{state_->mutex};
     if (state_->is_full(bounds)) return false;
     std::deque<Task>& queue = state_->queue;
     queue.emplace_back();  // may throw; what follows does not
     queue.back() = {std::move(job), daemon};
     Task first = std::move(queue.front());
     queue.pop_front();
-    if (state_->give_to_waiting(first)) return true;
+    if (state_->give_to_waiting(lock, first)) return true;
     int error = 0;
     if (state_->threads < bounds.threads) {
         // Under the lock: nobody may queue a job meanwhile for a thread that does not come.
@@ -198,13 +217,24 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
     return true;
 }
 
+/// False: no task came, the thread is to go. The lock is held then, and not otherwise.
 bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiting& self) {
+    self.woken.store(0, std::memory_order_relaxed);
     waiting.push_back(&self);
     announce_room(lock);
-    const auto until = std::chrono::steady_clock::now() + longest_wait;
-    self.woken.wait_until(lock, until, [&] { return self.task.job != nullptr || closed; });
+    if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
+        lock.lock();
+        const auto place = std::find(waiting.begin(), waiting.end(), &self);
+        if (place != waiting.end()) {
+            waiting.erase(place);
+            return false;
+        }
+        // Taken from the list at the last moment: the task is on its way.
+        lock.unlock();
+        self.sleep_until(std::chrono::steady_clock::time_point::max());
+    }
     if (self.task.job != nullptr) return true;
-    waiting.erase(std::find(waiting.begin(), waiting.end(), &self));
+    lock.lock();  // woken by close()
     return false;
 }
 
@@ -217,13 +247,11 @@ void ThreadGroup::State::become_daemon(bool daemon) {
     }
 }
 
-/// Calls without the lock: the callee has locks of its own.
+/// Releases the lock: the callee has locks of its own.
 void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
-    if (on_room == nullptr) return;
     const auto announce = std::exchange(on_room, nullptr);
     lock.unlock();
-    announce();
-    lock.lock();
+    if (announce) announce();
 }
 
 void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) {
@@ -238,7 +266,6 @@ void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) 
         gone.notify_all();
     }
     announce_room(lock);
-    lock.unlock();
     if (former) ::pthread_join(*former, nullptr);
 }
 
@@ -246,7 +273,7 @@ void ThreadGroup::close() noexcept {
     if (state_->is_copy()) return;
     const std::lock_guard lock{state_->mutex};
     state_->closed = true;
-    for (Waiting* thread : state_->waiting) thread->woken.notify_one();
+    for (Waiting* thread : std::exchange(state_->waiting, {})) thread->wake();
 }
 
 void ThreadGroup::join() noexcept {

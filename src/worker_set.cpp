@@ -201,7 +201,7 @@ void WorkerSet::State::fill_up(Turn& turn) {
 }
 
 int WorkerSet::State::fork_worker() {
-    flush_standard_output();
+    flush_before_fork();
     workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
     std::array<int, 2> ends{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {

@@ -245,9 +245,16 @@ TEST_CASE("server_close() from a handler") {
         CHECK(acting.server.fileno() == -1);
     }
     SECTION("of a synchronous server that two threads serve") {
-        ActingServer<SynchronousMixIn> acting{close};
+        std::atomic<bool> closing{false};
+        ActingServer<SynchronousMixIn> acting{[&](ServerBase& server) {
+            if (closing) server.server_close();
+        }};
         ServingThread first{acting.server};
         ServingThread second{acting.server};
+        Socket silent = connect(acting.server.server_address());
+        CHECK(exchange(acting.server.server_address(), "both serve\n") == "both serve\n");
+        CHECK(exchange(silent, "x\n") == "x\n");
+        closing = true;
         CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
         first.join();
         second.join();

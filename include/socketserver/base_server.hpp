@@ -32,10 +32,9 @@ namespace socketserver {
 /// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
 ///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
-/// - `void mixin_service()`: called in each turn of the loop;
-/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it;
-/// with
-///   a second parameter `bool forever` it is told serve_forever() from handle_request().
+/// - `void mixin_service()`: called after each wait of the loop;
+/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
+///   second parameter, `bool forever`, tells serve_forever() from handle_request().
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.

@@ -18,6 +18,7 @@ namespace socketserver {
 
 namespace detail {
 struct ServerState;
+class Serving;
 class Waker;
 enum class Transport : unsigned char { tcp, udp, unix_stream, unix_datagram };
 }  // namespace detail
@@ -151,6 +152,7 @@ class SOCKETSERVER_EXPORT ServerBase {
   private:
     friend class ShutdownOnSignal;
     friend struct detail::ServerState;
+    friend class detail::Serving;
 
     // What BaseServer knows of its handler and its policy.
     virtual bool serve_one() = 0;
@@ -161,6 +163,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     virtual void policy_close(bool wait) = 0;
 
     void call_service_actions() noexcept;
+    void let_go() noexcept;
     const detail::Waker& stop_waker() const noexcept;
 
     ServerOptions options_;

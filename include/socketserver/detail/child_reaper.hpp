@@ -37,15 +37,15 @@ class SOCKETSERVER_EXPORT ChildReaper {
         int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
     };
     void watch(Child& child) noexcept;
-    void close_descriptors() noexcept;
+    bool reap(const Child& child, int options) noexcept;
 
     std::vector<Child> children_;
     std::size_t unwatched_ = 0;
     int epoll_ = -1;
 };
 
-/// Before a fork: or both processes would write what it held.
-void flush_standard_output();
+/// Writes what standard output holds: after a fork both processes would write it.
+void flush_before_fork();
 /// Ends a child as `os._exit` does, with its standard output flushed.
 [[noreturn]] SOCKETSERVER_EXPORT void exit_child(int status);
 
