@@ -14,6 +14,7 @@
 #include "accept_error.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
+#include "signal_table.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"

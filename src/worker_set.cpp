@@ -128,7 +128,8 @@ void WorkerSet::start(std::size_t count) {
     }
     state_->target = count;
     state_->pause = std::chrono::milliseconds{0};
-    state_->fork_again = TimePoint{};
+    state_->fork_again = Clock::now();
+    state_->set_timer();
 }
 
 int WorkerSet::fileno() const noexcept { return state_->epoll; }
@@ -263,7 +264,7 @@ void WorkerSet::State::set_timer() const noexcept {
     itimerspec when{};
     if (after) {
         // Zero would switch it off.
-        const auto wait = std::max<std::chrono::nanoseconds>(*after, std::chrono::milliseconds{1});
+        const auto wait = std::max<std::chrono::nanoseconds>(*after, std::chrono::nanoseconds{1});
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait);
         when.it_value.tv_sec = seconds.count();
         when.it_value.tv_nsec = (wait - seconds).count();
