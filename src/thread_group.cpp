@@ -37,18 +37,21 @@ struct Task {
 /// the group: a condition variable would make it contend for that lock when it wakes.
 struct Waiting {
     Task task;
-    std::atomic<std::uint32_t> woken{0};
+    enum : std::uint32_t { awake, asleep, woken };
+    std::atomic<std::uint32_t> state{awake};
 
     void wake() {
-        woken.store(1, std::memory_order_release);
-        futex_wake(woken);
+        if (state.exchange(woken, std::memory_order_acq_rel) == asleep) futex_wake(state);
     }
     /// False when the time is over first.
     bool sleep_until(std::chrono::steady_clock::time_point until) {
-        while (woken.load(std::memory_order_acquire) == 0) {
-            if (!futex_wait(woken, 0, until)) return woken.load(std::memory_order_acquire) != 0;
+        std::uint32_t before = awake;
+        if (!state.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
+        while (futex_wait(state, asleep, until)) {
+            if (state.load(std::memory_order_acquire) == woken) return true;
         }
-        return true;
+        before = asleep;
+        return !state.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
     }
 };
 
@@ -219,7 +222,7 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
 
 /// False: no task came, the thread is to go. The lock is held then, and not otherwise.
 bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiting& self) {
-    self.woken.store(0, std::memory_order_relaxed);
+    self.state.store(Waiting::awake, std::memory_order_relaxed);
     waiting.push_back(&self);
     announce_room(lock);
     if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {

@@ -140,7 +140,7 @@ TEST_CASE("the hooks are called in Python's order") {
     JournalServer server;
     SECTION("by serve_forever()") {
         ServingThread serving{server};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
         serving.stop();
         CHECK(server.service_count >= 1);
     }
@@ -210,8 +210,8 @@ TEST_CASE("serve_forever() ignores the timeout of handle_request()") {
     JournalServer server{{.timeout = 1ms}};
     {
         ServingThread serving{server, 5ms};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
-        CHECK(exchange(server.server_address(), "y\n") == "y\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "y\n") == "y\n");
     }
     CHECK(server.timeouts == 0);
 }
@@ -276,7 +276,7 @@ TEST_CASE("deferred bind: the address is as given until the server binds") {
     server.begin();
     CHECK(server.server_address().port() != 0);
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
 }
 
 TEST_CASE("a factory makes each handler") {
@@ -332,8 +332,8 @@ TEST_CASE("one client that is slow to prepare does not stop a threading server")
     Server server;
     ServingThread serving{server};
     Socket silent = connect(server.server_address());
-    CHECK(exchange(server.server_address(), " x\n").substr(0, 2) == "x\n");
-    CHECK(exchange(silent, " y\n").substr(0, 2) == "y\n");
+    CHECK(ask(server.server_address(), " x\n").substr(0, 2) == "x\n");
+    CHECK(ask(silent, " y\n").substr(0, 2) == "y\n");
 }
 
 TEST_CASE("process_request() may serve a request elsewhere") {
@@ -359,7 +359,7 @@ TEST_CASE("process_request() may serve a request elsewhere") {
     Server server;
     Socket client = connect(server.server_address());
     server.handle_request();
-    CHECK(exchange(client, "x\n") == "x\n");
+    CHECK(ask(client, "x\n") == "x\n");
     server.join();
 }
 

@@ -172,7 +172,7 @@ void check_hook(Hook hook) {
         }
         CHECK(read_to_end(first) == (expected.first_is_answered ? "first\n" : ""));
         if (hook == Hook::handle_error) calls->failing = Hook::none;
-        CHECK(exchange(server.server_address(), "second\n") == "second\n");
+        CHECK(ask(server.server_address(), "second\n") == "second\n");
         serving.stop();
         CHECK_FALSE(serving.error());
     }
@@ -248,7 +248,7 @@ TEST_CASE("an exception from handle_timeout() reaches the caller of handle_reque
     TimeoutServer server;
     CHECK_THROWS_WITH(server.handle_request(), "planned");
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
 }
 
 TEST_CASE("an exception from handle_accept_error() does not end serving") {
@@ -256,7 +256,7 @@ TEST_CASE("an exception from handle_accept_error() does not end serving") {
     AcceptErrorServer server;
     {
         ServingThread serving{server};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
         serving.stop();
         CHECK_FALSE(serving.error());
     }

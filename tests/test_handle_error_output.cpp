@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,6 +64,7 @@ class ThrowingHandler : public StreamRequestHandler {
   public:
     using Action = std::function<void(ThrowingHandler&)>;
     explicit ThrowingHandler(const Action& action) : action_{action} {}
+    using StreamRequestHandler::request;
     using StreamRequestHandler::rfile;
     using StreamRequestHandler::wbufsize;
     using StreamRequestHandler::wfile;
@@ -209,6 +211,15 @@ TEST_CASE("a client that went away is no failure of the server") {
                 client.close();
             },
             &who);
+    }
+    SECTION("reset before the handler ends its side") {
+        printed = printed_for(
+            [](ThrowingHandler& handler) {
+                pollfd gone{handler.request().fileno(), POLLRDHUP, 0};
+                ::poll(&gone, 1, 10'000);
+                handler.request().shutdown(ShutdownHow::write);
+            },
+            reset, &who);
     }
     CHECK(printed == "");
 }

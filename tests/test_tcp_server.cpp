@@ -109,7 +109,7 @@ TEST_CASE("IPv6") {
     CHECK(server.server_address().family() == AddressFamily::inet6);
     CHECK(server.server_address().host() == "::1");
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "six\n") == "six\n");
+    CHECK(ask(server.server_address(), "six\n") == "six\n");
 }
 
 TEST_CASE("\"::\" serves IPv4 clients as well") {
@@ -134,7 +134,7 @@ TEST_CASE("host names and the empty host") {
         Server server{Address{"localhost", 0}};
         CHECK(server.server_address().host() == "127.0.0.1");
         ServingThread serving{server};
-        CHECK(exchange(Address{"localhost", server.server_address().port()}, "x\n") == "x\n");
+        CHECK(ask(Address{"localhost", server.server_address().port()}, "x\n") == "x\n");
     }
     SECTION("empty: every IPv4 interface") {
         const Server server{Address{"", 0}};
@@ -209,7 +209,7 @@ TEST_CASE("adopting a descriptor") {
         CHECK(server.server_address() == address);
         CHECK(server.fileno() == descriptor);
         ServingThread serving{server};
-        CHECK(exchange(address, "x\n") == "x\n");
+        CHECK(ask(address, "x\n") == "x\n");
     }
     SECTION("of another kind is refused, and not leaked") {
         const std::size_t before = open_descriptors();
@@ -268,5 +268,5 @@ TEST_CASE("clients that go before they are accepted, and those that say nothing,
         }
     }
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
 }

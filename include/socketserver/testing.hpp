@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,9 +76,13 @@ class SOCKETSERVER_EXPORT TestDatagramClient {
     Datagram request_;
 };
 
-template <class Handler, class Client>
-void run_with(Client& client, const std::function<Handler()>& factory,
-              const testing::RunOptions& options) {
+template <class Factory, class Handler>
+concept makes = requires(Factory& factory) {
+    { factory() } -> std::same_as<Handler>;
+};
+
+template <class Handler>
+void run(auto& client, auto&& factory, const testing::RunOptions& options) {
     Handler handler = factory();
     HandlerAccess::run(handler, client.request(), options.client_address,
                        options.server == nullptr ? nullptr : options.server->link().get());
@@ -88,33 +92,28 @@ void run_with(Client& client, const std::function<Handler()>& factory,
 
 namespace testing {
 
-/// Runs a stream handler that reads `input` and then the end of stream; returns what it wrote.
-/// Input and output may have any size.
-template <detail::stream_handler Handler>
-std::string run_handler(
-    std::string_view input,
-    const std::function<Handler()>& factory = detail::default_factory<Handler>(),
-    const RunOptions& options = {}) {
+/// Runs a stream handler, made by `factory`, that reads `input` and then the end of stream; returns
+/// what it wrote. Input and output may have any size.
+template <detail::stream_handler Handler, detail::makes<Handler> Factory>
+std::string run_handler(std::string_view input, Factory&& factory, const RunOptions& options = {}) {
     detail::TestClient client{input};
-    detail::run_with<Handler>(client, factory, options);
+    detail::run<Handler>(client, factory, options);
     return client.output();
 }
 
 /// Runs a datagram handler for one datagram; returns the (first) datagram that it sent back,
 /// nothing if it sent none. The reply reaches the caller whatever the client's address is.
-template <detail::datagram_handler Handler>
-std::optional<std::string> run_handler(
-    std::string_view datagram,
-    const std::function<Handler()>& factory = detail::default_factory<Handler>(),
-    const RunOptions& options = {}) {
+template <detail::datagram_handler Handler, detail::makes<Handler> Factory>
+std::optional<std::string> run_handler(std::string_view datagram, Factory&& factory,
+                                       const RunOptions& options = {}) {
     detail::TestDatagramClient client{datagram};
-    detail::run_with<Handler>(client, factory, options);
+    detail::run<Handler>(client, factory, options);
     return client.reply();
 }
 
 /// Both with a handler that needs no factory: `run_handler<Handler>("hi", {.server = &server})`.
 template <class Handler>
-auto run_handler(std::string_view input, const RunOptions& options) {
+auto run_handler(std::string_view input, const RunOptions& options = {}) {
     return run_handler<Handler>(input, detail::default_factory<Handler>(), options);
 }
 
