@@ -118,7 +118,7 @@ class Server : public TCPServer<Obedient, MixIn> {
     std::vector<std::string> errors_;
 };
 
-int pid_of(Socket& client) { return std::stoi(exchange(client, "pid\n")); }
+int pid_of(Socket& client) { return std::stoi(ask(client, "pid\n")); }
 
 /// The answer of a connection may be an end or a reset: its worker died.
 bool is_cut_off(Socket& client) { return read_to_end(client).empty(); }
@@ -137,7 +137,7 @@ TEST_CASE("prefork over every transport, and nothing is left behind") {
         server.workers = 2;
         ServingThread serving{server};
         for (int i = 0; i < 10; ++i) {
-            CHECK(exchange(server.server_address(), "hello\n", type) == "hello\n");
+            CHECK(ask(server.server_address(), "hello\n", type) == "hello\n");
         }
         CHECK(server.worker_pids().size() == 2);
         serving.stop();
@@ -176,7 +176,7 @@ TEST_CASE("the inner policy of the workers is selectable") {
         // One worker, and yet many at once: it is not the synchronous policy that serves.
         std::deque<Socket> clients;
         for (int i = 0; i < 4; ++i) clients.push_back(connect(server.server_address()));
-        for (Socket& client : clients) CHECK(exchange(client, "hello\n") == "hello\n");
+        for (Socket& client : clients) CHECK(ask(client, "hello\n") == "hello\n");
         CHECK(child_count() >= 1);
         clients.clear();
         CHECK(eventually([&] { return board.ended == 4; }));
@@ -201,7 +201,7 @@ TEST_CASE("workers that fork for each request") {
         server.workers = 2;
         const ServingThread serving{server};
         for (int i = 0; i < 10; ++i) {
-            CHECK(exchange(server.server_address(), "hello\n") == "hello\n");
+            CHECK(ask(server.server_address(), "hello\n") == "hello\n");
         }
     }
     CHECK(Counts{} == before);
@@ -275,7 +275,7 @@ TEST_CASE("a crash in a handler costs the connections of its worker and nothing 
         const int later_pid = pid_of(later);
         CHECK(later_pid != victim_pid);
         CHECK(later_pid != steady_pid);
-        CHECK(exchange(steady, "still here\n") == "still here\n");
+        CHECK(ask(steady, "still here\n") == "still here\n");
         CHECK(server.worker_pids().size() == 2);
     }
     CHECK(Counts{} == before);
@@ -335,7 +335,7 @@ TEST_CASE("a worker that retires is replaced at once, and finishes what it serve
     CHECK_FALSE(server.retire_worker(::getpid()));
     Socket fresh = connect(server.server_address());
     CHECK(pid_of(fresh) != old_pid);
-    CHECK(exchange(old, "still here\n") == "still here\n");
+    CHECK(ask(old, "still here\n") == "still here\n");
     CHECK(pid_of(old) == old_pid);
     CHECK(child_count() == 2);
     old.close();
@@ -397,7 +397,7 @@ TEST_CASE("serving begins again after shutdown(), with new workers") {
         Server<> server{*board};
         for (int i = 0; i < 20; ++i) {
             ServingThread serving{server};
-            CHECK(exchange(server.server_address(), "hello\n") == "hello\n");
+            CHECK(ask(server.server_address(), "hello\n") == "hello\n");
             serving.stop();
         }
         CHECK(server.errors().empty());
@@ -411,7 +411,7 @@ TEST_CASE("shutdown() in a worker ends the whole server") {
     Server<> server{*board};
     ServingThread serving{server};
     Socket client = connect(server.server_address());
-    CHECK(exchange(client, "shutdown\n") == "shutdown\n");
+    CHECK(ask(client, "shutdown\n") == "shutdown\n");
     serving.join();
     CHECK_FALSE(serving.error());
     client.close();
@@ -427,7 +427,7 @@ TEST_CASE("fork fails: reported once, tried again") {
     Server<> server{*board};
     const auto start = Clock::now();
     const ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "hello\n") == "hello\n");
+    CHECK(ask(server.server_address(), "hello\n") == "hello\n");
     CHECK(Clock::now() - start >= 150ms);  // 10 + 20 + 40 + 80
     REQUIRE(server.errors().size() == 1);
     CHECK_THAT(server.errors()[0], Catch::Matchers::ContainsSubstring("fork a worker process"));
@@ -452,7 +452,7 @@ TEST_CASE("workers that die at once are forked more and more rarely") {
         CHECK(Clock::now() - start >= 310ms);  // 10 + 20 + 40 + 80 + 160
         CHECK_THAT(server.errors().at(0), Catch::Matchers::ContainsSubstring("status 3"));
         board->dies_at_once = false;
-        CHECK(exchange(server.server_address(), "hello\n") == "hello\n");
+        CHECK(ask(server.server_address(), "hello\n") == "hello\n");
     }
     CHECK(Counts{} == before);
 }
@@ -479,7 +479,7 @@ TEST_CASE("workers end when the parent dies, and finish what they serve") {
     REQUIRE(::waitpid(parent, &status, 0) == parent);
     CHECK(::waitpid(pids[1], &status, 0) == pids[1]);
     CHECK(status == 0);
-    CHECK(exchange(first, "still here\n") == "still here\n");
+    CHECK(ask(first, "still here\n") == "still here\n");
     first.close();
     CHECK(::waitpid(pids[0], &status, 0) == pids[0]);
     CHECK(status == 0);
@@ -527,10 +527,10 @@ TEST_CASE("the end of a client of the same program is seen, whenever it connecte
     Socket before = connect(server.server_address());
     Socket unconnected{server.server_address(), SocketType::stream};
     const ServingThread serving{server, 10ms};
-    CHECK(exchange(before, "hello\n") == "hello\n");
+    CHECK(ask(before, "hello\n") == "hello\n");
     unconnected.connect(server.server_address());
     unconnected.settimeout(patience);
-    CHECK(exchange(unconnected, "hello\n") == "hello\n");
+    CHECK(ask(unconnected, "hello\n") == "hello\n");
     before.close();
     unconnected.close();
     CHECK(eventually([&] { return board->ended == 2; }));
@@ -573,7 +573,7 @@ TEST_CASE("no request that was accepted is lost when the workers are stopped und
                 while (!ends) {
                     try {
                         Socket client = connect(server.server_address());
-                        if (exchange(client, "hello\n") == "hello\n") ++answered;
+                        if (ask(client, "hello\n") == "hello\n") ++answered;
                     } catch (const std::system_error&) {
                         // Not accepted any more.
                     }

@@ -137,23 +137,23 @@ TEST_CASE("the pool serves, and leaves no thread and no descriptor behind") {
         ThreadPoolTCPServer<StreamEcho> server{any_port};
         CHECK(server.max_threads >= 8);
         const ServingThread serving{server};
-        for (int i = 0; i < 20; ++i) CHECK(exchange(server.server_address(), "hi\n") == "hi\n");
+        for (int i = 0; i < 20; ++i) CHECK(ask(server.server_address(), "hi\n") == "hi\n");
         CHECK(server.pool_threads() <= server.max_threads);
     }
     {
         ThreadPoolUDPServer<DatagramEcho> server{any_port};
         const ServingThread serving{server};
-        CHECK(exchange(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
+        CHECK(ask(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
     }
     {
         ThreadPoolUnixStreamServer<StreamEcho> server{"@test-thread-pool-stream"};
         const ServingThread serving{server};
-        CHECK(exchange(server.server_address(), "hi\n") == "hi\n");
+        CHECK(ask(server.server_address(), "hi\n") == "hi\n");
     }
     {
         ThreadPoolUnixDatagramServer<DatagramEcho> server{"@test-thread-pool-datagram"};
         const ServingThread serving{server};
-        CHECK(exchange(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
+        CHECK(ask(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
     }
     CHECK(Counts{} == before);
 }
@@ -223,7 +223,7 @@ TEST_CASE("when all is full the newest is refused, if so told") {
     gate.open();
     CHECK(read_to_end(first) == "first\n");
     CHECK(read_to_end(second) == "second\n");
-    CHECK(exchange(server.server_address(), "later\n") == "later\n");
+    CHECK(ask(server.server_address(), "later\n") == "later\n");
     CHECK(server.errors == 0);
 }
 
@@ -285,7 +285,7 @@ TEST_CASE("a thread that cannot be created") {
         CHECK(server.pool_threads() == 0);
         fails = false;
         gate.open();
-        CHECK(exchange(server.server_address(), "hello\n") == "hello\n");
+        CHECK(ask(server.server_address(), "hello\n") == "hello\n");
     }
     SECTION("a further one: the request waits for a thread") {
         fails = false;
@@ -412,7 +412,7 @@ TEST_CASE("no request that was accepted is lost when the pool is stopped under l
             clients.emplace_back([&] {
                 while (!ends) {
                     try {
-                        if (exchange(server.server_address(), "x\n") == "x\n") ++answered;
+                        if (ask(server.server_address(), "x\n") == "x\n") ++answered;
                     } catch (const std::system_error&) {
                         // Refused by the full pool, or not accepted any more.
                     }
