@@ -14,7 +14,6 @@
 #include "accept_error.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
-#include "signal_table.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -280,7 +279,6 @@ void ServerBase::enter_child() noexcept {
 
 void ServerBase::enter_worker(int stop) {
     state_->unix_path.disown();
-    detail::SignalTable::enter_worker();
     state_->stop_waker.watch(stop);
     state_->loop_waker.renew();
 }

@@ -4,11 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -18,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "futex.hpp"
 #include "sys.hpp"
+#include "waiting_thread.hpp"
 
 namespace socketserver::detail {
 
@@ -27,33 +25,6 @@ namespace {
 
 constexpr std::size_t most_waiting = 128;
 constexpr std::chrono::seconds longest_wait{10};
-
-struct Task {
-    std::unique_ptr<Job> job;
-    bool daemon = false;
-};
-
-/// One thread that waits for its next job. It sleeps on a word of its own, not under the lock of
-/// the group: a condition variable would make it contend for that lock when it wakes.
-struct Waiting {
-    Task task;
-    enum : std::uint32_t { awake, asleep, woken };
-    std::atomic<std::uint32_t> state{awake};
-
-    void wake() {
-        if (state.exchange(woken, std::memory_order_acq_rel) == asleep) futex_wake(state);
-    }
-    /// False when the time is over first.
-    bool sleep_until(std::chrono::steady_clock::time_point until) {
-        std::uint32_t before = awake;
-        if (!state.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
-        while (futex_wait(state, asleep, until)) {
-            if (state.load(std::memory_order_acquire) == woken) return true;
-        }
-        before = asleep;
-        return !state.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
-    }
-};
 
 }  // namespace
 
@@ -64,7 +35,8 @@ Job::~Job() = default;
 struct ThreadGroup::State : std::enable_shared_from_this<State> {
     mutable std::mutex mutex;
     std::condition_variable gone;
-    std::vector<Waiting*> waiting;  // the last one waits for the shortest time: its cache is warm
+    std::vector<WaitingThread*>
+        waiting;  // the last one waits for the shortest time: its cache is warm
     std::deque<Task> queue;
     std::function<void()> on_room;  // set while somebody wants to know
     std::size_t threads = 0;
@@ -87,8 +59,8 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
 
     static void* thread_main(void* argument);
     void work(Task task);
-    bool next_task(std::unique_lock<std::mutex>& lock, Task& task, Waiting& self);
-    bool wait_for_task(std::unique_lock<std::mutex>& lock, Waiting& self);
+    bool next_task(std::unique_lock<std::mutex>& lock, Task& task, WaitingThread& self);
+    bool wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self);
     void become_daemon(bool daemon);
     void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
@@ -122,7 +94,7 @@ void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
 /// True: the lock is not held any more.
 bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task) {
     if (waiting.empty()) return false;
-    Waiting& thread = *waiting.back();
+    WaitingThread& thread = *waiting.back();
     waiting.pop_back();
     if (task.daemon) ++daemons;
     thread.task = std::move(task);
@@ -196,7 +168,7 @@ void* ThreadGroup::State::thread_main(void* argument) {
 }
 
 void ThreadGroup::State::work(Task task) {
-    Waiting self;
+    WaitingThread self;
     for (;;) {
         task.job->run();
         task.job.reset();
@@ -205,7 +177,8 @@ void ThreadGroup::State::work(Task task) {
     }
 }
 
-bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& task, Waiting& self) {
+bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& task,
+                                   WaitingThread& self) {
     if (!queue.empty()) {
         const bool was_daemon = std::exchange(task, std::move(queue.front())).daemon;
         queue.pop_front();
@@ -221,8 +194,8 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
 }
 
 /// False: no task came, the thread is to go. The lock is held then, and not otherwise.
-bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiting& self) {
-    self.state.store(Waiting::awake, std::memory_order_relaxed);
+bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
+    self.state.store(WaitingThread::awake, std::memory_order_relaxed);
     waiting.push_back(&self);
     announce_room(lock);
     if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
@@ -276,7 +249,7 @@ void ThreadGroup::close() noexcept {
     if (state_->is_copy()) return;
     const std::lock_guard lock{state_->mutex};
     state_->closed = true;
-    for (Waiting* thread : std::exchange(state_->waiting, {})) thread->wake();
+    for (WaitingThread* thread : std::exchange(state_->waiting, {})) thread->wake();
 }
 
 void ThreadGroup::join() noexcept {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/worker_set.hpp"
 
-#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -10,16 +9,17 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <csignal>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <system_error>
 
+#include "signal_table.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/child_reaper.hpp"
 #include "sys.hpp"
+#include "worker_end.hpp"
 
 namespace socketserver::detail {
 
@@ -32,6 +32,20 @@ constexpr std::chrono::milliseconds longest_pause{10'000};
 /// How often to look for the end of a worker for which the kernel gives no descriptor.
 constexpr std::chrono::milliseconds look_again{20};
 
+/// A signal for the parent must not find the worker before it knows that it is one.
+pid_t fork_without_signals() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = sys::calls.fork();
+    const int error = errno;
+    if (pid == 0) SignalTable::enter_worker();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = error;
+    return pid;
+}
+
 struct Worker {
     pid_t pid;
     int control;
@@ -40,40 +54,6 @@ struct Worker {
     bool leaving = false;        ///< asked to end, or has announced that it ends
     bool control_ended = false;  ///< the worker's end is closed
 };
-
-/// The status of a child that has ended; unknown if somebody else has waited for it.
-struct Ended {
-    std::optional<int> status;
-};
-
-std::optional<Ended> wait_for(pid_t pid, int options) {
-    int status = 0;
-    const pid_t waited =
-        sys::retry_on_eintr([&] { return sys::calls.waitpid(pid, &status, options); });
-    if (waited == pid) return Ended{status};
-    if (waited == -1 && errno == ECHILD) return Ended{};
-    return {};
-}
-
-std::exception_ptr error_of(const std::string& text) {
-    return std::make_exception_ptr(std::runtime_error{text});
-}
-
-/// Null: it ended as it was meant to.
-std::exception_ptr describe_end(const Worker& worker, const Ended& ended) {
-    if (!ended.status) {
-        if (worker.leaving) return nullptr;
-        return error_of(fmt::format("worker process {} has ended", worker.pid));
-    }
-    const int status = *ended.status;
-    if (WIFSIGNALED(status)) {
-        return error_of(fmt::format("worker process {} was killed by signal {} ({})", worker.pid,
-                                    WTERMSIG(status), ::strsignal(WTERMSIG(status))));
-    }
-    if (worker.leaving && WEXITSTATUS(status) == 0) return nullptr;
-    return error_of(
-        fmt::format("worker process {} exited with status {}", worker.pid, WEXITSTATUS(status)));
-}
 
 }  // namespace
 
@@ -169,7 +149,7 @@ void WorkerSet::State::look_at_control(Worker& worker) noexcept {
 /// Nothing: it lives. Otherwise it is gone, and a null pointer says that all was well.
 std::optional<std::exception_ptr> WorkerSet::State::look_for_end(const Worker& worker,
                                                                  int options) {
-    const auto ended = wait_for(worker.pid, options);
+    const auto ended = wait_for_child(worker.pid, options);
     if (!ended) return {};
     if (!worker.leaving) {
         if (Clock::now() - worker.started >= settled)
@@ -178,7 +158,7 @@ std::optional<std::exception_ptr> WorkerSet::State::look_for_end(const Worker& w
             lengthen_pause();
     }
     forget(worker);
-    return describe_end(worker, *ended);
+    return describe_end(worker.pid, *ended, worker.leaving);
 }
 
 void WorkerSet::State::lengthen_pause() {
@@ -209,7 +189,7 @@ int WorkerSet::State::fork_worker() {
         throw_system_error("fork a worker process");
     }
     const auto [ours, theirs] = ends;
-    const pid_t pid = sys::calls.fork();
+    const pid_t pid = fork_without_signals();
     if (pid == 0) {
         // No lock is taken in here, and a sibling's control is let go of: it shall see the end of
         // the parent.
