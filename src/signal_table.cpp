@@ -80,9 +80,11 @@ void SignalTable::add(int signal, const Waker& waker) {
 
 void SignalTable::remove(int signal, const Waker& waker) noexcept {
     const std::lock_guard lock{writing};
-    for (Entry& entry : entries) {
-        if (entry.waker.load() == &waker && entry.signal.load() == signal) entry.waker = nullptr;
-    }
+    // One entry of those that are alike: several objects may wait for one server.
+    const auto own = std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) {
+        return entry.waker.load() == &waker && entry.signal.load() == signal;
+    });
+    if (own != entries.end()) own->waker = nullptr;
     if (!is_used(signal)) {
         ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
     }
