@@ -9,17 +9,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <mutex>
 #include <optional>
 #include <system_error>
 
-#include "signal_table.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/child_reaper.hpp"
 #include "sys.hpp"
-#include "worker_end.hpp"
+#include "worker_process.hpp"
 
 namespace socketserver::detail {
 
@@ -31,20 +29,6 @@ constexpr std::chrono::milliseconds shortest_pause{10};
 constexpr std::chrono::milliseconds longest_pause{10'000};
 /// How often to look for the end of a worker for which the kernel gives no descriptor.
 constexpr std::chrono::milliseconds look_again{20};
-
-/// A signal for the parent must not find the worker before it knows that it is one.
-pid_t fork_without_signals() {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = sys::calls.fork();
-    const int error = errno;
-    if (pid == 0) SignalTable::enter_worker();
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = error;
-    return pid;
-}
 
 struct Worker {
     pid_t pid;
@@ -189,7 +173,7 @@ int WorkerSet::State::fork_worker() {
         throw_system_error("fork a worker process");
     }
     const auto [ours, theirs] = ends;
-    const pid_t pid = fork_without_signals();
+    const pid_t pid = fork_worker_process();
     if (pid == 0) {
         // No lock is taken in here, and a sibling's control is let go of: it shall see the end of
         // the parent.

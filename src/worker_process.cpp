@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-#include "worker_end.hpp"
+#include "worker_process.hpp"
 
 #include <fmt/format.h>
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 
+#include "signal_table.hpp"
 #include "sys.hpp"
 
 namespace socketserver::detail {
@@ -20,6 +22,19 @@ std::exception_ptr error_of(const std::string& text) {
 }
 
 }  // namespace
+
+pid_t fork_worker_process() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = sys::calls.fork();
+    const int error = errno;
+    if (pid == 0) SignalTable::enter_worker();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = error;
+    return pid;
+}
 
 std::optional<ChildEnd> wait_for_child(pid_t pid, int options) {
     int status = 0;

@@ -8,6 +8,9 @@
 
 namespace socketserver::detail {
 
+/// As fork(2). A signal for the parent does not find the child before it knows that it is a worker.
+pid_t fork_worker_process();
+
 /// The status of a child that has ended; none if somebody else has waited for it.
 struct ChildEnd {
     std::optional<int> status;
