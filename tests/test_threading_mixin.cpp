@@ -249,7 +249,7 @@ TEST_CASE("threading: daemons and others at once") {
     closer.join();  // waited for the ordinary one only: the daemon's client is still there
     CHECK(closed);
     daemon.close();
-    CHECK(eventually([&] { return thread_count() == threads; }));
+    CHECK(eventually([&] { return thread_count() <= threads; }));
 }
 
 TEST_CASE("threading: a thread that cannot be created costs that request and nothing else") {
