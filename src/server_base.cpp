@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "accept_error.hpp"
+#include "client_sockets.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
 #include "sockaddr.hpp"
@@ -273,11 +274,13 @@ void ServerBase::end_before_destruction() noexcept {
 }
 
 void ServerBase::enter_child() noexcept {
+    detail::ClientSockets::close_inherited(server_address_);
     // A datagram request answers through this socket.
     if (is_stream(transport_)) socket_->close();
 }
 
 void ServerBase::enter_worker(int stop) {
+    detail::ClientSockets::close_inherited(server_address_);
     state_->unix_path.disown();
     state_->stop_waker.watch(stop);
     state_->loop_waker.renew();

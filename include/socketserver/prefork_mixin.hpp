@@ -12,7 +12,6 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/child_reaper.hpp"
-#include "socketserver/detail/inherited_clients.hpp"
 #include "socketserver/detail/worker_set.hpp"
 #include "socketserver/synchronous_mixin.hpp"
 
@@ -44,9 +43,6 @@ namespace socketserver {
 ///
 /// A program may have threads when it serves: the library takes no lock in a worker that they may
 /// have held at the fork. What is said of handlers at ForkingMixIn holds here as well.
-///
-/// A worker closes what it inherited of clients of this server in the same program, as tests have
-/// them: or their close would not be seen.
 ///
 /// All workers wait for the same socket in poll(2), so a connection wakes all that are idle and
 /// one gets it. That costs little with as many workers as there are cores. EPOLLEXCLUSIVE would
@@ -92,7 +88,6 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
             server().serve_request(request, std::move(client_address));
             return;
         }
-        clients_.close_connected(server().fileno());
         Policy::dispatch(std::move(request), std::move(client_address));
         if (++dispatched_ != max_requests) return;
         detail::WorkerSet::announce_retirement(control_);
@@ -117,7 +112,6 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
 
     void mixin_service() {
         if (is_worker_) {
-            clients_.close_connected(server().fileno());
             if constexpr (requires { this->Policy::mixin_service(); }) Policy::mixin_service();
         } else if (is_supervisor()) {
             const auto turn = worker_set_.supervise();
@@ -173,7 +167,6 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         int status = 0;
         try {
             server().enter_worker(control);
-            clients_.find(server().fileno());
             inner_serve(*loop_, true);
             server().leave_worker();
             if constexpr (requires { this->Policy::mixin_close(true); }) Policy::mixin_close(true);
@@ -204,7 +197,6 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
     // In a worker; the parent does not change them.
     bool is_worker_ = false;
     int control_ = -1;
-    detail::InheritedClients clients_;
     std::size_t dispatched_ = 0;
 };
 
