@@ -372,12 +372,14 @@ TEST_CASE("shutdown() does not wait for workers, server_close() does, and they f
         REQUIRE(eventually([&] { return board->waiting == 1; }));
         serving.stop();
         CHECK(server.worker_pids().empty());
+        std::atomic<bool> begun{false};
         std::atomic<bool> closed{false};
         std::thread closing{[&] {
+            begun = true;
             server.server_close();
             closed = true;
         }};
-        CHECK(eventually([&] { return server.fileno() == -1; }));
+        CHECK(eventually([&] { return begun.load(); }));
         CHECK_FALSE(closed);
         board->open = true;
         client.shutdown(ShutdownHow::write);
