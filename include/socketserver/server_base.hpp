@@ -53,7 +53,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Serves requests until shutdown(). service_actions() is called after each request and at
     /// least every `poll_interval`; the interval does not delay shutdown().
     ///
-    /// @throws std::system_error if the server is closed, or the listening socket is unusable.
+    /// @throws std::system_error if the server is closed, or the listening socket is unusable. The
+    /// first call after server_close() returns at once instead: the thread that closes may be
+    /// faster than the one that begins to serve.
     void serve_forever(std::chrono::milliseconds poll_interval = std::chrono::milliseconds{500});
     /// The same, until shutdown() or until `stop` is requested.
     void serve_forever(std::stop_token stop,
