@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "signal_table.hpp"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,19 +29,24 @@ constinit std::array<Entry, most_servers> entries{};
 constinit std::array<struct sigaction, NSIG> former{};
 constinit std::mutex writing;
 constinit std::atomic<pid_t> owner{0};
+constinit std::atomic<pid_t> worker{0};
+constinit std::atomic<int> waking{0};  // handlers that may hold a waker at the moment
 
 extern "C" void socketserver_on_signal(int signal) {
-    if (::getpid() != owner.load()) {
+    if (const pid_t self = ::getpid(); self != owner.load()) {
+        if (self == worker.load()) return;
         const int saved = errno;
         ::sigaction(signal, &former[static_cast<std::size_t>(signal)], nullptr);
         ::raise(signal);  // comes when this handler returns
         errno = saved;
         return;
     }
+    ++waking;
     for (const Entry& entry : entries) {
         if (entry.signal.load() != signal) continue;
         if (const Waker* waker = entry.waker.load()) waker->wake();
     }
+    --waking;
 }
 
 bool is_used(int signal) {
@@ -86,8 +92,13 @@ void SignalTable::remove(int signal, const Waker& waker) noexcept {
     if (!is_used(signal)) {
         ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
     }
+    // The caller may destroy the waker now. A handler in another thread may have read it before; it
+    // is a few instructions from its end.
+    while (waking.load() > 0) ::sched_yield();
 }
 
 void SignalTable::adopt() noexcept { owner = ::getpid(); }
+
+void SignalTable::enter_worker() noexcept { worker = ::getpid(); }
 
 }  // namespace socketserver::detail

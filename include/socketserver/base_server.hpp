@@ -33,7 +33,8 @@ namespace socketserver {
 ///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
 /// - `void mixin_service()`: called after each wait of the loop;
-/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it.
+/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
+///   second parameter, `bool forever`, tells serve_forever() from handle_request().
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.
@@ -102,7 +103,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     using Policy = MixIn<BaseServer>;
 
     bool serve_one() final;
-    void policy_serve(const std::function<void()>& loop) final;
+    void policy_serve(const std::function<void()>& loop, bool forever) final;
     void policy_service() final;
     bool policy_ready() final;
     int policy_fileno() final;

@@ -22,6 +22,9 @@ namespace socketserver {
 /// one held at that moment stays locked for ever. The library takes none there, and the C library
 /// keeps malloc and stdio usable; a handler must not take locks that it shares with threads.
 ///
+/// Thread safety: one thread at a time serves; what is said here of the server's other members
+/// stays true.
+///
 /// Mirrors `socketserver.ForkingMixIn`.
 template <class Server>
 class ForkingMixIn {

@@ -53,7 +53,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Serves requests until shutdown(). service_actions() is called after each request and at
     /// least every `poll_interval`; the interval does not delay shutdown().
     ///
-    /// @throws std::system_error if the server is closed, or the listening socket is unusable.
+    /// @throws std::system_error if the server is closed, or the listening socket is unusable. The
+    /// first call after server_close() returns at once instead: the thread that closes may be
+    /// faster than the one that begins to serve.
     void serve_forever(std::chrono::milliseconds poll_interval = std::chrono::milliseconds{500});
     /// The same, until shutdown() or until `stop` is requested.
     void serve_forever(std::stop_token stop,
@@ -96,6 +98,17 @@ class SOCKETSERVER_EXPORT ServerBase {
     int stop_fileno() const noexcept;
     /// In a forked child: lets go of the listening socket and of what belongs to the parent.
     void enter_child() noexcept;
+    /// In a forked worker, which goes on accepting: the loop ends when `stop` is readable, and
+    /// shutdown() asks the parent.
+    ///
+    /// @throws std::system_error if no descriptor can be had.
+    void enter_worker(int stop);
+    /// In a worker, in its loop: the loop ends after this turn.
+    void end_worker_loop() noexcept;
+    /// In a worker that accepts no more: lets go of the listening socket.
+    void leave_worker() noexcept;
+    /// Calls handle_server_error().
+    void report_server_error(std::exception_ptr error) noexcept;
     /// What a request keeps of a server that it may outlive.
     const std::shared_ptr<detail::ServerLink>& link() const noexcept { return link_; }
     /// @}
@@ -133,7 +146,6 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Closes what must be closed before a derived class goes. Idempotent.
     void end_before_destruction() noexcept;
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
-    void report_server_error(std::exception_ptr error) noexcept;
     /// True: go on; false: there was nothing to accept.
     ///
     /// @throws the error if no request can ever be accepted again.
@@ -148,7 +160,7 @@ class SOCKETSERVER_EXPORT ServerBase {
 
     // What BaseServer knows of its handler and its policy.
     virtual bool serve_one() = 0;
-    virtual void policy_serve(const std::function<void()>& loop) = 0;
+    virtual void policy_serve(const std::function<void()>& loop, bool forever) = 0;
     virtual void policy_service() = 0;
     virtual bool policy_ready() = 0;
     virtual int policy_fileno() = 0;
