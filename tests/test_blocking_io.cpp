@@ -31,7 +31,7 @@ using detail::TimePoint;
 namespace {
 
 /// A carrier that does as the kernel does and writes down what it was asked.
-class RecordingIo final : public BlockingIo, public Registration {
+class RecordingIo final : public BlockingIo, public detail::Registration {
   public:
     RecordingIo() { detail::current().io = this; }
     ~RecordingIo() override { detail::current().io = nullptr; }
