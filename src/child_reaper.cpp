@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -42,10 +44,15 @@ bool ChildReaper::fork() {
     if (pid == -1) throw_system_error("fork a process for a request");
     if (pid == 0) {
         close_descriptors();
+        // The requests of the others are the parent's: they are not ended here, but forgotten.
+        for (Child& child : children_) {
+            new std::shared_ptr<Connection>(std::move(child.request));  // NOLINT: never freed
+        }
         children_.clear();
         return true;
     }
-    Child& child = children_.emplace_back(Child{pid, -1});
+    Child& child = children_.emplace_back(Child{pid, nullptr, -1});
+    count_.store(children_.size(), std::memory_order_relaxed);
     watch(child);
     return false;
 }
@@ -60,21 +67,36 @@ void ChildReaper::watch(Child& child) noexcept {
     }
 }
 
-void ChildReaper::collect(bool blocking) noexcept {
-    if (children_.empty()) return;
+std::vector<std::shared_ptr<Connection>> ChildReaper::collect(bool blocking) noexcept {
+    std::vector<std::shared_ptr<Connection>> ended;
+    if (children_.empty()) return ended;
     if (!blocking && unwatched_ == 0) {
         epoll_event event{};
-        if (::epoll_wait(epoll_, &event, 1, 0) == 0) return;
+        if (::epoll_wait(epoll_, &event, 1, 0) == 0) return ended;
     }
     unwatched_ = 0;
-    std::erase_if(children_, [&](const Child& child) {
+    std::erase_if(children_, [&](Child& child) {
         if (!has_ended(child.pid, blocking ? 0 : WNOHANG)) {
             if (child.pidfd == -1) ++unwatched_;
             return false;
         }
         if (child.pidfd != -1) sys::calls.close(child.pidfd);
+        if (child.request != nullptr) ended.push_back(std::move(child.request));
         return true;
     });
+    count_.store(children_.size(), std::memory_order_relaxed);
+    return ended;
+}
+
+void ChildReaper::keep(std::shared_ptr<Connection> request) noexcept {
+    children_.back().request = std::move(request);
+}
+
+void ChildReaper::kill(int signal) const noexcept {
+    for (const Child& child : children_) {
+        note_cancelled(child.request.get());
+        ::kill(child.pid, signal);
+    }
 }
 
 std::vector<int> ChildReaper::pids() const {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -37,8 +38,8 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     mutable std::mutex mutex;
     std::condition_variable gone;
     std::vector<Waiting*> waiting;  // the last one waits for the shortest time: its cache is warm
-    std::size_t threads = 0;
-    std::size_t daemons = 0;        // of these, the ones with a daemon's job
+    std::atomic<std::size_t> threads{0};  // written under the lock
+    std::size_t daemons = 0;              // of these, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
     bool closed = false;
     const pid_t owner = ::getpid();
@@ -152,6 +153,10 @@ void ThreadGroup::join() noexcept {
     const std::optional<pthread_t> former = std::exchange(state_->last, std::nullopt);
     lock.unlock();
     if (former) ::pthread_join(*former, nullptr);
+}
+
+std::size_t ThreadGroup::size() const noexcept {
+    return state_->threads.load(std::memory_order_relaxed);
 }
 
 bool ThreadGroup::has_daemons() const noexcept {

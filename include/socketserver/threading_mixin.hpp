@@ -9,6 +9,7 @@
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/detail/server_link.hpp"
 #include "socketserver/detail/thread_group.hpp"
+#include "socketserver/statistics.hpp"
 
 namespace socketserver {
 
@@ -49,6 +50,8 @@ class ThreadingMixIn {
                                 std::current_exception());
         }
     }
+
+    void mixin_statistics(Statistics& statistics) const { statistics.threads += threads_.size(); }
 
     void mixin_close(bool wait) {
         threads_.close();

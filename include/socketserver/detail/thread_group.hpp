@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "socketserver/detail/export.hpp"
@@ -40,6 +41,8 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     /// After close(): waits until all threads have gone, but for those with a daemon's job.
     void join() noexcept;
     bool has_daemons() const noexcept;
+    /// How many there are, the waiting ones included.
+    std::size_t size() const noexcept;
 
   private:
     struct State;
