@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "socketserver/detail/export.hpp"
+
 namespace socketserver::detail {
 
 /// What to do when accept(2), or receiving a datagram, failed.
@@ -12,6 +14,6 @@ enum class AcceptAction : unsigned char {
     fatal,          ///< no connection can ever be accepted on this socket
 };
 
-AcceptAction classify_accept_error(int error) noexcept;
+SOCKETSERVER_EXPORT AcceptAction classify_accept_error(int error) noexcept;
 
 }  // namespace socketserver::detail

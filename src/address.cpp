@@ -32,10 +32,22 @@ bool is_mapped(const Ip& ip) {
     return std::equal(mapped_prefix.begin(), mapped_prefix.end(), ip.begin());
 }
 
+/// The C library ends a text at its first zero, and would take another host, or file, than it
+/// shows.
+void refuse_zero(std::string_view text) {
+    if (text.find('\0') != std::string_view::npos) {
+        throw std::system_error(EINVAL, std::system_category(),
+                                "an address with a zero byte in it");
+    }
+}
+
 std::uint32_t interface_index(const std::string& host, std::size_t percent) {
     const std::string name = host.substr(percent + 1);
     unsigned index = ::if_nametoindex(name.c_str());
-    if (index == 0) std::from_chars(name.data(), name.data() + name.size(), index);
+    if (index == 0) {
+        const char* last = name.data() + name.size();
+        if (std::from_chars(name.data(), last, index).ptr != last) index = 0;
+    }
     if (index == 0) {
         throw std::system_error(ENODEV, std::system_category(),
                                 "address " + host + ": there is no network interface \"" + name +
@@ -154,6 +166,7 @@ int domain_of(const Address& address) {
 }  // namespace detail
 
 Address::Address(std::string_view host, std::uint16_t port) : port_{port} {
+    refuse_zero(host);
     if (host.empty()) {
         family_ = AddressFamily::inet;  // all zero is INADDR_ANY
         return;
@@ -185,6 +198,7 @@ Address::Address(std::string path) : family_{AddressFamily::unix_path}, text_{st
                                     " bytes (at most " + std::to_string(path_limit) +
                                     " fit: use a shorter folder, or an abstract name): " + text_);
     }
+    if (text_.front() != '@') refuse_zero(text_);
 }
 
 std::string Address::host() const {
@@ -208,8 +222,9 @@ const std::string& Address::path() const noexcept {
 
 bool Address::in_network(std::string_view network) const {
     const std::size_t slash = network.find('/');
-    const Address base{network.substr(0, slash), 0};
-    if (network.empty() || !base.is_inet() || base.family_ == AddressFamily::host_name) {
+    const std::string_view number = network.substr(0, slash);
+    const Address base{number, 0};
+    if (number.empty() || !base.is_inet() || base.family_ == AddressFamily::host_name) {
         throw std::invalid_argument("not a network: \"" + std::string{network} + '"');
     }
     const bool v4 = base.family_ == AddressFamily::inet;

@@ -119,7 +119,11 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
             throw;
         }
         SharedCounters::add(state_->registry->counters->accept_errors);
-        handle_accept_error(failure);
+        try {
+            handle_accept_error(failure);
+        } catch (...) {
+            report_server_error(std::current_exception());
+        }
         if (action != AcceptAction::retry) {
             const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
             state_->accept_again = Clock::now() + pause;

@@ -4,6 +4,7 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <thread>
@@ -42,7 +43,7 @@ int kernel_wait(const Channel& channel, Direction direction, TimePoint until) {
 }
 
 /// The timeout is the kernel's own business while one operation is one system call.
-void set_kernel_timeout(Channel& channel) {
+void set_kernel_timeout(const Channel& channel) {
     const auto each = std::max(channel.timeout, std::chrono::nanoseconds{0});
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(each);
     timeval value{};
@@ -50,7 +51,6 @@ void set_kernel_timeout(Channel& channel) {
     value.tv_usec = std::chrono::ceil<std::chrono::microseconds>(each - seconds).count();
     ::setsockopt(channel.fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value);
     ::setsockopt(channel.fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value);
-    channel.kernel_timeout_is_set = true;
 }
 
 /// One operation on a descriptor that blocks: one system call, unless a signal comes or the whole
@@ -60,16 +60,22 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
     if ((flags & MSG_DONTWAIT) != 0 || channel.timeout.count() == 0) {
         return sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
     }
+    // Taken before the first attempt, or a signal would begin the time anew.
+    const TimePoint until = channel.until();
     if (channel.deadline == never) {
-        if (!channel.kernel_timeout_is_set) set_kernel_timeout(channel);
+        // Atomic: one thread may receive while another sends.
+        std::atomic_ref is_set{channel.kernel_timeout_is_set};
+        if (!is_set.load(std::memory_order_relaxed)) {
+            set_kernel_timeout(channel);
+            is_set.store(true, std::memory_order_relaxed);
+        }
         const std::ptrdiff_t result = call(flags);
         if (result != -1) return result;
-        if (errno == EAGAIN && channel.timeout.count() > 0) errno = ETIMEDOUT;
         if (errno != EINTR && errno != EAGAIN) return -1;
-        // A signal: the kernel's timer would start anew at each. A descriptor that somebody has
-        // made non-blocking comes here as well.
+        // The time is over; or it was a signal, after which the kernel's timer would start anew; or
+        // somebody has made the descriptor non-blocking.
     }
-    for (const TimePoint until = channel.until();;) {
+    for (;;) {
         const std::ptrdiff_t result =
             sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
         if (result != -1 || errno != EAGAIN) return result;

@@ -44,4 +44,8 @@ void BufferPool::give_back(char* buffer, std::size_t size) noexcept {
     if (kept != nullptr && kept->size() < kept_of_each) kept->push_back(std::move(owned));
 }
 
+void BufferPool::warm() {
+    if (auto* kept = kept_for(smallest); kept->empty()) give_back(take(smallest), smallest);
+}
+
 }  // namespace socketserver::detail

@@ -14,6 +14,8 @@ class BufferPool {
     /// Uninitialised memory of `size` bytes; `size` is a power of two and at least `smallest`.
     static char* take(std::size_t size);
     static void give_back(char* buffer, std::size_t size) noexcept;
+    /// Makes the pool of this thread ready, with a buffer in it.
+    static void warm();
 };
 
 }  // namespace socketserver::detail

@@ -79,7 +79,7 @@ std::size_t BufferedReader::readinto(std::span<char> buffer) {
         fill(capacity_);
     }
     const std::string_view bytes = take(std::min(buffer.size(), buffered()));
-    std::memcpy(buffer.data(), bytes.data(), bytes.size());
+    bytes.copy(buffer.data(), bytes.size());
     return bytes.size();
 }
 

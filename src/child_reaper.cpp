@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/child_reaper.hpp"
 
+#include <ext/stdio_sync_filebuf.h>
+#include <stdio_ext.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <utility>
 
+#include "buffer_pool.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
 
@@ -19,9 +23,18 @@ namespace socketserver::detail {
 
 namespace {
 
+/// Whether std::cout keeps a buffer of its own, beside stdout's (sync_with_stdio(false)). Asked in
+/// the parent, because in a child the first use of iostreams costs several page faults.
+bool cout_has_own_buffer() {
+    const std::streambuf* buffer = std::cout.rdbuf();
+    return dynamic_cast<const __gnu_cxx::stdio_sync_filebuf<char>*>(buffer) == nullptr;
+}
+
+bool must_flush_cout = false;
+
 void flush_standard_output() {
-    std::cout.flush();
-    std::fflush(stdout);
+    if (must_flush_cout) std::cout.flush();
+    if (::__fpending(stdout) > 0) std::fflush(stdout);
 }
 
 /// Whether the child is no more to be waited for.
@@ -35,22 +48,23 @@ bool has_ended(pid_t pid, int options) {
 
 }  // namespace
 
-ChildReaper::~ChildReaper() { close_descriptors(); }
+ChildReaper::~ChildReaper() {
+    for (const Child& child : children_) {
+        if (child.pidfd != -1) sys::calls.close(child.pidfd);
+    }
+    if (epoll_ != -1) sys::calls.close(epoll_);
+}
 
 bool ChildReaper::fork() {
+    must_flush_cout = cout_has_own_buffer();
     flush_standard_output();
     children_.reserve(children_.size() + 1);  // nothing may throw once there is a child
+    BufferPool::warm();                       // what the parent has ready no child has to make
     const pid_t pid = sys::calls.fork();
     if (pid == -1) throw_system_error("fork a process for a request");
-    if (pid == 0) {
-        close_descriptors();
-        // The requests of the others are the parent's: they are not ended here, but forgotten.
-        for (Child& child : children_) {
-            new std::shared_ptr<Connection>(std::move(child.request));  // NOLINT: never freed
-        }
-        children_.clear();
-        return true;
-    }
+    // The child leaves all this as it is: every page it writes to is copied for it. The
+    // descriptors are closed when it ends, or executes a program.
+    if (pid == 0) return true;
     Child& child = children_.emplace_back(Child{pid, nullptr, -1});
     count_.store(children_.size(), std::memory_order_relaxed);
     watch(child);
@@ -62,30 +76,18 @@ void ChildReaper::watch(Child& child) noexcept {
     child.pidfd = sys::calls.pidfd_open(child.pid, 0);
     epoll_event event{};
     event.events = EPOLLIN;
-    if (child.pidfd == -1 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, child.pidfd, &event) == -1) {
-        ++unwatched_;
-    }
+    event.data.fd = child.pid;
+    if (child.pidfd != -1 && ::epoll_ctl(epoll_, EPOLL_CTL_ADD, child.pidfd, &event) == 0) return;
+    if (child.pidfd != -1) sys::calls.close(std::exchange(child.pidfd, -1));
+    ++unwatched_;
 }
 
 std::vector<std::shared_ptr<Connection>> ChildReaper::collect(bool blocking) noexcept {
-    std::vector<std::shared_ptr<Connection>> ended;
-    if (children_.empty()) return ended;
-    if (!blocking && unwatched_ == 0) {
-        epoll_event event{};
-        if (::epoll_wait(epoll_, &event, 1, 0) == 0) return ended;
+    if (!children_.empty()) {
+        reap_ended(blocking);
+        count_.store(children_.size(), std::memory_order_relaxed);
     }
-    unwatched_ = 0;
-    std::erase_if(children_, [&](Child& child) {
-        if (!has_ended(child.pid, blocking ? 0 : WNOHANG)) {
-            if (child.pidfd == -1) ++unwatched_;
-            return false;
-        }
-        if (child.pidfd != -1) sys::calls.close(child.pidfd);
-        if (child.request != nullptr) ended.push_back(std::move(child.request));
-        return true;
-    });
-    count_.store(children_.size(), std::memory_order_relaxed);
-    return ended;
+    return std::exchange(ended_, {});
 }
 
 void ChildReaper::keep(std::shared_ptr<Connection> request) noexcept {
@@ -99,19 +101,50 @@ void ChildReaper::kill(int signal) const noexcept {
     }
 }
 
+void ChildReaper::reap_ended(bool blocking) noexcept {
+    if (blocking) {
+        std::erase_if(children_, [this](Child& child) { return reap(child, 0); });
+        return;
+    }
+    if (unwatched_ > 0) {
+        std::erase_if(children_, [this](Child& child) {
+            return child.pidfd == -1 && reap(child, WNOHANG);
+        });
+    }
+    if (children_.size() == unwatched_) return;
+    std::array<epoll_event, 16> ended{};
+    for (;;) {
+        const int count = ::epoll_wait(epoll_, ended.data(), ended.size(), 0);
+        for (int i = 0; i < count; ++i) {
+            const int pid = ended[static_cast<std::size_t>(i)].data.fd;
+            std::erase_if(children_, [this, pid](Child& child) {
+                return child.pid == pid && reap(child, WNOHANG);
+            });
+        }
+        if (count < static_cast<int>(ended.size())) return;
+    }
+}
+
+/// Whether the child has ended and nothing is left of it.
+bool ChildReaper::reap(Child& child, int options) noexcept {
+    if (!has_ended(child.pid, options)) return false;
+    if (child.pidfd == -1) {
+        --unwatched_;
+    } else {
+        // Closing alone would leave it in the set for as long as a child that was forked meanwhile
+        // has a copy of it.
+        ::epoll_ctl(epoll_, EPOLL_CTL_DEL, child.pidfd, nullptr);
+        sys::calls.close(child.pidfd);
+    }
+    if (child.request != nullptr) ended_.push_back(std::move(child.request));
+    return true;
+}
+
 std::vector<int> ChildReaper::pids() const {
     std::vector<int> pids(children_.size());
     std::transform(children_.begin(), children_.end(), pids.begin(),
                    [](const Child& child) { return child.pid; });
     return pids;
-}
-
-void ChildReaper::close_descriptors() noexcept {
-    for (const Child& child : children_) {
-        if (child.pidfd != -1) sys::calls.close(child.pidfd);
-    }
-    if (epoll_ != -1) sys::calls.close(epoll_);
-    epoll_ = -1;
 }
 
 void exit_child(int status) {

@@ -127,10 +127,7 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         ended = ended_within(grace);
     }
     state_->closed = true;
-    if (ended) {
-        socket_.reset();
-        state_->unix_path.remove();
-    }
+    if (ended) let_go();
     lock.unlock();
 
     const std::uint64_t remaining = registry.size();

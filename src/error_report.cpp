@@ -80,7 +80,8 @@ bool is_peer_gone(const Socket& request, std::exception_ptr error) {
     } catch (const std::system_error& failure) {
         return failure.code() == std::errc::connection_reset ||
                failure.code() == std::errc::broken_pipe ||
-               failure.code() == std::errc::connection_aborted;
+               failure.code() == std::errc::connection_aborted ||
+               failure.code() == std::errc::not_connected;
     } catch (...) {
         return false;
     }

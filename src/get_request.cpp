@@ -67,4 +67,8 @@ std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_pt
                      peer.size == 0 ? Address{} : from_sockaddr(peer)};
 }
 
+void end_output(Socket& connection) noexcept {
+    if (connection.is_open()) sys::calls.shutdown(connection.fileno(), SHUT_WR);
+}
+
 }  // namespace socketserver::detail

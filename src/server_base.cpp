@@ -13,7 +13,6 @@
 
 #include "error_report.hpp"
 #include "server_state.hpp"
-#include "signal_table.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -187,7 +186,6 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     policy_serve([&] {
         int until_look = 0;
         while (!serving.stopped()) {
-            policy_service();
             const bool draining = state_->registry->is_draining();
             if (draining) {
                 pass_on_cancel();
@@ -205,6 +203,7 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
                 serving.wait(ready ? fileno() : -1, policy_fileno(),
                              std::min(poll_at, wait_end(accept_at)));
                 until_look = requests_between_looks;
+                policy_service();
             }
             call_service_actions();
         }
@@ -246,8 +245,8 @@ void ServerBase::shutdown() {
 
 void ServerBase::server_close() {
     if (::getpid() != state_->owner) return;  // a copy in a child: the server is the parent's
-    const bool in_handler =
-        ServerMark::stands(this, &Current::request) || ServerMark::stands(this, &Current::serving);
+    const bool serves_here = ServerMark::stands(this, &Current::serving);
+    const bool in_handler = serves_here || ServerMark::stands(this, &Current::request);
     {
         std::unique_lock lock{state_->mutex};
         const bool serves = state_->serving > 0;
@@ -256,15 +255,21 @@ void ServerBase::server_close() {
             state_->stop_waker.wake();
         }
         state_->closed = true;
-        if (serves && !ServerMark::stands(this, &Current::serving)) {
+        if (serves && !serves_here) {
             state_->ended.wait(
                 lock, [this, before = state_->serves] { return state_->serves != before; });
         }
-        // Not closed but let go: a datagram request may still answer through it.
-        socket_.reset();
-        state_->unix_path.remove();
+        // In a handler of a synchronous server: its own loop looks no more, but those of other
+        // threads still do, and the last of them lets go.
+        if (state_->serving <= (serves_here ? 1 : 0)) let_go();
     }
     policy_close(!in_handler);
+}
+
+void ServerBase::let_go() noexcept {
+    // Not closed: a datagram request may still answer through it.
+    socket_.reset();
+    state_->unix_path.remove();
 }
 
 void ServerBase::end_before_destruction() noexcept {
@@ -276,9 +281,8 @@ void ServerBase::end_before_destruction() noexcept {
 
 void ServerBase::enter_child() noexcept {
     state_->registry->enter_child();
-    socket_.reset();
-    state_->unix_path.disown();
-    detail::SignalTable::enter_child();
+    // A datagram request answers through this socket.
+    if (is_stream(transport_)) socket_->close();
 }
 
 void ServerBase::wake_loop() const noexcept { state_->registry->loop_waker.wake(); }

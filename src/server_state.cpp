@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "signal_table.hpp"
 #include "socket_error.hpp"
 #include "socketserver/server_base.hpp"
 
@@ -27,8 +28,8 @@ TimePoint ServerState::accept_at() const noexcept {
     return registry->limits.accept_at();
 }
 
-Serving::Serving(const ServerBase& server, ServerState& state)
-    : state_{state}, mark_{&server, &Current::serving} {
+Serving::Serving(ServerBase& server, ServerState& state)
+    : server_{server}, state_{state}, mark_{&server, &Current::serving} {
     const std::lock_guard lock{state_.mutex};
     // A stop that came first ends this serve at once, on a closed server as well: the thread that
     // closed it may have been faster than the one that began to serve.
@@ -37,6 +38,7 @@ Serving::Serving(const ServerBase& server, ServerState& state)
     }
     ++state_.serving;
     state_.owner = ::getpid();
+    SignalTable::adopt();
 }
 
 Serving::~Serving() {
@@ -45,6 +47,7 @@ Serving::~Serving() {
     state_.stop_waker.reset();
     state_.stop = false;
     ++state_.serves;
+    if (state_.closed) server_.let_go();
     state_.ended.notify_all();
 }
 

@@ -61,7 +61,7 @@ struct ServerState {
 class Serving {
   public:
     /// @throws std::system_error if the server is closed.
-    Serving(const ServerBase& server, ServerState& state);
+    Serving(ServerBase& server, ServerState& state);
     Serving(const Serving&) = delete;
     Serving& operator=(const Serving&) = delete;
     ~Serving();
@@ -74,6 +74,7 @@ class Serving {
     void look_for_stop();
 
   private:
+    ServerBase& server_;
     ServerState& state_;
     ServerMark mark_;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "signal_table.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -25,8 +27,16 @@ struct Entry {
 constinit std::array<Entry, most_servers> entries{};
 constinit std::array<struct sigaction, NSIG> former{};
 constinit std::mutex writing;
+constinit std::atomic<pid_t> owner{0};
 
 extern "C" void socketserver_on_signal(int signal) {
+    if (::getpid() != owner.load()) {
+        const int saved = errno;
+        ::sigaction(signal, &former[static_cast<std::size_t>(signal)], nullptr);
+        ::raise(signal);  // comes when this handler returns
+        errno = saved;
+        return;
+    }
     for (const Entry& entry : entries) {
         if (entry.signal.load() != signal) continue;
         if (const Waker* waker = entry.waker.load()) waker->wake();
@@ -43,6 +53,7 @@ bool is_used(int signal) {
 
 void SignalTable::add(int signal, const Waker& waker) {
     const std::lock_guard lock{writing};
+    adopt();
     const bool first = !is_used(signal);
     const auto free = std::find_if(entries.begin(), entries.end(), [](const Entry& entry) {
         return entry.waker.load() == nullptr;
@@ -67,21 +78,16 @@ void SignalTable::add(int signal, const Waker& waker) {
 
 void SignalTable::remove(int signal, const Waker& waker) noexcept {
     const std::lock_guard lock{writing};
-    for (Entry& entry : entries) {
-        if (entry.waker.load() == &waker && entry.signal.load() == signal) entry.waker = nullptr;
-    }
+    // One entry of those that are alike: several objects may wait for one server.
+    const auto own = std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) {
+        return entry.waker.load() == &waker && entry.signal.load() == signal;
+    });
+    if (own != entries.end()) own->waker = nullptr;
     if (!is_used(signal)) {
         ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
     }
 }
 
-void SignalTable::enter_child() noexcept {
-    // Without the lock, which another thread may have held at the fork. The child has one thread.
-    for (Entry& entry : entries) {
-        const int signal = entry.signal.load();
-        if (entry.waker.exchange(nullptr) == nullptr) continue;
-        ::sigaction(signal, &former.at(static_cast<std::size_t>(signal)), nullptr);
-    }
-}
+void SignalTable::adopt() noexcept { owner = ::getpid(); }
 
 }  // namespace socketserver::detail

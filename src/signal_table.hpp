@@ -15,9 +15,9 @@ class SignalTable {
     static void add(int signal, const Waker& waker);
     /// With the last waker of a signal its former disposition comes back.
     static void remove(int signal, const Waker& waker) noexcept;
-    /// In a forked child: gives every signal back its former disposition. A signal that is sent to
-    /// the child is for the child, not for the parent's server.
-    static void enter_child() noexcept;
+    /// The calling process is the one whose servers the signals stop. In a child of it the signals
+    /// do what they did before: one that is sent to the child is for the child.
+    static void adopt() noexcept;
 };
 
 }  // namespace socketserver::detail

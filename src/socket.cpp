@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/socket.hpp"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
@@ -38,10 +39,14 @@ int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM :
 /// Makes a descriptor non-blocking for one operation that knows no MSG_DONTWAIT.
 class NonBlocking {
   public:
-    explicit NonBlocking(int descriptor) : descriptor_{descriptor} { set(1); }
+    explicit NonBlocking(int descriptor)
+        : descriptor_{descriptor}, was_already_{(::fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0} {
+        if (!was_already_) set(1);
+    }
     NonBlocking(const NonBlocking&) = delete;
     NonBlocking& operator=(const NonBlocking&) = delete;
     ~NonBlocking() {
+        if (was_already_) return;
         const int saved = errno;
         set(0);
         errno = saved;
@@ -50,7 +55,24 @@ class NonBlocking {
   private:
     void set(int on) const { ::ioctl(descriptor_, FIONBIO, &on); }
     int descriptor_;
+    bool was_already_;
 };
+
+/// After EAGAIN: waits, unless the socket is not to wait. -1 with errno if the operation ends here.
+int wait_again(detail::Channel& channel, Direction direction, TimePoint until) {
+    return channel.timeout.count() == 0 ? -1 : detail::wait(channel, direction, until);
+}
+
+/// The same for another Unix socket's full queue, which poll(2) does not tell about.
+int wait_for_full_queue(const detail::Channel& channel, TimePoint until) {
+    if (channel.timeout.count() == 0) return -1;
+    if (detail::Clock::now() >= until) {
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    detail::sleep_until(std::min(until, detail::Clock::now() + std::chrono::milliseconds{1}));
+    return 0;
+}
 
 /// sendfile(2) knows no MSG_NOSIGNAL: holds SIGPIPE back in this thread and swallows the one that
 /// the call may have raised.
@@ -122,7 +144,7 @@ std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
     detail::before_send(channel_);
     const std::ptrdiff_t sent =
         detail::after_send(channel_, detail::send(channel_, data.data(), data.size(), flags));
-    if (sent == -1) throw_io_error(channel_, "send");
+    if (sent == -1 && errno != EAGAIN) throw_io_error(channel_, "send");
     return sent;
 }
 
@@ -141,14 +163,25 @@ std::string Socket::recv(std::size_t size) {
 
 std::size_t Socket::send(std::string_view data) {
     flush_corked();
-    return static_cast<std::size_t>(send_some(data, 0));
+    const std::ptrdiff_t sent = send_some(data, 0);
+    if (sent == -1) throw_io_error(channel_, "send");
+    return static_cast<std::size_t>(sent);
 }
 
 void Socket::sendall(std::string_view data) {
     flush_corked();
-    do {  // at least once: an empty datagram is a datagram
-        data.remove_prefix(static_cast<std::size_t>(send_some(data, 0)));
-    } while (!data.empty());
+    detail::before_send(channel_);
+    // The time is for all of it: a peer that takes a byte now and then does not prolong it.
+    const TimePoint until = channel_.until();
+    data.remove_prefix(send(data));  // at least once: an empty datagram is a datagram
+    while (!data.empty()) {
+        const std::ptrdiff_t sent = send_some(data, MSG_DONTWAIT);
+        if (sent != -1) {
+            data.remove_prefix(static_cast<std::size_t>(sent));
+        } else if (wait_again(channel_, Direction::write, until) == -1) {
+            throw_io_error(channel_, "send");
+        }
+    }
 }
 
 std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::size_t> count) {
@@ -157,8 +190,9 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     flush_corked();
     off_t position = static_cast<off_t>(offset);
     std::size_t left = count.value_or(static_cast<std::size_t>(-1));
-    const NonBlocking non_blocking{channel_.fd};
     detail::before_send(channel_);
+    const TimePoint until = channel_.until();
+    const NonBlocking non_blocking{channel_.fd};
     while (left > 0) {
         const ssize_t sent = detail::after_send(
             channel_, sys::retry_on_eintr([&] {
@@ -168,8 +202,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
         if (sent == 0) break;  // the file ends here
         if (sent > 0) {
             left -= static_cast<std::size_t>(sent);
-        } else if (errno != EAGAIN || channel_.timeout.count() == 0 ||
-                   detail::wait(channel_, Direction::write, channel_.until()) == -1) {
+        } else if (errno != EAGAIN || wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, "sendfile");
         }
     }
@@ -178,14 +211,16 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
 
 void Socket::sendto(std::string_view data, const Address& address) {
     const SockAddr to = detail::to_sockaddr(address);
+    const TimePoint until = channel_.until();
     for (;;) {
         const ssize_t sent = sys::retry_on_eintr([&] {
             return sys::calls.sendto(channel_.fd, data.data(), data.size(),
                                      MSG_NOSIGNAL | MSG_DONTWAIT, to.get(), to.size);
         });
         if (sent != -1) return;
-        if (errno != EAGAIN || channel_.timeout.count() == 0 ||
-            detail::wait(channel_, Direction::write, channel_.until()) == -1) {
+        if (errno != EAGAIN ||
+            (address.is_unix() ? wait_for_full_queue(channel_, until)
+                               : wait_again(channel_, Direction::write, until)) == -1) {
             throw_io_error(channel_, "sendto " + address.to_string());
         }
     }
@@ -195,6 +230,7 @@ std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
     flush_corked();
     std::string data(size, '\0');
     SockAddr from;
+    const TimePoint until = channel_.until();
     for (;;) {
         iovec part{data.data(), data.size()};
         msghdr message{};
@@ -209,8 +245,7 @@ std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
             from.size = message.msg_namelen;
             return {std::move(data), detail::from_sockaddr(from)};
         }
-        if (errno != EAGAIN || channel_.timeout.count() == 0 ||
-            detail::wait(channel_, Direction::read, channel_.until()) == -1) {
+        if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
             throw_io_error(channel_, "recvfrom");
         }
     }
@@ -233,19 +268,17 @@ void Socket::listen(int backlog) {
 
 std::pair<Socket, Address> Socket::accept() {
     SockAddr peer;
+    const TimePoint until = channel_.until();
+    // accept4 knows no flag for it. Without a limit the kernel may as well do the waiting.
+    std::optional<NonBlocking> non_blocking;
+    if (channel_.is_timed() || detail::current().io != nullptr) non_blocking.emplace(channel_.fd);
     for (;;) {
-        // First wait, if a time is set: accept4 knows no flag for it.
-        if ((channel_.is_timed() || detail::current().io != nullptr) &&
-            channel_.timeout.count() != 0 &&
-            detail::wait(channel_, Direction::read, channel_.until()) == -1) {
-            throw_io_error(channel_, "accept");
-        }
-        peer.size = sizeof peer.storage;
-        const int descriptor = sys::retry_on_eintr(
-            [&] { return sys::calls.accept4(channel_.fd, peer.get(), &peer.size, SOCK_CLOEXEC); });
+        const int descriptor = sys::retry_on_eintr([&] {
+            peer.size = sizeof peer.storage;
+            return sys::calls.accept4(channel_.fd, peer.get(), &peer.size, SOCK_CLOEXEC);
+        });
         if (descriptor != -1) return {Socket{descriptor}, detail::from_sockaddr(peer)};
-        if (errno != EAGAIN || channel_.timeout.count() == 0) throw_io_error(channel_, "accept");
-        if (detail::wait(channel_, Direction::read, channel_.until()) == -1) {
+        if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
             throw_io_error(channel_, "accept");
         }
     }
@@ -259,19 +292,16 @@ void Socket::connect(const Address& address) {
     const TimePoint until = channel_.until();
     while (sys::calls.connect(channel_.fd, raw.get(), raw.size) == -1) {
         if (errno == EISCONN) return;
-        // A Unix socket says EAGAIN when the server's queue is full, and cannot be waited for.
+        // A Unix socket says EAGAIN when the server's queue is full.
         if (errno == EAGAIN && address.is_unix()) {
-            if (detail::Clock::now() >= until) {
-                errno = ETIMEDOUT;
-                throw_io_error(channel_, operation());
-            }
-            detail::sleep_until(detail::Clock::now() + std::chrono::milliseconds{1});
+            if (wait_for_full_queue(channel_, until) == -1) throw_io_error(channel_, operation());
             continue;
         }
         if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) {
             throw_io_error(channel_, operation());
         }
-        if (detail::wait(channel_, Direction::write, until) == -1) {
+        errno = EAGAIN;  // what a socket that does not wait says of every operation
+        if (wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, operation());
         }
         int error = 0;

@@ -52,6 +52,7 @@ void throw_io_error(Channel& channel, const std::string& operation) {
         case ECONNRESET:
         case EPIPE:
         case ECONNABORTED:
+        case ENOTCONN:  // shutdown(2) after a reset that no other operation has met
             channel.peer_gone = true;
             break;
         default:

@@ -8,12 +8,14 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "futex.hpp"
 #include "sys.hpp"
 
 namespace socketserver::detail {
@@ -23,11 +25,27 @@ namespace {
 constexpr std::size_t most_waiting = 128;
 constexpr std::chrono::seconds longest_wait{10};
 
-/// One thread that waits for its next job.
+/// One thread that waits for its next job. It sleeps on a word of its own, not under the lock of
+/// the group: a condition variable would make it contend for that lock when it wakes.
 struct Waiting {
     std::unique_ptr<Job> job;
     bool daemon = false;
-    std::condition_variable woken;
+    enum : std::uint32_t { awake, asleep, woken };
+    std::atomic<std::uint32_t> state{awake};
+
+    void wake() {
+        if (state.exchange(woken, std::memory_order_acq_rel) == asleep) futex_wake(state);
+    }
+    /// False when the time is over first.
+    bool sleep_until(std::chrono::steady_clock::time_point until) {
+        std::uint32_t before = awake;
+        if (!state.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
+        while (futex_wait(state, asleep, until)) {
+            if (state.load(std::memory_order_acquire) == woken) return true;
+        }
+        before = asleep;
+        return !state.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
+    }
 };
 
 }  // namespace
@@ -68,15 +86,16 @@ ThreadGroup::~ThreadGroup() {
 
 void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
     {
-        const std::lock_guard lock{state_->mutex};
+        std::unique_lock lock{state_->mutex};
         if (!state_->waiting.empty()) {
             Waiting& thread = *state_->waiting.back();
             state_->waiting.pop_back();
             thread.job = std::move(job);
             thread.daemon = daemon;
             if (daemon) ++state_->daemons;
-            // Under the lock: once it is released, the thread may wake by itself and go.
-            thread.woken.notify_one();
+            lock.unlock();
+            // It no longer stands among the waiting, so it stays until it is woken.
+            thread.wake();
             return;
         }
         ++state_->threads;
@@ -116,12 +135,24 @@ void ThreadGroup::State::work(std::unique_ptr<Job> job, bool daemon) {
     }
 }
 
+/// False: no job came, the thread is to go. The lock is held then, and not otherwise.
 bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, Waiting& self) {
+    self.state.store(Waiting::awake, std::memory_order_relaxed);
     waiting.push_back(&self);
-    const auto until = std::chrono::steady_clock::now() + longest_wait;
-    self.woken.wait_until(lock, until, [&] { return self.job != nullptr || closed; });
+    lock.unlock();
+    if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
+        lock.lock();
+        const auto place = std::find(waiting.begin(), waiting.end(), &self);
+        if (place != waiting.end()) {
+            waiting.erase(place);
+            return false;
+        }
+        // Taken from the list at the last moment: the job is on its way.
+        lock.unlock();
+        self.sleep_until(std::chrono::steady_clock::time_point::max());
+    }
     if (self.job != nullptr) return true;
-    waiting.erase(std::find(waiting.begin(), waiting.end(), &self));
+    lock.lock();  // woken by close()
     return false;
 }
 
@@ -143,7 +174,7 @@ void ThreadGroup::close() noexcept {
     if (state_->is_copy()) return;
     const std::lock_guard lock{state_->mutex};
     state_->closed = true;
-    for (Waiting* thread : state_->waiting) thread->woken.notify_one();
+    for (Waiting* thread : std::exchange(state_->waiting, {})) thread->wake();
 }
 
 void ThreadGroup::join() noexcept {

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "socketserver/detail/export.hpp"
+
 namespace socketserver {
 class Address;
 class Socket;
@@ -14,7 +16,7 @@ namespace socketserver::detail {
 
 /// The file that a bound Unix-domain socket leaves in the file system. Knows which one is its own
 /// and removes no other.
-class UnixPath {
+class SOCKETSERVER_EXPORT UnixPath {
   public:
     /// Removes what a server that ended without cleaning up left at `address`: a socket on which
     /// nobody listens. Never a living server's socket, never another kind of file; bind() then

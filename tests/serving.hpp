@@ -113,7 +113,7 @@ inline socketserver::Socket connect(
 }
 
 /// Sends a line, or a datagram, and returns the one that comes back.
-inline std::string exchange(socketserver::Socket& client, std::string_view line) {
+inline std::string ask(socketserver::Socket& client, std::string_view line) {
     client.sendall(line);
     std::string reply;
     while (reply.size() < line.size()) {
@@ -125,10 +125,10 @@ inline std::string exchange(socketserver::Socket& client, std::string_view line)
 }
 
 /// The same with a client of its own.
-inline std::string exchange(const socketserver::Address& address, std::string_view line,
-                            socketserver::SocketType type = socketserver::SocketType::stream) {
+inline std::string ask(const socketserver::Address& address, std::string_view line,
+                       socketserver::SocketType type = socketserver::SocketType::stream) {
     socketserver::Socket client = connect(address, type);
-    return exchange(client, line);
+    return ask(client, line);
 }
 
 /// Everything up to the end of the connection, whether the server ends it in order or resets it.

@@ -26,7 +26,7 @@ void serve_three_clients(const Address& address, SocketType type) {
         std::vector<Socket> clients;
         for (int i = 0; i < 3; ++i) clients.push_back(connect(server.server_address(), type));
         for (Socket& client : clients) {
-            CHECK(exchange(client, "hello world\n") == "hello world\n");
+            CHECK(ask(client, "hello world\n") == "hello world\n");
         }
         serving.stop();
         CHECK_FALSE(serving.error());

@@ -93,14 +93,14 @@ TEST_CASE("shutdown() before serving ends the next serve, and only that one") {
         server.serve_forever(10s);
     }
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "again\n") == "again\n");
+    CHECK(ask(server.server_address(), "again\n") == "again\n");
 }
 
 TEST_CASE("shutdown() twice and from several threads") {
     const TimeLimit limit;
     TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
     std::vector<std::thread> stoppers;
     for (int i = 0; i < 8; ++i) stoppers.emplace_back([&server] { server.shutdown(); });
     for (std::thread& stopper : stoppers) stopper.join();
@@ -112,14 +112,14 @@ TEST_CASE("shutdown() waits until serve_forever() has ended") {
     const TimeLimit limit;
     TCPServer<StreamEcho> server{any_port};
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
     Socket client = connect(server.server_address());  // its handler waits for a line
     std::atomic<bool> stopped{false};
     std::thread stopper{[&] {
         server.shutdown();
         stopped = true;
     }};
-    CHECK(exchange(client, "line\n") == "line\n");
+    CHECK(ask(client, "line\n") == "line\n");
     stopper.join();
     CHECK(stopped);
     serving.join();
@@ -129,7 +129,7 @@ TEST_CASE("shutdown() from a synchronous handler only asks") {
     const TimeLimit limit;
     ActingServer<SynchronousMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
     ServingThread serving{acting.server};
-    CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+    CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
     serving.join();
     CHECK_FALSE(serving.error());
 }
@@ -138,7 +138,7 @@ TEST_CASE("shutdown() from a threading handler waits for the loop") {
     const TimeLimit limit;
     ActingServer<ThreadingMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
     ServingThread serving{acting.server};
-    CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+    CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
     serving.join();
     CHECK_FALSE(serving.error());
 }
@@ -147,7 +147,7 @@ TEST_CASE("shutdown() from a forked child stops the parent") {
     const TimeLimit limit;
     ActingServer<ForkingMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
     ServingThread serving{acting.server};
-    CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+    CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
     serving.join();
     CHECK_FALSE(serving.error());
 }
@@ -158,7 +158,7 @@ TEST_CASE("a stop token ends serve_forever()") {
     SECTION("later") {
         std::stop_source source;
         std::thread thread{[&] { server.serve_forever(source.get_token(), 10s); }};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
         source.request_stop();
         thread.join();
     }
@@ -169,18 +169,18 @@ TEST_CASE("a stop token ends serve_forever()") {
     }
     SECTION("of a jthread") {
         std::jthread thread{[&](std::stop_token stop) { server.serve_forever(stop, 10s); }};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
     }
     SECTION("that nobody stops, beside shutdown()") {
         std::stop_source source;
         std::thread thread{[&] { server.serve_forever(source.get_token(), 10s); }};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
         server.shutdown();
         thread.join();
         source.request_stop();  // of a serve that has ended: says nothing to the next one
     }
     ServingThread again{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
 }
 
 TEST_CASE("two threads in serve_forever() are ended by one shutdown()") {
@@ -190,8 +190,8 @@ TEST_CASE("two threads in serve_forever() are ended by one shutdown()") {
     ServingThread second{server};
     // While one thread serves a client that says nothing, only the other one can answer.
     Socket silent = connect(server.server_address());
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
-    CHECK(exchange(silent, "y\n") == "y\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(silent, "y\n") == "y\n");
     server.shutdown();
     first.join();
     second.join();
@@ -205,7 +205,7 @@ TEST_CASE("serving may begin again after a stop, and clients wait in the kernel 
     for (int i = 0; i < 3; ++i) {
         Socket early = connect(server.server_address());
         ServingThread serving{server};
-        CHECK(exchange(early, "early\n") == "early\n");
+        CHECK(ask(early, "early\n") == "early\n");
     }
 }
 
@@ -213,7 +213,7 @@ TEST_CASE("server_close() ends a serve in another thread") {
     const TimeLimit limit;
     TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
     server.server_close();
     serving.join();
     CHECK_FALSE(serving.error());
@@ -226,7 +226,7 @@ TEST_CASE("a closed server serves no more") {
     TCPServer<StreamEcho> server{any_port};
     {
         ServingThread serving{server};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
         server.server_close();
     }
     CHECK_THROWS_AS(server.serve_forever(), std::system_error);
@@ -239,16 +239,23 @@ TEST_CASE("server_close() from a handler") {
     SECTION("of a synchronous server") {
         ActingServer<SynchronousMixIn> acting{close};
         ServingThread serving{acting.server};
-        CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+        CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
         serving.join();
         CHECK_FALSE(serving.error());
         CHECK(acting.server.fileno() == -1);
     }
     SECTION("of a synchronous server that two threads serve") {
-        ActingServer<SynchronousMixIn> acting{close};
+        std::atomic<bool> closing{false};
+        ActingServer<SynchronousMixIn> acting{[&](ServerBase& server) {
+            if (closing) server.server_close();
+        }};
         ServingThread first{acting.server};
         ServingThread second{acting.server};
-        CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+        Socket silent = connect(acting.server.server_address());
+        CHECK(ask(acting.server.server_address(), "both serve\n") == "both serve\n");
+        CHECK(ask(silent, "x\n") == "x\n");
+        closing = true;
+        CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
         first.join();
         second.join();
         CHECK_FALSE(first.error());
@@ -258,7 +265,7 @@ TEST_CASE("server_close() from a handler") {
     SECTION("of a threading server") {
         ActingServer<ThreadingMixIn> acting{close};
         ServingThread serving{acting.server};
-        CHECK(exchange(acting.server.server_address(), "bye\n") == "bye\n");
+        CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
         serving.join();
         CHECK_FALSE(serving.error());
         CHECK(acting.server.fileno() == -1);
@@ -273,15 +280,15 @@ TEST_CASE("server_close() from a handler") {
         ServingThread serving{acting.server};
         Socket one = connect(acting.server.server_address());
         Socket two = connect(acting.server.server_address());
-        CHECK(exchange(one, "1\n") == "1\n");
-        CHECK(exchange(two, "2\n") == "2\n");
+        CHECK(ask(one, "1\n") == "1\n");
+        CHECK(ask(two, "2\n") == "2\n");
         serving.join();
     }
     SECTION("of a forking server closes nothing in the parent") {
         ActingServer<ForkingMixIn> acting{close};
         ServingThread serving{acting.server};
-        CHECK(exchange(acting.server.server_address(), "1\n") == "1\n");
-        CHECK(exchange(acting.server.server_address(), "2\n") == "2\n");
+        CHECK(ask(acting.server.server_address(), "1\n") == "1\n");
+        CHECK(ask(acting.server.server_address(), "2\n") == "2\n");
     }
 }
 
@@ -289,7 +296,7 @@ TEST_CASE("server_close() from several threads while serving") {
     const TimeLimit limit;
     TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
     ServingThread serving{server};
-    CHECK(exchange(server.server_address(), "x\n") == "x\n");
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
     std::vector<std::thread> closers;
     for (int i = 0; i < 4; ++i) closers.emplace_back([&server] { server.server_close(); });
     for (std::thread& closer : closers) closer.join();
@@ -311,13 +318,13 @@ TEST_CASE("a handler serves a server of its own, and stops it") {
     const TimeLimit limit;
     ActingServer<SynchronousMixIn> outer{[](ServerBase&) {
         ActingServer<SynchronousMixIn> inner{[](ServerBase& server) { server.shutdown(); }};
-        std::thread client{[&] { exchange(inner.server.server_address(), "inner\n"); }};
+        std::thread client{[&] { ask(inner.server.server_address(), "inner\n"); }};
         inner.server.serve_forever(10s);
         client.join();
     }};
     ServingThread serving{outer.server};
-    CHECK(exchange(outer.server.server_address(), "1\n") == "1\n");
-    CHECK(exchange(outer.server.server_address(), "2\n") == "2\n");
+    CHECK(ask(outer.server.server_address(), "1\n") == "1\n");
+    CHECK(ask(outer.server.server_address(), "2\n") == "2\n");
 }
 
 TEST_CASE("an idle server stops at once, whatever its poll interval") {
@@ -326,7 +333,7 @@ TEST_CASE("an idle server stops at once, whatever its poll interval") {
     std::vector<double> latencies;
     for (int i = 0; i < 101; ++i) {
         ServingThread serving{server, 10s};
-        CHECK(exchange(server.server_address(), "x\n") == "x\n");
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
         const auto begin = Clock::now();
         server.shutdown();
         latencies.push_back(Milliseconds{Clock::now() - begin}.count());

@@ -32,11 +32,11 @@ namespace socketserver {
 /// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
 ///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
-/// - `void mixin_service()`: called in each turn of the loop;
 /// - `void mixin_cancel(bool kill)`: the time of a drain is over; end what drain() cannot reach by
 ///   shutting connections down. Called again with `kill` if that did not help;
 /// - `void mixin_statistics(Statistics& statistics) const`: add threads, children, fibers, queued;
 ///   called from any thread;
+/// - `void mixin_service()`: called after each wait of the loop;
 /// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it.
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever

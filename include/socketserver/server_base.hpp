@@ -22,6 +22,7 @@ namespace socketserver {
 
 namespace detail {
 struct ServerState;
+class Serving;
 class Waker;
 enum class Transport : unsigned char { tcp, udp, unix_stream, unix_datagram };
 /// What came of trying to accept.
@@ -191,6 +192,7 @@ class SOCKETSERVER_EXPORT ServerBase {
   private:
     friend class ShutdownOnSignal;
     friend struct detail::ServerState;
+    friend class detail::Serving;
 
     // What BaseServer knows of its handler and its policy.
     virtual detail::Turn serve_one() = 0;
@@ -207,6 +209,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     bool is_drained() const noexcept;
     void pass_on_cancel();
     void serve_in_drain_thread() noexcept;
+    void let_go() noexcept;
     const detail::Waker& stop_waker() const noexcept;
 
     ServerOptions options_;

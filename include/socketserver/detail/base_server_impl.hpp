@@ -7,6 +7,7 @@
 
 #include "socketserver/base_server.hpp"
 #include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/detail/get_request.hpp"
 #include "socketserver/detail/record_access.hpp"
 #include "socketserver/detail/report.hpp"
 
@@ -14,13 +15,7 @@ namespace socketserver {
 
 namespace detail {
 
-inline void shutdown_transport(Socket& request) noexcept {
-    try {
-        request.shutdown(ShutdownHow::write);
-    } catch (const std::system_error&) {
-        // The client closed first: then there is nothing to end.
-    }
-}
+inline void shutdown_transport(Socket& request) noexcept { end_output(request); }
 inline void shutdown_transport(Datagram&) noexcept {}
 
 inline void close_transport(Socket& request) noexcept { request.close(); }

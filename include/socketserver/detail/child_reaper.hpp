@@ -46,9 +46,11 @@ class SOCKETSERVER_EXPORT ChildReaper {
         int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
     };
     void watch(Child& child) noexcept;
-    void close_descriptors() noexcept;
+    void reap_ended(bool blocking) noexcept;
+    bool reap(Child& child, int options) noexcept;
 
     std::vector<Child> children_;
+    std::vector<std::shared_ptr<Connection>> ended_;
     std::atomic<std::size_t> count_{0};
     std::size_t unwatched_ = 0;
     int epoll_ = -1;

@@ -23,4 +23,7 @@ SOCKETSERVER_EXPORT std::optional<std::pair<Socket, Address>> accept_request(Soc
 SOCKETSERVER_EXPORT std::optional<std::pair<Datagram, Address>> receive_request(
     const std::shared_ptr<Socket>& socket, std::size_t max_packet_size);
 
+/// Tells the client that no more comes. That it has gone first is no error.
+SOCKETSERVER_EXPORT void end_output(Socket& connection) noexcept;
+
 }  // namespace socketserver::detail

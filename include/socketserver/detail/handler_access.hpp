@@ -61,6 +61,8 @@ struct HandlerAccess {
     [[noreturn]] static void finish_after_failure(Handler& handler, std::exception_ptr failure) {
         try {
             handler.finish();
+        } catch (const abi::__forced_unwind&) {
+            throw;
         } catch (...) {
             throw_finish_error(failure);
         }

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""What is measured: which servers, under which load, by which metric, against which target."""
+
+import dataclasses
+
+from . import servers as s
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    mode: str  # of the load client
+    connections: int = 1
+    length: int = 64
+    pipeline: int = 1
+    unix: bool = False
+
+    def arguments(self):
+        return ["--connections", str(self.connections), "--length", str(self.length),
+                "--pipeline", str(self.pipeline)]
+
+
+# The figure of one run, the larger the better, except for the cost of memory.
+METRICS = {
+    "req/s": lambda f: f["requests"] / f["seconds"],
+    "req per CPU s": lambda f: f["requests"] / (f["server_cpu_ns"] / 1e9),
+    "RSS B/conn": lambda f: f["rss_per_connection"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One or more contenders next to one reference, in the same rounds."""
+
+    workload: Workload
+    reference: s.ServerKind
+    contenders: tuple
+    metric: str = "req per CPU s"
+    target: float | None = None  # of the ratio contender / reference
+    cores: str = "same"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    about: str
+    comparisons: tuple = ()
+    special: str | None = None  # measured by a function of its own
+    default: bool = True        # runs when no scenario is named
+    descriptors: int = 0        # open files that it needs
+
+
+def pair(ours, raw, workload, **more):
+    return Comparison(workload, raw, (ours,), **more)
+
+
+ONE = Workload("echo")
+CONNECT = Workload("connect", connections=16)
+MANY = Workload("echo", connections=64)
+LOADS = {
+    "64": MANY,
+    "1000": Workload("echo", connections=1000),
+    "10000": Workload("echo", connections=10_000),
+    "16k": Workload("echo", connections=64, length=16384),
+    "connect": CONNECT,
+    "unix": Workload("echo", connections=64, unix=True),
+    "1": ONE,
+}
+PIPELINED = Workload("echo", connections=64, pipeline=10)
+IDLE = {"10000": Workload("idle", connections=10_000),
+        "100000": Workload("idle", connections=100_000)}
+
+
+def core_scenarios():
+    yield Scenario("echo-1", "one persistent connection, each policy against the same by hand", (
+        pair(s.SYNC, s.RAW_SYNC, ONE, metric="req/s", target=0.95),
+        pair(s.THREADING, s.RAW_THREAD, ONE, metric="req/s", target=0.95),
+        pair(s.FORKING, s.RAW_FORK, ONE, metric="req/s", target=0.95)))
+    # The client is on a core of its own: what it costs to open a connection would hide most of
+    # what the server saves.
+    yield Scenario("connect", "one line per connection, 16 at a time", (
+        pair(s.SYNC, s.RAW_SYNC, CONNECT, metric="req/s", target=0.95, cores="split"),
+        pair(s.THREADING, s.RAW_THREAD, CONNECT, metric="req/s", target=1.4, cores="split"),
+        pair(s.FORKING, s.RAW_FORK, CONNECT, metric="req/s", target=0.95, cores="split")))
+    yield Scenario("threads-64", "64 persistent connections, a thread or a child each", (
+        pair(s.THREADING, s.RAW_THREAD, MANY), pair(s.FORKING, s.RAW_FORK, MANY)))
+    yield Scenario("pipelined", "ten lines at once, corked replies", (
+        pair(s.SYNC_CORKED, s.RAW_SYNC, Workload("echo", pipeline=10)),))
+    yield Scenario("unix-1", "one persistent connection over a Unix socket", (
+        pair(s.SYNC, s.RAW_SYNC, Workload("echo", unix=True)),))
+    yield Scenario("udp", "datagrams of 64 bytes, 8 outstanding", (
+        pair(s.UDP, s.RAW_UDP, Workload("udp", connections=8)),))
+    yield Scenario("stop-latency", "stopping an idle server", special="stop_latency")
+    yield Scenario("compile-time", "compiling examples/echo.cpp with -O2", special="compile_time")
+
+
+def fiber_scenarios():
+    for name, load in LOADS.items():
+        yield Scenario(f"fiber-{name}", f"fibers against one epoll loop: {describe(load)}",
+                       (pair(s.FIBER, s.RAW_EPOLL, load),), descriptors=load.connections + 100)
+    yield Scenario("fiber-pipelined", f"corked replies: {describe(PIPELINED)}",
+                   (pair(s.FIBER_CORKED, s.RAW_EPOLL, PIPELINED),))
+    yield Scenario("fiber-workers-2", "two workers against two epoll loops, on all cores",
+                   (pair(s.FIBER_2, s.RAW_EPOLL_2, MANY, cores="free"),))
+    for name, load in IDLE.items():
+        yield Scenario(f"fiber-idle-{name}", f"resident memory per idle connection, {name} of them",
+                       (pair(s.FIBER, s.RAW_EPOLL, load, metric="RSS B/conn"),),
+                       descriptors=load.connections + 100)
+
+
+def peer_scenarios():
+    for name, load in LOADS.items():
+        yield Scenario(f"peers-{name}", f"other frameworks: {describe(load)}",
+                       (Comparison(load, s.RAW_EPOLL, (s.FIBER, *peers(load))),), default=False,
+                       descriptors=load.connections + 100)
+    yield Scenario("peers-pipelined", f"other frameworks: {describe(PIPELINED)}",
+                   (Comparison(PIPELINED, s.RAW_EPOLL, (s.FIBER_CORKED, *peers(PIPELINED))),),
+                   default=False)
+    yield Scenario("peers-idle-10000", "other frameworks: resident memory per idle connection",
+                   (Comparison(IDLE["10000"], s.RAW_EPOLL, (s.FIBER, *peers(IDLE["10000"])),
+                               metric="RSS B/conn"),),
+                   default=False, descriptors=10_100)
+
+
+def peers(load):
+    return s.PEERS if load.connections > 1000 else (*s.PEERS, *s.PEERS_FOR_FEW)
+
+
+def describe(load):
+    if load.mode == "connect":
+        return f"one line per connection, {load.connections} at a time"
+    text = f"{load.connections} connection{'s' if load.connections > 1 else ''}, {load.length} B"
+    if load.pipeline > 1:
+        text += f", {load.pipeline} at once"
+    return text + (", Unix socket" if load.unix else "")
+
+
+ALL = {each.name: each for each in (*core_scenarios(), *fiber_scenarios(), *peer_scenarios())}
+
+
+def select(names):
+    """The scenarios of these names; a name may end with "*"."""
+    if not names:
+        return [each for each in ALL.values() if each.default]
+    chosen = []
+    for name in names:
+        found = [each for each in ALL.values()
+                 if each.name == name or name.endswith("*") and each.name.startswith(name[:-1])]
+        if not found:
+            raise SystemExit(f"bench/run: no scenario {name!r}; --list shows them")
+        chosen += [each for each in found if each not in chosen]
+    return chosen

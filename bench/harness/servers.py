@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""The servers there are to measure, and how each is started."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerKind:
+    """`argv` has "{}" where the address goes; its first word is an executable of the build, or
+    "python:MODULE" for an interpreter that has that module."""
+
+    name: str
+    argv: tuple
+
+    def command(self, build, address):
+        """The words to start it with, or None if it is not built."""
+        program = self.argv[0]
+        rest = [word.replace("{}", address) for word in self.argv[1:]]
+        if program.startswith("python:"):
+            interpreter = python_with(program.split(":")[1])
+            if interpreter is None:
+                return None
+            return [interpreter, str(BENCH / "peers" / rest[0]), *rest[1:]]
+        path = build / "bench" / program
+        if not path.exists():
+            path = build / program  # bench configured on its own
+        return [str(path), *rest] if os.access(path, os.X_OK) else None
+
+
+@functools.cache
+def python_with(module):
+    for interpreter in (sys.executable, "/usr/bin/python3"):
+        try:
+            if subprocess.run([interpreter, "-c", f"import {module}"], capture_output=True,
+                              timeout=20, check=False).returncode == 0:
+                return interpreter
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+    return None
+
+
+def kind(name, *argv):
+    return ServerKind(name, argv)
+
+
+RAW_SYNC = kind("raw sync", "raw_sync", "{}")
+RAW_THREAD = kind("raw thread", "raw_thread", "{}")
+RAW_FORK = kind("raw fork", "raw_fork", "{}")
+RAW_EPOLL = kind("raw epoll", "raw_epoll", "{}")
+RAW_EPOLL_2 = kind("raw epoll, 2 threads", "raw_epoll", "{}", "2")
+RAW_UDP = kind("raw udp", "raw_udp", "{}")
+
+SYNC = kind("sync", "socketserver_echo", "sync", "{}")
+THREADING = kind("threading", "socketserver_echo", "threading", "{}")
+FORKING = kind("forking", "socketserver_echo", "forking", "{}")
+UDP = kind("udp", "socketserver_echo", "udp", "{}")
+SYNC_CORKED = kind("sync, wbufsize", "socketserver_echo", "sync", "{}", "--wbufsize", "65536")
+# "pool" and "prefork" belong here.
+
+FIBER = kind("fiber", "socketserver_fiber_echo", "fiber", "{}")
+FIBER_CORKED = kind("fiber, wbufsize", "socketserver_fiber_echo", "fiber", "{}",
+                    "--wbufsize", "65536")
+FIBER_2 = kind("fiber, 2 workers", "socketserver_fiber_echo", "fiber", "{}", "--workers", "2")
+
+PEERS = (
+    kind("libuv", "peer_libuv", "{}"),
+    kind("asio callbacks", "peer_asio_callback", "{}"),
+    kind("asio stackful", "peer_asio_stackful", "{}"),
+    kind("boost.fiber", "peer_boost_fiber", "{}"),
+    kind("libevent", "peer_libevent", "{}"),
+    kind("go", "peer_go", "{}"),
+    kind("gevent", "python:gevent", "gevent_echo.py", "{}"),
+    kind("asyncio", "python:asyncio", "asyncio_echo.py", "{}"),
+    kind("uvloop", "python:uvloop", "asyncio_echo.py", "{}", "uvloop"),
+)
+# A thread or a process for each connection: not for thousands of them.
+PEERS_FOR_FEW = (
+    kind("python threading", "python:socketserver", "socketserver_echo.py", "{}", "threading"),
+    kind("python forking", "python:socketserver", "socketserver_echo.py", "{}", "forking"),
+)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// The library's line echo server under the policies of the core:
+// socketserver_echo POLICY ADDRESS [--wbufsize N]
+#include "echo_server.hpp"
+
+namespace {
+
+using namespace bench;
+
+template <class Server>
+int configure_and_serve(Server& server) {
+    // Python's limit of 40 children would leave the other connections without an answer.
+    if constexpr (requires { server.max_children; }) server.max_children = 100'000;
+    return serve(server);
+}
+
+template <template <class> class MixIn>
+int serve_lines() {
+    if (is_unix_address()) {
+        ss::UnixStreamServer<EchoHandler, MixIn> server{options.address};
+        return configure_and_serve(server);
+    }
+    ss::TCPServer<EchoHandler, MixIn> server{tcp_address()};
+    return configure_and_serve(server);
+}
+
+class DatagramHandler : public ss::BaseRequestHandler<ss::Datagram> {
+    void handle() override { request().socket().sendto(request().data(), client_address()); }
+};
+
+int serve_datagrams() {
+    ss::UDPServer<DatagramHandler> server{tcp_address()};
+    return serve(server);
+}
+
+int usage() {
+    std::fputs("usage: socketserver_echo sync|threading|forking|udp ADDRESS [--wbufsize N]\n",
+               stderr);
+    return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (!parse(argc, argv)) return usage();
+    raise_descriptor_limit();
+    if (options.policy == "sync") return serve_lines<ss::SynchronousMixIn>();
+    if (options.policy == "threading") return serve_lines<ss::ThreadingMixIn>();
+    if (options.policy == "forking") return serve_lines<ss::ForkingMixIn>();
+    // "pool" (ThreadPoolMixIn) and "prefork" (PreforkMixIn) belong here.
+    if (options.policy == "udp") return serve_datagrams();
+    return usage();
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// The library's line echo server with a fiber per connection:
+// socketserver_fiber_echo fiber ADDRESS [--wbufsize N] [--workers N]
+#include "echo_server.hpp"
+
+namespace {
+
+using namespace bench;
+
+template <class Server>
+int serve_fibers(Server& server) {
+    server.workers = static_cast<decltype(server.workers)>(options.workers);
+    return serve(server);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (!parse(argc, argv) || options.policy != "fiber") {
+        std::fputs("usage: socketserver_fiber_echo fiber ADDRESS [--wbufsize N] [--workers N]\n",
+                   stderr);
+        return 2;
+    }
+    raise_descriptor_limit();
+    if (is_unix_address()) {
+        ss::UnixStreamServer<EchoHandler, ss::FiberMixIn> server{options.address};
+        return serve_fibers(server);
+    }
+    ss::TCPServer<EchoHandler, ss::FiberMixIn> server{tcp_address()};
+    return serve_fibers(server);
+}

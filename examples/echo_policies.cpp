@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// One handler under any policy, on any transport: echo_policies <policy> <transport> [port or path]
+#include <fmt/format.h>
+#include <socketserver/socketserver.hpp>
+
+#include <cstdlib>
+#include <stdexcept>
+
+namespace ss = socketserver;
+
+// [echo_policies]
+class EchoHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+};
+class DatagramEchoHandler : public ss::DatagramRequestHandler {
+    void handle() override { wfile().write(rfile().read()); }
+};
+
+template <class Server>
+void serve(const ss::Address& address) {
+    Server server{address};
+    const ss::ShutdownOnSignal signals{server};
+    fmt::print(stderr, "serving on {}\n", server.server_address());
+    server.serve_forever();
+}
+
+template <template <class> class MixIn>
+void serve_on(std::string_view transport, const char* where) {
+    const auto port = static_cast<std::uint16_t>(std::atoi(where));
+    if (transport == "tcp") return serve<ss::TCPServer<EchoHandler, MixIn>>({"localhost", port});
+    if (transport == "udp") {
+        return serve<ss::UDPServer<DatagramEchoHandler, MixIn>>({"localhost", port});
+    }
+    if (transport == "unix") return serve<ss::UnixStreamServer<EchoHandler, MixIn>>(where);
+    if (transport == "unix-datagram") {
+        return serve<ss::UnixDatagramServer<DatagramEchoHandler, MixIn>>(where);
+    }
+    throw std::invalid_argument("transports: tcp, udp, unix, unix-datagram");
+}
+
+void serve_by(std::string_view policy, std::string_view transport, const char* where) {
+    if (policy == "synchronous") return serve_on<ss::SynchronousMixIn>(transport, where);
+    if (policy == "threading") return serve_on<ss::ThreadingMixIn>(transport, where);
+    if (policy == "forking") return serve_on<ss::ForkingMixIn>(transport, where);
+    throw std::invalid_argument("policies: synchronous, threading, forking");
+}
+// [echo_policies]
+
+int main(int argc, char** argv) {
+    try {
+        serve_by(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : "0");
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "echo_policies: {}\n", error.what());
+        return 2;
+    }
+}

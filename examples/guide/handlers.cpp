@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// What docs/guide/handlers.md shows, each handler run once by the test kit.
+#include <fmt/format.h>
+#include <socketserver/socketserver.hpp>
+#include <socketserver/testing.hpp>
+
+#include <charconv>
+#include <map>
+#include <stdexcept>
+#include <thread>
+
+namespace ss = socketserver;
+
+namespace {
+
+// [life]
+class GreetingHandler : public ss::StreamRequestHandler {
+    void setup() override {
+        timeout = std::chrono::seconds{30};  // before the base class's setup()
+        StreamRequestHandler::setup();       // makes rfile() and wfile()
+    }
+    void handle() override { wfile().print("hello, {}\n", client_address()); }
+    void finish() override {
+        if (!handle_failed()) wfile().write("goodbye\n");
+        StreamRequestHandler::finish();  // flushes wfile()
+    }
+};
+// [life]
+
+// [copy]
+class PairHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        const std::string first{rfile().readline()};         // a copy: another read follows
+        const std::string_view second = rfile().readline();  // a view: none follows
+        wfile().write(second);
+        wfile().write(first);
+    }
+};
+// [copy]
+
+// [block]
+class BlockHandler : public ss::StreamRequestHandler {
+    /// A number of bytes on a line of its own, then the bytes.
+    void handle() override {
+        const std::string_view line = rfile().readline(16);
+        std::size_t size = 0;
+        std::from_chars(line.data(), line.data() + line.size(), size);
+        if (size > 1'000'000) throw std::runtime_error("a block that is too large");
+        const std::string block = rfile().read(size);
+        if (block.size() < size) return;  // the client went away in the middle
+        wfile().print("{} bytes\n", block.size());
+    }
+};
+// [block]
+
+// [wbufsize]
+class CountingHandler : public ss::StreamRequestHandler {
+  public:
+    CountingHandler() { wbufsize = 4096; }
+
+  private:
+    void handle() override {
+        for (std::string_view line : rfile()) {    // before it waits, what is held back is sent
+            wfile().print("{}: ", ++count_);       // held back
+            wfile().write(line);                   // held back
+            if (line == "now\n") wfile().flush();  // sent, whatever comes
+        }
+    }
+
+    int count_ = 0;
+};
+// [wbufsize]
+
+// [timeout]
+class PatientHandler : public ss::StreamRequestHandler {
+  public:
+    explicit PatientHandler(std::chrono::milliseconds patience) { timeout = patience; }
+
+  private:
+    void handle() override {
+        for (int times = 0; times < 3; ++times) {
+            try {
+                wfile().write(rfile().readline());
+                return;
+            } catch (const ss::TimeoutError&) {
+                wfile().write("still there?\n");  // rfile() goes on where it was
+            }
+        }
+    }
+};
+// [timeout]
+
+// [datagram]
+class SumHandler : public ss::DatagramRequestHandler {
+    void handle() override {
+        if (request().truncated()) return;  // longer than max_packet_size: no answer
+        long sum = 0;
+        for (std::string_view line : rfile()) {
+            long number = 0;
+            std::from_chars(line.data(), line.data() + line.size(), number);
+            sum += number;
+        }
+        wfile().print("{}\n", sum);  // one datagram, sent after handle()
+    }
+};
+
+class EveryOtherHandler : public ss::BaseRequestHandler<ss::Datagram> {
+    void handle() override {
+        for (const char* part : {"one", "two"}) request().socket().sendto(part, client_address());
+    }
+};
+// [datagram]
+
+// [factory]
+class LookupHandler : public ss::StreamRequestHandler {
+  public:
+    explicit LookupHandler(const std::map<std::string, std::string, std::less<>>& names)
+        : names_{names} {}
+
+  private:
+    void handle() override {
+        for (std::string_view line : rfile()) {
+            const auto found = names_.find(line.substr(0, line.find('\n')));
+            wfile().print("{}\n", found == names_.end() ? "?" : found->second);
+        }
+    }
+
+    const std::map<std::string, std::string, std::less<>>& names_;
+};
+// [factory]
+
+void check(const std::string& actual, std::string_view expected) {
+    if (actual != expected) throw std::runtime_error(fmt::format("{} != {}", actual, expected));
+}
+
+}  // namespace
+
+int main() {
+    using ss::testing::run_handler;
+    check(run_handler<GreetingHandler>(""), "hello, 127.0.0.1:50000\ngoodbye\n");
+    check(run_handler<PairHandler>("one\ntwo\n"), "two\none\n");
+    check(run_handler<BlockHandler>("5\nabcde"), "5 bytes\n");
+    check(run_handler<BlockHandler>("5\nabc"), "");
+    check(run_handler<CountingHandler>("now\nthen\n"), "1: now\n2: then\n");
+    check(run_handler<SumHandler>("1\n2\n39").value(), "42\n");
+    check(run_handler<EveryOtherHandler>("").value(), "one");
+    std::map<std::string, std::string, std::less<>> names{{"red", "#ff0000"}};
+    check(run_handler<LookupHandler>("red\nblue\n", [&] { return LookupHandler{names}; }),
+          "#ff0000\n?\n");
+
+    ss::TCPServer<PatientHandler> server{
+        {"127.0.0.1", 0}, {}, [] { return PatientHandler{std::chrono::milliseconds{10}}; }};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    ss::Socket client = ss::create_connection(server.server_address());
+    client.settimeout(std::chrono::seconds{10});
+    check(ss::BufferedReader{client}.read(), "still there?\nstill there?\nstill there?\n");
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// What docs/guide/stopping.md shows, run once.
+#include <socketserver/socketserver.hpp>
+
+#include <thread>
+
+namespace ss = socketserver;
+
+namespace {
+
+// [handler]
+class QuitHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) {
+            if (line == "quit\n") return server().shutdown();
+            wfile().write(line);
+        }
+    }
+};
+// [handler]
+
+void quit(const ss::Address& address) {
+    ss::Socket client = ss::create_connection(address);
+    client.settimeout(std::chrono::seconds{10});
+    client.sendall("quit\n");
+    client.recv(1);
+}
+
+template <class Server>
+void stop_from_a_handler() {
+    Server server{{"127.0.0.1", 0}};
+    const std::jthread client{[&] { quit(server.server_address()); }};
+    server.serve_forever();
+}
+
+void stop_by_token() {
+    // [token]
+    ss::ThreadingTCPServer<QuitHandler> server{{"localhost", 0}};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    // ... and at the end of the scope the thread is told to stop, and joined
+    // [token]
+}
+
+}  // namespace
+
+int main() {
+    stop_from_a_handler<ss::TCPServer<QuitHandler>>();
+    stop_from_a_handler<ss::ThreadingTCPServer<QuitHandler>>();
+    stop_from_a_handler<ss::ForkingTCPServer<QuitHandler>>();
+    stop_by_token();
+}

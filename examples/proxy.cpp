@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// Passes connections on to another server, in both directions: proxy <host> <port> [own port]
+#include <fmt/format.h>
+#include <socketserver/socketserver.hpp>
+#include <sys/socket.h>
+
+#include <cstdlib>
+#include <future>
+
+namespace ss = socketserver;
+
+// [proxy]
+static void pump(ss::Socket& from, ss::Socket& to) {
+    try {
+        for (std::string data; !(data = from.recv(65536)).empty();) to.sendall(data);
+        to.shutdown(ss::ShutdownHow::write);  // the end of the stream is passed on as well
+    } catch (...) {
+        // One direction broke: the other must not wait for ever.
+        ::shutdown(from.fileno(), SHUT_RDWR);
+        ::shutdown(to.fileno(), SHUT_RDWR);
+        throw;
+    }
+}
+
+class ProxyHandler : public ss::BaseRequestHandler<> {
+  public:
+    explicit ProxyHandler(const ss::Address& target) : target_{target} {}
+
+  private:
+    void handle() override {
+        using namespace std::chrono_literals;
+        ss::Socket upstream = ss::create_connection(target_, ss::SocketType::stream, 5s);
+        upstream.settimeout({});  // the 5 seconds were for connecting
+        auto back = std::async(std::launch::async, [&] { pump(upstream, request()); });
+        pump(request(), upstream);
+        back.get();  // rethrows what went wrong there
+    }
+
+    const ss::Address& target_;
+};
+// [proxy]
+
+int main(int argc, char** argv) {
+    if (argc < 3) {
+        fmt::print(stderr, "usage: proxy <host> <port> [own port]\n");
+        return 2;
+    }
+    const auto port = [&](int i) { return static_cast<std::uint16_t>(std::atoi(argv[i])); };
+    const ss::Address target{argv[1], port(2)};
+    ss::ThreadingTCPServer<ProxyHandler> server{
+        {"localhost", argc > 3 ? port(3) : std::uint16_t{9999}}, {}, [&] {
+            return ProxyHandler{target};
+        }};
+    const ss::ShutdownOnSignal signals{server};
+    fmt::print(stderr, "serving on {}\n", server.server_address());
+    server.serve_forever();
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// What `./dev serve [policy] [port]` runs: an echo server to talk to with nc.
+#include <fmt/format.h>
+#include <socketserver/socketserver.hpp>
+#include <unistd.h>
+
+#include <charconv>
+#include <exception>
+#include <stdexcept>
+
+namespace ss = socketserver;
+
+namespace {
+
+class EchoHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        fmt::print(stderr, "{} came: process {}, thread {}\n", client_address(), ::getpid(),
+                   ::gettid());
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+    void finish() override {
+        fmt::print(stderr, "{} left\n", client_address());
+        StreamRequestHandler::finish();
+    }
+};
+
+template <template <class> class MixIn>
+void serve(std::uint16_t port, std::string_view how) {
+    ss::TCPServer<EchoHandler, MixIn> server{{"localhost", port}, {.allow_reuse_address = true}};
+    const ss::ShutdownOnSignal signals{server};
+    // Ctrl-C does not wait for clients that are still connected.
+    if constexpr (requires { server.daemon_threads; }) server.daemon_threads = true;
+    if constexpr (requires { server.block_on_close; }) server.block_on_close = false;
+
+    const ss::Address& address = server.server_address();
+    fmt::print(stderr,
+               "serving on {}\n"
+               "{}. Talk to it from another terminal:  nc {} {}\n"
+               "Ctrl-C ends it.\n",
+               address, how, address.host(), address.port());
+    server.serve_forever();
+    fmt::print(stderr, "\nended in order\n");
+}
+
+void serve_by(std::string_view policy, std::uint16_t port) {
+    if (policy == "synchronous") {
+        return serve<ss::SynchronousMixIn>(
+            port, "One client at a time, which Ctrl-C lets finish; the others wait");
+    }
+    if (policy == "threading") return serve<ss::ThreadingMixIn>(port, "A thread for each client");
+    if (policy == "forking") return serve<ss::ForkingMixIn>(port, "A process for each client");
+    throw std::invalid_argument(
+        fmt::format("no policy is called {}; there are: synchronous, threading, forking", policy));
+}
+
+std::uint16_t port_of(std::string_view text) {
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (error != std::errc{} || end != text.data() + text.size()) {
+        throw std::invalid_argument(fmt::format("{} is no port", text));
+    }
+    return port;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        serve_by(argc > 1 ? argv[1] : "threading", port_of(argc > 2 ? argv[2] : "9999"));
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "serve: {}\nusage: serve [policy] [port]\n", error.what());
+        return 2;
+    }
+}

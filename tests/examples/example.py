@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Runs an example program for the test of it: python3 -B <test>.py <program>.
+
+Every wait is bounded: by an alarm here, by the end of this process in the program (it gets SIGKILL then).
+"""
+
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+
+signal.alarm(50)  # its default action ends this process
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+class Example:
+    """The program, serving; `with` ends it by a signal and wants the exit status 0 and nothing on stderr."""
+
+    def __init__(self, *arguments, addresses=1, stop=signal.SIGTERM, status=0, setup=lambda: None):
+        self.stop, self.status, self.errors = stop, status, ""
+
+        def prepare():
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            setup()
+
+        self.process = subprocess.Popen(
+            [sys.argv[1], *map(str, arguments)], text=True, preexec_fn=prepare,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addresses = [self._read_address() for _ in range(addresses)]
+
+    def _read_address(self):
+        line = self.process.stderr.readline()
+        words = line.split()
+        assert words[:2] == ["serving", "on"], f"no address, but: {line}{self.process.stderr.read()}"
+        text = words[2]
+        if text.startswith("@"):
+            return "\0" + text[1:]
+        if text.startswith("/"):
+            return text
+        host, _, port = text.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def address(self):
+        return self.addresses[0]
+
+    def connect(self, kind=socket.SOCK_STREAM, source=None):
+        """A connected client of the (first) address."""
+        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
+        client = socket.socket(family, kind)
+        client.settimeout(10)
+        if source is not None or (family == socket.AF_UNIX and kind == socket.SOCK_DGRAM):
+            client.bind(source or "")  # "" for a Unix client: a name that the kernel chooses
+        client.connect(self.address)
+        return client
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None:
+            self.process.kill()
+            sys.stderr.write("".join(self.process.communicate()))
+            return
+        self.process.send_signal(self.stop)
+        self.output, self.errors = self.process.communicate(timeout=20)
+        assert self.process.returncode == self.status, (self.process.returncode, self.errors)
+
+
+def ask(client, data, size=65536):
+    """What comes back for `data` until the server ends the connection or `size` bytes are there."""
+    if data:
+        client.sendall(data)
+    reply = b""
+    while len(reply) < size and (part := client.recv(size - len(reply))):
+        reply += part
+    return reply
+
+
+def expect(client, data, expected):
+    """That exactly `expected` comes back for `data`."""
+    reply = ask(client, data, len(expected))
+    assert reply == expected, (data, reply, expected)

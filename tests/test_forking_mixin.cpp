@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MIT
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "catch.hpp"
+#include "counts.hpp"
+#include "scripted_sys.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+
+const Address any_port{"127.0.0.1", 0};
+using EchoServer = TCPServer<StreamEcho, ForkingMixIn>;
+
+/// Sends its process id, then waits for the end of the client.
+class Pid : public StreamRequestHandler {
+    void handle() override {
+        ::alarm(50);  // a child does not inherit the time limit of the test
+        wfile().print("{}\n", ::getpid());
+        rfile().read();
+    }
+};
+using PidServer = TCPServer<Pid, ForkingMixIn>;
+
+/// A client of a Pid. Ends its connection with shutdown(): closing would not, because children that
+/// were forked meanwhile have a copy of the test's descriptor.
+class PidClient {
+  public:
+    explicit PidClient(const Address& address) : socket{connect(address)} {}
+    PidClient(const PidClient&) = delete;
+    PidClient& operator=(const PidClient&) = delete;
+    ~PidClient() { end(); }
+    pid_t child() { return std::stoi(socket.recv(20)); }
+    void end() { ::shutdown(socket.fileno(), SHUT_WR); }
+
+    Socket socket;
+};
+
+/// A child of the test's own, which lives until the object goes.
+class OtherChild {
+  public:
+    OtherChild() : pid_{::fork()} {
+        while (pid_ == 0) ::pause();
+    }
+    OtherChild(const OtherChild&) = delete;
+    OtherChild& operator=(const OtherChild&) = delete;
+    ~OtherChild() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+
+  private:
+    pid_t pid_;
+};
+
+}  // namespace
+
+TEST_CASE("forking: each request in a process of its own, which is gone afterwards") {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        PidServer server{any_port};
+        ServingThread serving{server};
+        std::set<pid_t> pids;
+        for (int i = 0; i < 10; ++i) {
+            PidClient client{server.server_address()};
+            pids.insert(client.child());
+        }
+        CHECK(pids.size() == 10);
+        CHECK(pids.count(::getpid()) == 0);
+        // The loop reaps them by itself, though nobody comes any more.
+        CHECK(eventually([&] { return child_count() == before.children; }));
+        serving.stop();
+        CHECK(server.active_children().empty());
+    }
+    CHECK(Counts{} == before);
+}
+
+TEST_CASE("forking: only the server's own children are waited for") {
+    const TimeLimit limit;
+    const pid_t other = ::fork();
+    if (other == 0) ::_exit(72);
+    {
+        EchoServer server{any_port};
+        ServingThread serving{server};
+        for (int i = 0; i < 5; ++i) CHECK(ask(server.server_address(), "x\n") == "x\n");
+        serving.stop();
+        server.server_close();
+        CHECK(server.active_children().empty());
+    }
+    int status = 0;
+    REQUIRE(::waitpid(other, &status, 0) == other);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 72);
+}
+
+TEST_CASE("forking: max_children bounds the children, and shutdown() waits for none") {
+    const TimeLimit limit;
+    const std::size_t before = child_count();
+    PidServer server{any_port};
+    server.max_children = 2;
+    ServingThread serving{server};
+    PidClient first{server.server_address()};
+    PidClient second{server.server_address()};
+    PidClient third{server.server_address()};
+    first.child();
+    second.child();
+    SECTION("a third client waits until a child has gone") {
+        CHECK(child_count() == before + 2);
+        third.socket.settimeout(50ms);
+        CHECK_THROWS_AS(third.socket.recv(1), TimeoutError);
+        third.socket.settimeout(patience);
+        first.end();
+        CHECK(third.child() > 0);
+    }
+    SECTION("shutdown() returns while the children are there") {
+        serving.stop();
+        CHECK(server.active_children().size() == 2);
+    }
+    first.end();
+    second.end();
+    third.end();
+}
+
+TEST_CASE("forking: a bare handle_request() loop leaves no zombies and minds max_children") {
+    const TimeLimit limit;
+    const std::size_t before = child_count();
+    PidServer server{any_port, {.timeout = 0ms}};
+    server.max_children = 2;
+    for (int i = 0; i < 8; ++i) {
+        PidClient client{server.server_address()};
+        client.end();
+        // With the time 0 a call that finds two children there serves nobody.
+        while (server.active_children().size() == 2) server.handle_request();
+        server.handle_request();
+        CHECK(server.active_children().size() <= 2);
+        CHECK(child_count() <= before + 2);
+        CHECK(client.child() > 0);
+    }
+    CHECK(eventually([&] {
+        server.handle_request();
+        return child_count() == before;
+    }));
+    CHECK(server.active_children().empty());
+}
+
+TEST_CASE("forking: handle_request() that waits for a client reaps meanwhile") {
+    const TimeLimit limit;
+    const std::size_t before = child_count();
+    PidServer server{any_port};
+    PidClient client{server.server_address()};
+    server.handle_request();
+    client.child();
+    CHECK(child_count() == before + 1);
+    std::thread waiting{[&] { server.handle_request(); }};
+    client.end();
+    const bool reaped = eventually([&] { return child_count() == before; });
+    server.shutdown();
+    waiting.join();
+    CHECK(reaped);
+}
+
+TEST_CASE("forking: a child does not hold the listening socket") {
+    const TimeLimit limit;
+    PidServer server{any_port, {.allow_reuse_address = true}};
+    server.block_on_close = false;
+    const Address address = server.server_address();
+    ServingThread serving{server};
+    PidClient client{address};
+    const pid_t child = client.child();
+    server.server_close();  // does not wait
+    CHECK(::kill(child, 0) == 0);
+    CHECK_THROWS_AS(connect(address), std::system_error);
+    {
+        // Nobody listens there any more.
+        const EchoServer again{address, {.allow_reuse_address = true}};
+        CHECK(again.server_address() == address);
+    }
+    client.end();
+    CHECK(::waitpid(child, nullptr, 0) == child);  // left to us by block_on_close = false
+}
+
+TEST_CASE("forking: what stood in stdout's buffers is written once") {
+    const TimeLimit limit;
+    class Printing : public StreamRequestHandler {
+        void handle() override {
+            std::printf("child %s", std::string(rfile().readline()).c_str());
+            std::cout << "stream ";
+        }
+    };
+    std::FILE* file = std::tmpfile();
+    REQUIRE(file != nullptr);
+    std::cout.flush();
+    std::fflush(stdout);
+    const int before = ::dup(STDOUT_FILENO);
+    ::dup2(::fileno(file), STDOUT_FILENO);
+    std::printf("parent ");
+    {
+        TCPServer<Printing, ForkingMixIn> server{any_port};
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        client.sendall("x ");
+        client.shutdown(ShutdownHow::write);
+        read_to_end(client);
+    }
+    std::fflush(stdout);
+    ::dup2(before, STDOUT_FILENO);
+    ::close(before);
+    std::rewind(file);
+    char text[100] = {};
+    const std::size_t size = std::fread(text, 1, sizeof text, file);
+    std::fclose(file);
+    CHECK(std::string(text, size) == "parent child x stream ");
+}
+
+TEST_CASE("forking: a child ends with 0, or 1 after an exception") {
+    const TimeLimit limit;
+    class Handler : public StreamRequestHandler {
+        void handle() override {
+            if (rfile().readline() == "fail\n") throw std::runtime_error("planned");
+        }
+    };
+    class Server : public TCPServer<Handler, ForkingMixIn> {
+      public:
+        Server() : TCPServer{any_port} {}
+
+      protected:
+        void handle_error(Socket&, const Address&, std::exception_ptr) override {}
+    };
+    std::vector<int> statuses;
+    const Scripted<&Calls::waitpid> waitpid{[&](pid_t pid, int* status, int options) {
+        const pid_t waited = detail::sys::kernel.waitpid(pid, status, options);
+        if (waited == pid && WIFEXITED(*status)) statuses.push_back(WEXITSTATUS(*status));
+        return waited;
+    }};
+    Server server;
+    for (const char* line : {"fine\n", "fail\n"}) {
+        Socket client = connect(server.server_address());
+        client.sendall(line);
+        server.handle_request();
+        read_to_end(client);
+        const std::size_t before = statuses.size();
+        // Asked with nobody there, it only looks after the children.
+        std::thread stopper{[&] {
+            eventually([&] { return child_count() == 0; });
+            server.shutdown();
+        }};
+        server.handle_request();
+        stopper.join();
+        CHECK(statuses.size() == before + 1);
+    }
+    CHECK(statuses == std::vector<int>{0, 1});
+}
+
+TEST_CASE("forking: a fork that fails costs that request and nothing else") {
+    const TimeLimit limit;
+    class Server : public TCPServer<StreamEcho, ForkingMixIn> {
+      public:
+        Server() : TCPServer{any_port} {}
+        std::vector<std::error_code> errors;  // of the serving thread, read when it has ended
+        int shutdowns = 0;
+
+      protected:
+        void handle_error(Socket&, const Address&, std::exception_ptr error) override {
+            try {
+                std::rethrow_exception(error);
+            } catch (const std::system_error& failure) {
+                errors.push_back(failure.code());
+            }
+        }
+        void shutdown_request(Socket& request) override {
+            ++shutdowns;  // of children: in their memory
+            TCPServer::shutdown_request(request);
+        }
+    };
+    const Counts before;
+    {
+        std::vector<int> failures{EAGAIN, ENOMEM};
+        const Scripted<&Calls::fork> script{[&] {
+            if (failures.empty()) return detail::sys::kernel.fork();
+            errno = failures.back();
+            failures.pop_back();
+            return -1;
+        }};
+        Server server;
+        ServingThread serving{server};
+        for (int i = 0; i < 2; ++i) {
+            Socket client = connect(server.server_address());
+            CHECK(read_to_end(client) == "");
+        }
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
+        serving.stop();
+        CHECK_FALSE(serving.error());
+        REQUIRE(server.errors.size() == 2);
+        CHECK(server.errors[0] == std::errc::not_enough_memory);
+        CHECK(server.errors[1] == std::errc::resource_unavailable_try_again);
+        CHECK(server.shutdowns == 2);
+    }
+    CHECK(Counts{} == before);
+}
+
+TEST_CASE("forking: malloc and stdio work in the children of a program with busy threads") {
+    const TimeLimit limit;
+    std::FILE* null = std::fopen("/dev/null", "w");
+    REQUIRE(null != nullptr);
+    class Handler : public StreamRequestHandler {
+      public:
+        explicit Handler(std::FILE* null) : null_{null} {}
+
+      private:
+        void handle() override {
+            std::vector<std::string> strings;
+            for (std::size_t i = 0; i < 200; ++i) strings.emplace_back(i * 50, 'x');
+            std::fprintf(null_, "%zu", strings.size());
+            std::fflush(null_);
+            wfile().write(rfile().readline());
+        }
+        std::FILE* null_;
+    };
+    std::atomic<bool> busy{true};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 3; ++i) {
+        threads.emplace_back([&busy] {
+            std::FILE* own = std::fopen("/dev/null", "w");
+            while (busy) {
+                std::string text(5000, 'y');
+                std::fwrite(text.data(), 1, text.size(), own);
+                std::fflush(own);
+            }
+            std::fclose(own);
+        });
+    }
+    {
+        TCPServer<Handler, ForkingMixIn> server{any_port, {}, [&] { return Handler{null}; }};
+        ServingThread serving{server};
+        for (int i = 0; i < 50; ++i) CHECK(ask(server.server_address(), "x\n") == "x\n");
+    }
+    busy = false;
+    for (std::thread& thread : threads) thread.join();
+    std::fclose(null);
+}
+
+TEST_CASE("forking: a child that is killed, or aborts, harms nobody") {
+    const TimeLimit limit;
+    const std::size_t before = child_count();
+    PidServer server{any_port};
+    ServingThread serving{server};
+    PidClient victim{server.server_address()};
+    PidClient other{server.server_address()};
+    const pid_t child = victim.child();
+    other.child();
+    REQUIRE(::kill(child, SIGKILL) == 0);
+    CHECK(read_to_end(victim.socket) == "");
+    CHECK(eventually([&] { return child_count() == before + 1; }));
+    PidClient next{server.server_address()};
+    CHECK(next.child() > 0);
+    other.end();
+    next.end();
+}
+
+TEST_CASE("forking: in a program that ignores SIGCHLD") {
+    const TimeLimit limit;
+    struct sigaction ignore {};
+    struct sigaction former {};
+    ignore.sa_handler = SIG_IGN;
+    REQUIRE(::sigaction(SIGCHLD, &ignore, &former) == 0);
+    {
+        PidServer server{any_port};
+        server.max_children = 2;
+        ServingThread serving{server};
+        for (int i = 0; i < 6; ++i) {
+            PidClient client{server.server_address()};
+            CHECK(client.child() > 0);
+        }
+        serving.stop();
+        server.server_close();
+        CHECK(server.active_children().empty());
+    }
+    ::sigaction(SIGCHLD, &former, nullptr);
+}
+
+TEST_CASE("forking: on a kernel that has no pidfd") {
+    const TimeLimit limit;
+    const std::size_t before = child_count();
+    const Scripted<&Calls::pidfd_open> none{[](auto...) { return fail(ENOSYS); }};
+    PidServer server{any_port};
+    server.max_children = 2;
+    ServingThread serving{server, 10ms};
+    for (int i = 0; i < 6; ++i) {
+        PidClient client{server.server_address()};
+        CHECK(client.child() > 0);
+    }
+    CHECK(eventually([&] { return child_count() == before; }));
+}
+
+TEST_CASE("forking: another child of the program does not keep the loop awake") {
+    const TimeLimit limit;
+    std::atomic<int> polls{0};
+    const Scripted<&Calls::poll> count{[&](auto... arguments) {
+        ++polls;
+        return detail::sys::kernel.poll(arguments...);
+    }};
+    const std::size_t before = child_count();
+    PidServer server{any_port};
+    ServingThread serving{server};
+    {
+        PidClient client{server.server_address()};
+        client.child();
+        // It inherits what the server watches its own child with, and keeps it.
+        const OtherChild other;
+        client.end();
+        CHECK(eventually([&] { return child_count() == before + 1; }));
+        const int polls_before = polls;
+        // The answer comes after a few turns of a loop that sleeps when nothing is to do.
+        PidClient second{server.server_address()};
+        second.child();
+        std::this_thread::sleep_for(50ms);  // what must not happen cannot be waited for
+        CHECK(polls - polls_before < 30);
+    }
+}
+
+TEST_CASE("forking: datagrams are served by children") {
+    const TimeLimit limit;
+    class Handler : public DatagramRequestHandler {
+        void handle() override { wfile().print("{}", ::getpid()); }
+    };
+    UDPServer<Handler, ForkingMixIn> server{any_port};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address(), SocketType::datagram);
+    client.sendall("x");
+    CHECK(std::stoi(client.recv(20)) != ::getpid());
+}
+
+TEST_CASE("forking: block_on_close makes server_close() wait for the children") {
+    const TimeLimit limit;
+    PidServer server{any_port};
+    ServingThread serving{server};
+    PidClient client{server.server_address()};
+    const pid_t child = client.child();
+    serving.stop();
+    std::thread closer{[&] { server.server_close(); }};
+    client.end();
+    closer.join();
+    CHECK(server.active_children().empty());
+    CHECK(::waitpid(child, nullptr, WNOHANG) == -1);  // waited for already
+}

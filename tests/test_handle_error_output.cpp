@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+// What the default handle_error() writes to stderr, and when it writes nothing.
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "catch.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+
+const Address any_port{"127.0.0.1", 0};
+const std::string dashes(40, '-');
+
+/// What is written to stderr while it lives, by children too.
+class CapturedStderr {
+  public:
+    CapturedStderr() : file_{std::tmpfile()}, before_{::dup(STDERR_FILENO)} {
+        std::fflush(stderr);
+        ::dup2(::fileno(file_), STDERR_FILENO);
+    }
+    CapturedStderr(const CapturedStderr&) = delete;
+    CapturedStderr& operator=(const CapturedStderr&) = delete;
+    ~CapturedStderr() {
+        restore();
+        std::fclose(file_);
+    }
+    std::string text() {
+        restore();
+        std::string all;
+        std::rewind(file_);
+        for (int c = std::fgetc(file_); c != EOF; c = std::fgetc(file_)) {
+            all += static_cast<char>(c);
+        }
+        return all;
+    }
+
+  private:
+    void restore() {
+        if (before_ == -1) return;
+        std::fflush(stderr);
+        ::dup2(before_, STDERR_FILENO);
+        ::close(before_);
+        before_ = -1;
+    }
+    std::FILE* file_;
+    int before_;
+};
+
+class ThrowingHandler : public StreamRequestHandler {
+  public:
+    using Action = std::function<void(ThrowingHandler&)>;
+    explicit ThrowingHandler(const Action& action) : action_{action} {}
+    using StreamRequestHandler::request;
+    using StreamRequestHandler::rfile;
+    using StreamRequestHandler::wbufsize;
+    using StreamRequestHandler::wfile;
+
+  private:
+    void handle() override { action_(*this); }
+    const Action& action_;
+};
+
+/// What a server prints for one client, which `client` plays.
+template <template <class> class MixIn = SynchronousMixIn>
+std::string printed_for(const ThrowingHandler::Action& action,
+                        const std::function<void(Socket&)>& client, Address* client_address) {
+    CapturedStderr captured;
+    {
+        TCPServer<ThrowingHandler, MixIn> server{
+            any_port, {}, [&] { return ThrowingHandler{action}; }};
+        Socket socket = connect(server.server_address());
+        *client_address = socket.getsockname();
+        ServingThread serving{server};
+        client(socket);
+        // The next client is accepted only after a synchronous server has done with the first.
+        Socket next = connect(server.server_address());
+        next.shutdown(ShutdownHow::write);
+        read_to_end(next);
+        serving.stop();
+    }
+    return captured.text();
+}
+
+/// The next client, which says nothing, does not fail.
+ThrowingHandler::Action once(ThrowingHandler::Action action) {
+    return [action](ThrowingHandler& handler) {
+        if (!handler.rfile().readline().empty()) action(handler);
+    };
+}
+
+void send_line(Socket& client) {
+    client.sendall("line\n");
+    read_to_end(client);
+}
+
+/// Closing with SO_LINGER 0 sends a reset instead of an end.
+void reset(Socket& client) {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    client.close();
+}
+
+}  // namespace
+
+TEST_CASE("handle_error() prints as Python does, with the type and the text") {
+    const TimeLimit limit;
+    const auto fail = once([](ThrowingHandler&) { throw std::out_of_range("seven is too many"); });
+    Address who;
+    const auto check = [&](const std::string& printed) {
+        CHECK(printed == dashes + "\nException occurred during processing of request from " +
+                             who.to_string() + "\nstd::out_of_range: seven is too many\n" + dashes +
+                             "\n");
+    };
+    SECTION("synchronous") { check(printed_for(fail, send_line, &who)); }
+    SECTION("threading") { check(printed_for<ThreadingMixIn>(fail, send_line, &who)); }
+    SECTION("forking") { check(printed_for<ForkingMixIn>(fail, send_line, &who)); }
+}
+
+TEST_CASE("handle_error() prints nested exceptions, the outer one first") {
+    const TimeLimit limit;
+    Address who;
+    const std::string printed =
+        printed_for(once([](ThrowingHandler&) {
+                        try {
+                            throw std::logic_error("the cause");
+                        } catch (...) {
+                            std::throw_with_nested(std::runtime_error("the effect"));
+                        }
+                    }),
+                    send_line, &who);
+    const auto effect = printed.find("std::runtime_error");
+    CHECK_THAT(printed, ContainsSubstring("the effect"));
+    CHECK_THAT(printed, ContainsSubstring("caused by std::logic_error: the cause\n"));
+    CHECK(effect < printed.find("std::logic_error"));
+}
+
+TEST_CASE("handle_error() prints what is no std::exception") {
+    const TimeLimit limit;
+    Address who;
+    const std::string printed =
+        printed_for(once([](ThrowingHandler&) { throw 7; }), send_line, &who);
+    CHECK_THAT(printed, ContainsSubstring(who.to_string() + "\nint\n" + dashes));
+}
+
+TEST_CASE("handle_error() prints errors of finish() with those of handle()") {
+    const TimeLimit limit;
+    class Handler : public StreamRequestHandler {
+        void handle() override {
+            rfile().readline();
+            throw std::runtime_error("of handle()");
+        }
+        void finish() override { throw std::runtime_error("of finish()"); }
+    };
+    CapturedStderr captured;
+    {
+        TCPServer<Handler> server{any_port};
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        send_line(client);
+    }
+    const std::string printed = captured.text();
+    CHECK_THAT(printed, ContainsSubstring("of finish()"));
+    CHECK_THAT(printed, ContainsSubstring("caused by std::runtime_error: of handle()"));
+}
+
+TEST_CASE("a client that went away is no failure of the server") {
+    const TimeLimit limit;
+    Address who;
+    std::string printed;
+    SECTION("reset while the handler reads") {
+        printed =
+            printed_for([](ThrowingHandler& handler) { handler.rfile().read(); }, reset, &who);
+    }
+    SECTION("reset while the handler writes") {
+        printed = printed_for(
+            [](ThrowingHandler& handler) {
+                // More than any buffer holds: the reset comes while it is being sent.
+                if (!handler.rfile().readline().empty()) {
+                    handler.wfile().write(std::string(64'000'000, 'x'));
+                }
+            },
+            [](Socket& client) {
+                client.sendall("line\n");
+                client.recv(1);
+                reset(client);
+            },
+            &who);
+    }
+    SECTION("closed before the handler writes twice") {
+        printed = printed_for(
+            [](ThrowingHandler& handler) {
+                if (handler.rfile().read(1).empty()) return;
+                while (true) handler.wfile().write("into the void");
+            },
+            [](Socket& client) {
+                client.sendall("x");
+                client.close();
+            },
+            &who);
+    }
+    SECTION("reset before the handler ends its side") {
+        printed = printed_for(
+            [](ThrowingHandler& handler) {
+                pollfd gone{handler.request().fileno(), POLLRDHUP, 0};
+                ::poll(&gone, 1, 10'000);
+                handler.request().shutdown(ShutdownHow::write);
+            },
+            reset, &who);
+    }
+    CHECK(printed == "");
+}
+
+TEST_CASE("an error of another connection is reported, even of the same kind") {
+    const TimeLimit limit;
+    Address who;
+    const std::string printed =
+        printed_for(once([](ThrowingHandler&) {
+                        throw std::system_error(ECONNRESET, std::system_category(), "database");
+                    }),
+                    send_line, &who);
+    CHECK_THAT(printed, StartsWith(dashes));
+    CHECK_THAT(printed, ContainsSubstring("std::system_error: database"));
+}
+
+TEST_CASE("a timeout of the client is reported") {
+    const TimeLimit limit;
+    class Handler : public StreamRequestHandler {
+        void setup() override {
+            timeout = std::chrono::milliseconds{1};
+            StreamRequestHandler::setup();
+        }
+        void handle() override { rfile().readline(); }
+    };
+    CapturedStderr captured;
+    {
+        TCPServer<Handler> server{any_port};
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        read_to_end(client);
+    }
+    CHECK_THAT(captured.text(), ContainsSubstring("socketserver::TimeoutError: recv"));
+}
