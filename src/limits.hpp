@@ -11,6 +11,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/export.hpp"
 #include "socketserver/server_options.hpp"
 
 namespace socketserver::detail {
@@ -20,7 +21,7 @@ namespace socketserver::detail {
 /// exact with several accepting threads as well.
 ///
 /// Thread safety: all members may be called from any thread.
-class Limits {
+class SOCKETSERVER_EXPORT Limits {
   public:
     Limits(const ServerOptions& options, bool is_stream);
 

@@ -109,7 +109,7 @@ void check_reasons() {
     ServingThread serving{server};
     Socket client = connect(server.server_address());
     const Address address = client.getsockname();
-    CHECK(exchange(client, "hello\n") == "hello\n");
+    CHECK(ask(client, "hello\n") == "hello\n");
     CHECK(server.statistics().accepted == 1);
     CHECK(server.statistics().active == 1);
     if (reason == CloseReason::reset) {
@@ -152,7 +152,7 @@ TEST_CASE("a child that crashes is an error, and its connection is counted out")
     ObservedServer<ForkingMixIn> server{any_port};
     ServingThread serving{server};
     Socket bystander = connect(server.server_address());
-    CHECK(exchange(bystander, "hello\n") == "hello\n");
+    CHECK(ask(bystander, "hello\n") == "hello\n");
     CHECK(server.statistics().children == 1);
     Socket client = connect(server.server_address());
     const Address address = client.getsockname();
@@ -161,7 +161,7 @@ TEST_CASE("a child that crashes is an error, and its connection is counted out")
     CHECK(closed.client == address);
     CHECK(closed.reason == CloseReason::error);
     CHECK(server.statistics().active == 1);
-    CHECK(exchange(bystander, "still there\n") == "still there\n");
+    CHECK(ask(bystander, "still there\n") == "still there\n");
     bystander.sendall("end\n");  // its child has a copy of this end: closing it ends nothing
 }
 
@@ -186,8 +186,8 @@ TEST_CASE("threads are counted") {
     ServingThread serving{server};
     Socket first = connect(server.server_address());
     Socket second = connect(server.server_address());
-    CHECK(exchange(first, "a\n") == "a\n");
-    CHECK(exchange(second, "b\n") == "b\n");
+    CHECK(ask(first, "a\n") == "a\n");
+    CHECK(ask(second, "b\n") == "b\n");
     CHECK(server.statistics().threads == 2);
     CHECK(server.statistics().active == 2);
 }
@@ -216,7 +216,7 @@ TEST_CASE("datagrams are counted") {
     UDPServer<DatagramEcho, ThreadingMixIn> server{any_port};
     ServingThread serving{server};
     for (int i = 0; i < 10; ++i) {
-        CHECK(exchange(server.server_address(), "hello\n", SocketType::datagram) == "hello\n");
+        CHECK(ask(server.server_address(), "hello\n", SocketType::datagram) == "hello\n");
     }
     CHECK(eventually([&] { return server.statistics().served() == 10; }));
     CHECK(server.statistics().accepted == 10);
@@ -232,7 +232,7 @@ TEST_CASE("the sums hold at any moment, under load") {
     for (int i = 0; i < 4; ++i) {
         clients.emplace_back([&] {
             for (std::uint64_t n = 0; n < requests / 4; ++n) {
-                exchange(server.server_address(), "x\n");
+                ask(server.server_address(), "x\n");
             }
         });
     }
