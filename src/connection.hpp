@@ -22,7 +22,11 @@ class Connection {
     /// Whether the client owes the next move. A request begins with its first byte, or with the
     /// first byte that the server sends unasked; it is over when the server has sent something and
     /// waits again, with nothing left to be read.
-    enum class Phase : unsigned char { fresh, idle, busy };
+    enum class Phase : unsigned char {
+        fresh,  ///< nothing has come yet
+        idle,   ///< waits for the next request
+        busy,
+    };
 
     std::shared_ptr<Registry> registry;
     Address client_address;
@@ -34,6 +38,8 @@ class Connection {
     bool is_announced = false;  ///< connection_opened() was called for it
     bool answered = false;      ///< something was sent since something was received
     bool client_ended = false;
+    bool is_waited_for = false;  ///< its first request
+    bool done_in_drain = false;  ///< a request was finished since a drain began
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
     int outcome = -1;  ///< where a child leaves its reason, see SharedCounters

@@ -112,7 +112,13 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         });
     };
 
-    bool ended = ended_within(within);
+    const std::chrono::nanoseconds patience =
+        std::min<std::chrono::nanoseconds>(within, Registry::patience);
+    bool ended = ended_within(patience);
+    if (!ended) {
+        registry.end_patience();
+        ended = ended_within(within - patience);
+    }
     for (const int level : {1, 2}) {
         if (ended) break;
         state_->too_late = true;

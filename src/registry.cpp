@@ -109,9 +109,18 @@ void Registry::share_outcome(Connection& connection) noexcept {
 void Registry::begin_drain() noexcept {
     counters->draining = true;
     drain_waker.wake();
+    end_input(Connection::Phase::idle);
+}
+
+void Registry::end_patience() noexcept {
+    patience_over_ = true;
+    end_input(Connection::Phase::fresh);
+}
+
+void Registry::end_input(Connection::Phase phase) noexcept {
     const std::lock_guard lock{mutex_};
     for (Connection* each = first_; each != nullptr; each = each->next) {
-        if (each->fd == -1 || each->phase.load() != Connection::Phase::idle) continue;
+        if (each->fd == -1 || each->phase.load() != phase) continue;
         // What has arrived can still be received; then comes the end of the stream.
         sys::calls.shutdown(each->fd, SHUT_RD);
         each->idle_ended = true;

@@ -57,6 +57,11 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// Ends the input of the connections whose client owes the next request, and of every one that
     /// begins to wait for one: their handlers see the end of the stream.
     void begin_drain() noexcept;
+    /// Who has connected may be about to send the first request: it is waited for so long.
+    static constexpr std::chrono::milliseconds patience{1000};
+    /// Ends the input of those as well.
+    void end_patience() noexcept;
+    bool is_patience_over() const noexcept { return patience_over_.load(); }
     bool is_draining() const noexcept { return counters->draining.load(); }
     /// Breaks all connections off: the operations of their handlers throw Cancelled.
     void cancel_all() noexcept;
@@ -71,7 +76,10 @@ class Registry : public std::enable_shared_from_this<Registry> {
     static CloseReason own_reason(const Connection& connection) noexcept;
     std::atomic<unsigned char>& outcome_of(const Connection& connection) noexcept;
 
+    void end_input(Connection::Phase phase) noexcept;
+
     bool in_child_ = false;
+    std::atomic<bool> patience_over_{false};
     std::atomic<std::size_t> count_{0};
 
     mutable std::mutex mutex_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "request_clock.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -38,13 +39,19 @@ bool is_cancelled(const Connection& connection) {
 }
 
 /// The parent cannot end the input of its child's connection, so the child waits for both.
-Input wait_in_child(Channel& channel, const Registry& registry) {
+Input wait_in_child(Channel& channel, const Registry& registry, Phase phase) {
     if (channel.timeout.count() == 0) return Input::wait;
+    const TimePoint until = channel.until();
     std::array<pollfd, 2> entries{
         {{channel.fd, POLLIN, 0}, {registry.drain_waker.fileno(), POLLIN, 0}}};
-    const int ready = poll(entries.data(), entries.size(), channel.until());
+    int ready = poll(entries.data(), entries.size(), until);
     if (ready == 0) return Input::time_over;
-    return ready > 0 && entries[1].revents != 0 ? Input::look : Input::wait;
+    if (ready < 0 || entries[1].revents == 0) return Input::wait;
+    if (phase == Phase::idle) return Input::look;
+    const TimePoint patience_over = Clock::now() + Registry::patience;
+    ready = poll(entries.data(), 1, std::min(until, patience_over));
+    if (ready != 0) return Input::wait;
+    return until <= patience_over ? Input::time_over : Input::look;
 }
 
 }  // namespace
@@ -61,21 +68,29 @@ Input before_receive(Channel& channel, bool partial) {
             return Input::wait;
         }
     }
-    if (phase != Phase::idle) {
+    if (phase == Phase::busy || !connection->is_waited_for) {
         channel.deadline = deadline_after(registry.idle_timeout);
+        connection->is_waited_for = true;
+    }
+    if (phase == Phase::busy) {
         // Before the look at the drain: one of the two threads sees what the other one does.
         connection->phase.store(Phase::idle);
+        connection->done_in_drain = registry.is_draining();
     }
-    if (registry.is_draining()) return Input::look;
-    return registry.in_child() ? wait_in_child(channel, registry) : Input::wait;
+    if (phase == Phase::fresh ? registry.is_patience_over() : registry.is_draining()) {
+        return Input::look;
+    }
+    return registry.in_child() ? wait_in_child(channel, registry, phase) : Input::wait;
 }
 
 bool is_idle(const Channel& channel) noexcept {
     return channel.connection != nullptr &&
-           channel.connection->phase.load(std::memory_order_relaxed) == Phase::idle;
+           channel.connection->phase.load(std::memory_order_relaxed) != Phase::busy;
 }
 
-void ended_by_drain(Channel& channel) noexcept { channel.connection->idle_ended = true; }
+void ended_by_drain(Channel& channel) noexcept {
+    if (!channel.connection->done_in_drain) channel.connection->idle_ended = true;
+}
 
 std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     Connection* connection = channel.connection.get();

@@ -99,12 +99,12 @@ struct Case {
 template <template <class> class MixIn>
 void check_reasons() {
     const TimeLimit limit;
-    const auto [line, reason] = GENERATE(
-        Case{"end\n", CloseReason::finished}, Case{"", CloseReason::client_closed},
-        Case{"throw\n", CloseReason::error}, Case{"time out\n", CloseReason::timed_out},
-        Case{"0123456789012345678901234567890123456789012345678901234567890123456789",
-             CloseReason::limit},
-        Case{"reset", CloseReason::reset});
+    const auto [line, reason] =
+        GENERATE(Case{"end\n", CloseReason::finished}, Case{"", CloseReason::client_closed},
+                 Case{"throw\n", CloseReason::error}, Case{"time out\n", CloseReason::timed_out},
+                 Case{"0123456789012345678901234567890123456789012345678901234567890123456789",
+                      CloseReason::limit},
+                 Case{"reset", CloseReason::reset});
     ObservedServer<MixIn> server{any_port};
     ServingThread serving{server};
     Socket client = connect(server.server_address());

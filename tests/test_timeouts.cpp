@@ -98,9 +98,8 @@ void check_slow_sender() {
     CHECK(Clock::now() - begin >= 190ms);
     CHECK(Clock::now() - begin < 10s);
     CHECK(*timed.caught == deadline);
-    CHECK(eventually([&] {
-        return timed.server.statistics().closed(CloseReason::timed_out) == 1;
-    }));
+    CHECK(
+        eventually([&] { return timed.server.statistics().closed(CloseReason::timed_out) == 1; }));
 }
 
 template <template <class> class MixIn>
@@ -109,9 +108,8 @@ void check_slow_reader() {
     TimedServer<MixIn> timed{{.request_timeout = 200ms}};
     Socket client = connect(timed.server.server_address());
     client.sendall("big\n");
-    CHECK(eventually([&] {
-        return timed.server.statistics().closed(CloseReason::timed_out) == 1;
-    }));
+    CHECK(
+        eventually([&] { return timed.server.statistics().closed(CloseReason::timed_out) == 1; }));
     CHECK(*timed.caught == deadline);
 }
 

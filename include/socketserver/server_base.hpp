@@ -99,8 +99,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// until the time is over; the rest is broken off, and its handlers get Cancelled. Returns when
     /// all have ended, at most two seconds later than `within`. The server is closed then.
     ///
-    /// A forked child whose time is over is sent SIGTERM, then SIGKILL. If nothing is being served,
-    /// the queue is served by a thread of this call.
+    /// Who has connected and sent nothing yet has a second to begin. A forked child whose time is
+    /// over is sent SIGTERM, then SIGKILL. If nothing is being served, the queue is served by a
+    /// thread of this call.
     ///
     /// @throws std::logic_error in a handler of this server, for which it would wait.
     DrainReport drain(std::chrono::nanoseconds within, AcceptQueue queue = AcceptQueue::serve);

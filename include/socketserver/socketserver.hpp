@@ -12,6 +12,7 @@
 #include "socketserver/drain_report.hpp"
 #include "socketserver/errors.hpp"
 #include "socketserver/forking_mixin.hpp"
+#include "socketserver/handover.hpp"
 #include "socketserver/predefined.hpp"
 #include "socketserver/request_handler.hpp"
 #include "socketserver/server_base.hpp"
