@@ -48,6 +48,11 @@ bool has_ended(pid_t pid, int options) {
 
 }  // namespace
 
+void flush_before_fork() {
+    must_flush_cout = cout_has_own_buffer();
+    flush_standard_output();
+}
+
 ChildReaper::~ChildReaper() {
     for (const Child& child : children_) {
         if (child.pidfd != -1) sys::calls.close(child.pidfd);
@@ -56,8 +61,7 @@ ChildReaper::~ChildReaper() {
 }
 
 bool ChildReaper::fork() {
-    must_flush_cout = cout_has_own_buffer();
-    flush_standard_output();
+    flush_before_fork();
     children_.reserve(children_.size() + 1);  // nothing may throw once there is a child
     BufferPool::warm();                       // what the parent has ready no child has to make
     const pid_t pid = sys::calls.fork();

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "client_sockets.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
 #include "sockaddr.hpp"
@@ -183,7 +184,7 @@ void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds p
 
 void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     Serving serving{*this, *state_};
-    policy_serve([&] {
+    const auto loop = [&] {
         int until_look = 0;
         while (!serving.stopped()) {
             const bool draining = state_->registry->is_draining();
@@ -207,14 +208,15 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
             }
             call_service_actions();
         }
-    });
+    };
+    policy_serve(loop, true);
 }
 
 void ServerBase::handle_request() {
     Serving serving{*this, *state_};
     serving.look_for_stop();
     if (serving.stopped()) return;
-    policy_serve([&] {
+    const auto loop = [&] {
         const auto socket_timeout = socket().gettimeout();
         const TimePoint until = std::min(options_.timeout ? after(*options_.timeout) : never,
                                          socket_timeout ? after(*socket_timeout) : never);
@@ -231,7 +233,8 @@ void ServerBase::handle_request() {
             }
         }
         policy_service();
-    });
+    };
+    policy_serve(loop, false);
 }
 
 void ServerBase::shutdown() {
@@ -281,9 +284,21 @@ void ServerBase::end_before_destruction() noexcept {
 
 void ServerBase::enter_child() noexcept {
     state_->registry->enter_child();
+    detail::ClientSockets::close_inherited(server_address_);
     // A datagram request answers through this socket.
     if (is_stream(transport_)) socket_->close();
 }
+
+void ServerBase::enter_worker(int stop) {
+    detail::ClientSockets::close_inherited(server_address_);
+    state_->unix_path.disown();
+    state_->stop_waker.watch(stop);
+    state_->registry->loop_waker.renew();
+}
+
+void ServerBase::end_worker_loop() noexcept { state_->stop = true; }
+
+void ServerBase::leave_worker() noexcept { socket_.reset(); }
 
 void ServerBase::wake_loop() const noexcept { state_->registry->loop_waker.wake(); }
 

@@ -28,9 +28,11 @@ constinit std::array<Entry, most_servers> entries{};
 constinit std::array<struct sigaction, NSIG> former{};
 constinit std::mutex writing;
 constinit std::atomic<pid_t> owner{0};
+constinit std::atomic<pid_t> worker{0};
 
 extern "C" void socketserver_on_signal(int signal) {
-    if (::getpid() != owner.load()) {
+    if (const pid_t self = ::getpid(); self != owner.load()) {
+        if (self == worker.load()) return;
         const int saved = errno;
         ::sigaction(signal, &former[static_cast<std::size_t>(signal)], nullptr);
         ::raise(signal);  // comes when this handler returns
@@ -89,5 +91,7 @@ void SignalTable::remove(int signal, const Waker& waker) noexcept {
 }
 
 void SignalTable::adopt() noexcept { owner = ::getpid(); }
+
+void SignalTable::enter_worker() noexcept { worker = ::getpid(); }
 
 }  // namespace socketserver::detail

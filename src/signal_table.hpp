@@ -18,6 +18,9 @@ class SignalTable {
     /// The calling process is the one whose servers the signals stop. In a child of it the signals
     /// do what they did before: one that is sent to the child is for the child.
     static void adopt() noexcept;
+    /// In a worker process: the signals do nothing, the parent hears them itself. Not by SIG_IGN,
+    /// which a program that the worker executes would inherit.
+    static void enter_worker() noexcept;
 };
 
 }  // namespace socketserver::detail

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <ctime>
 
+#include "client_sockets.hpp"
 #include "request_clock.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
@@ -107,6 +108,7 @@ class SigpipeHeldBack {
 Socket::Socket(const Address& address, SocketType type) {
     channel_.fd = sys::calls.socket(detail::domain_of(address), type_of(type) | SOCK_CLOEXEC, 0);
     if (channel_.fd == -1) throw_system_error("create a socket for " + address.to_string());
+    if (type == SocketType::stream) detail::ClientSockets::add(channel_.fd);
 }
 
 Socket::Socket(Socket&& other) noexcept
@@ -321,11 +323,15 @@ void Socket::shutdown(ShutdownHow how) {
     if (sys::calls.shutdown(channel_.fd, native) == -1) throw_io_error(channel_, "shutdown");
 }
 
-void Socket::close() noexcept { detail::close(channel_); }
+void Socket::close() noexcept {
+    detail::ClientSockets::remove(channel_.fd);
+    detail::close(channel_);
+}
 
 int Socket::detach() noexcept {
     detail::forget(channel_);
     detail::disown_descriptor(channel_.connection.get());
+    detail::ClientSockets::remove(channel_.fd);
     return std::exchange(channel_.fd, -1);
 }
 

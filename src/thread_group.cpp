@@ -4,19 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
+#include <deque>
+#include <functional>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "futex.hpp"
 #include "sys.hpp"
+#include "waiting_thread.hpp"
 
 namespace socketserver::detail {
 
@@ -25,55 +26,43 @@ namespace {
 constexpr std::size_t most_waiting = 128;
 constexpr std::chrono::seconds longest_wait{10};
 
-/// One thread that waits for its next job. It sleeps on a word of its own, not under the lock of
-/// the group: a condition variable would make it contend for that lock when it wakes.
-struct Waiting {
-    std::unique_ptr<Job> job;
-    bool daemon = false;
-    enum : std::uint32_t { awake, asleep, woken };
-    std::atomic<std::uint32_t> state{awake};
-
-    void wake() {
-        if (state.exchange(woken, std::memory_order_acq_rel) == asleep) futex_wake(state);
-    }
-    /// False when the time is over first.
-    bool sleep_until(std::chrono::steady_clock::time_point until) {
-        std::uint32_t before = awake;
-        if (!state.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
-        while (futex_wait(state, asleep, until)) {
-            if (state.load(std::memory_order_acquire) == woken) return true;
-        }
-        before = asleep;
-        return !state.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
-    }
-};
-
 }  // namespace
 
 Job::~Job() = default;
 
+// A job is queued only while there is a thread, and a thread goes only when the queue is empty:
+// no job is left behind.
 struct ThreadGroup::State : std::enable_shared_from_this<State> {
     mutable std::mutex mutex;
     std::condition_variable gone;
-    std::vector<Waiting*> waiting;  // the last one waits for the shortest time: its cache is warm
-    std::atomic<std::size_t> threads{0};  // written under the lock
-    std::size_t daemons = 0;              // of these, the ones with a daemon's job
+    std::vector<WaitingThread*>
+        waiting;  // the last one waits for the shortest time: its cache is warm
+    std::deque<Task> queue;
+    std::function<void()> on_room;  // set while somebody wants to know
+    std::size_t threads = 0;
+    std::size_t daemons = 0;        // of these, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
     bool closed = false;
-    const pid_t owner = ::getpid();
+    pid_t owner = ::getpid();  // the process that has the threads
 
     /// A forked child has a copy of this and none of the threads.
     bool is_copy() const { return ::getpid() != owner; }
 
     struct Start {
         std::shared_ptr<State> state;
-        std::unique_ptr<Job> job;
-        bool daemon;
+        Task task;
     };
 
+    bool give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task);
+    int create_thread(Task& task);
+    bool is_full(Bounds bounds) const;
+
     static void* thread_main(void* argument);
-    void work(std::unique_ptr<Job> job, bool daemon);
-    bool wait_for_job(std::unique_lock<std::mutex>& lock, Waiting& self);
+    void work(Task task);
+    bool next_task(std::unique_lock<std::mutex>& lock, Task& task, WaitingThread& self);
+    bool wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self);
+    void become_daemon(bool daemon);
+    void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
 };
 
@@ -85,61 +74,130 @@ ThreadGroup::~ThreadGroup() {
 }
 
 void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
+    Task task{std::move(job), daemon};
     {
         std::unique_lock lock{state_->mutex};
-        if (!state_->waiting.empty()) {
-            Waiting& thread = *state_->waiting.back();
-            state_->waiting.pop_back();
-            thread.job = std::move(job);
-            thread.daemon = daemon;
-            if (daemon) ++state_->daemons;
-            lock.unlock();
-            // It no longer stands among the waiting, so it stays until it is woken.
-            thread.wake();
-            return;
-        }
+        if (state_->give_to_waiting(lock, task)) return;
+        state_->owner = ::getpid();
         ++state_->threads;
         if (daemon) ++state_->daemons;
     }
-    auto start = std::make_unique<State::Start>(State::Start{state_, std::move(job), daemon});
-    pthread_t thread{};
-    const int error = sys::calls.pthread_create(&thread, nullptr, State::thread_main, start.get());
-    if (error == 0) {
-        start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
-        return;
-    }
-    job = std::move(start->job);
+    const int error = state_->create_thread(task);
+    if (error == 0) return;
+    job = std::move(task.job);
     const std::lock_guard lock{state_->mutex};
     --state_->threads;
     if (daemon) --state_->daemons;
     throw std::system_error(error, std::system_category(), "create a thread for a request");
 }
 
+/// True: the lock is not held any more.
+bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task) {
+    if (waiting.empty()) return false;
+    WaitingThread& thread = *waiting.back();
+    waiting.pop_back();
+    if (task.daemon) ++daemons;
+    thread.task = std::move(task);
+    lock.unlock();
+    // It no longer stands among the waiting, so it stays until it is woken.
+    thread.wake();
+    return true;
+}
+
+int ThreadGroup::State::create_thread(Task& task) {
+    std::unique_ptr<Start> start{new (std::nothrow) Start};
+    if (start == nullptr) return ENOMEM;
+    start->state = shared_from_this();
+    start->task = std::move(task);
+    pthread_t thread{};
+    const int error = sys::calls.pthread_create(&thread, nullptr, thread_main, start.get());
+    if (error == 0) {
+        start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
+    } else {
+        task = std::move(start->task);
+    }
+    return error;
+}
+
+bool ThreadGroup::State::is_full(Bounds bounds) const {
+    // A thread that is missing although jobs are queued could not be created.
+    const bool is_thread_free = !waiting.empty() || (threads < bounds.threads && queue.empty());
+    return !is_thread_free && queue.size() >= bounds.queue;
+}
+
+bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
+    std::unique_lock lock{state_->mutex};
+    if (state_->is_full(bounds)) return false;
+    std::deque<Task>& queue = state_->queue;
+    queue.emplace_back();  // may throw; what follows does not
+    queue.back() = {std::move(job), daemon};
+    Task first = std::move(queue.front());
+    queue.pop_front();
+    if (state_->give_to_waiting(lock, first)) return true;
+    int error = 0;
+    if (state_->threads < bounds.threads) {
+        // Under the lock: nobody may queue a job meanwhile for a thread that does not come.
+        const bool is_daemon = first.daemon;
+        state_->owner = ::getpid();
+        error = state_->create_thread(first);
+        if (error == 0) {
+            ++state_->threads;
+            if (is_daemon) ++state_->daemons;
+            return true;
+        }
+    }
+    if (state_->threads == 0) {
+        job = std::move(first.job);
+        throw std::system_error(error, std::system_category(), "create a thread for a request");
+    }
+    queue.push_front(std::move(first));
+    return true;
+}
+
+bool ThreadGroup::has_room(Bounds bounds, std::function<void()> then) {
+    const std::lock_guard lock{state_->mutex};
+    if (!state_->is_full(bounds)) return true;
+    state_->on_room = std::move(then);
+    return false;
+}
+
 void* ThreadGroup::State::thread_main(void* argument) {
     const std::unique_ptr<Start> start{static_cast<Start*>(argument)};
-    start->state->work(std::move(start->job), start->daemon);
+    start->state->work(std::move(start->task));
     return nullptr;
 }
 
-void ThreadGroup::State::work(std::unique_ptr<Job> job, bool daemon) {
-    Waiting self;
+void ThreadGroup::State::work(Task task) {
+    WaitingThread self;
     for (;;) {
-        job->run();
-        job.reset();
+        task.job->run();
+        task.job.reset();
         std::unique_lock lock{mutex};
-        if (closed || waiting.size() == most_waiting) return leave(lock, daemon);
-        if (std::exchange(daemon, false)) --daemons;
-        if (!wait_for_job(lock, self)) return leave(lock, false);
-        job = std::move(self.job);
-        daemon = self.daemon;
+        if (!next_task(lock, task, self)) return leave(lock, task.daemon);
     }
 }
 
-/// False: no job came, the thread is to go. The lock is held then, and not otherwise.
-bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, Waiting& self) {
-    self.state.store(Waiting::awake, std::memory_order_relaxed);
+bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& task,
+                                   WaitingThread& self) {
+    if (!queue.empty()) {
+        const bool was_daemon = std::exchange(task, std::move(queue.front())).daemon;
+        queue.pop_front();
+        if (was_daemon != task.daemon) become_daemon(task.daemon);
+        announce_room(lock);
+        return true;
+    }
+    if (closed || waiting.size() == most_waiting) return false;
+    if (std::exchange(task.daemon, false)) --daemons;
+    if (!wait_for_task(lock, self)) return false;
+    task = std::move(self.task);
+    return true;
+}
+
+/// False: no task came, the thread is to go. The lock is held then, and not otherwise.
+bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
+    self.state.store(WaitingThread::awake, std::memory_order_relaxed);
     waiting.push_back(&self);
-    lock.unlock();
+    announce_room(lock);
     if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
         lock.lock();
         const auto place = std::find(waiting.begin(), waiting.end(), &self);
@@ -147,26 +205,43 @@ bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, Waitin
             waiting.erase(place);
             return false;
         }
-        // Taken from the list at the last moment: the job is on its way.
+        // Taken from the list at the last moment: the task is on its way.
         lock.unlock();
         self.sleep_until(std::chrono::steady_clock::time_point::max());
     }
-    if (self.job != nullptr) return true;
+    if (self.task.job != nullptr) return true;
     lock.lock();  // woken by close()
     return false;
+}
+
+void ThreadGroup::State::become_daemon(bool daemon) {
+    if (daemon) {
+        ++daemons;
+        gone.notify_all();  // join() waits no longer for this thread
+    } else {
+        --daemons;
+    }
+}
+
+/// Releases the lock: the callee has locks of its own.
+void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
+    const auto announce = std::exchange(on_room, nullptr);
+    lock.unlock();
+    if (announce) announce();
 }
 
 void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) {
     --threads;
     if (daemon) --daemons;
+    std::optional<pthread_t> former;
     if (daemon && closed) {
         // Nobody may be there any more to join it.
         ::pthread_detach(::pthread_self());
-        return;
+    } else {
+        former = std::exchange(last, ::pthread_self());
+        gone.notify_all();
     }
-    const std::optional<pthread_t> former = std::exchange(last, ::pthread_self());
-    gone.notify_all();
-    lock.unlock();
+    announce_room(lock);
     if (former) ::pthread_join(*former, nullptr);
 }
 
@@ -174,7 +249,7 @@ void ThreadGroup::close() noexcept {
     if (state_->is_copy()) return;
     const std::lock_guard lock{state_->mutex};
     state_->closed = true;
-    for (Waiting* thread : std::exchange(state_->waiting, {})) thread->wake();
+    for (WaitingThread* thread : std::exchange(state_->waiting, {})) thread->wake();
 }
 
 void ThreadGroup::join() noexcept {
@@ -186,13 +261,19 @@ void ThreadGroup::join() noexcept {
     if (former) ::pthread_join(*former, nullptr);
 }
 
-std::size_t ThreadGroup::size() const noexcept {
-    return state_->threads.load(std::memory_order_relaxed);
-}
-
 bool ThreadGroup::has_daemons() const noexcept {
     const std::lock_guard lock{state_->mutex};
     return state_->daemons > 0;
+}
+
+std::size_t ThreadGroup::threads() const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return state_->threads;
+}
+
+std::size_t ThreadGroup::queued() const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return state_->queue.size();
 }
 
 }  // namespace socketserver::detail

@@ -12,11 +12,23 @@
 
 namespace socketserver::detail {
 
-Waker::Waker() : descriptor_{sys::calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
-    if (descriptor_ == -1) throw_system_error("create a wake-up descriptor");
+namespace {
+int create_eventfd() {
+    const int descriptor = sys::calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (descriptor == -1) throw_system_error("create a wake-up descriptor");
+    return descriptor;
 }
+}  // namespace
+
+Waker::Waker() : descriptor_{create_eventfd()}, watched_{descriptor_} {}
 
 Waker::~Waker() { sys::calls.close(descriptor_); }
+
+void Waker::renew() {
+    const int own = create_eventfd();
+    sys::calls.close(descriptor_);
+    descriptor_ = watched_ = own;
+}
 
 void Waker::wake() const noexcept {
     // May run in a signal handler, whose caller must find its errno again. The only failure left is

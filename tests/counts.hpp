@@ -10,8 +10,11 @@
 #include <iterator>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include <unistd.h>
+
+#include "serving.hpp"
 
 namespace socketserver::tests {
 
@@ -20,7 +23,14 @@ inline std::size_t entries_of(const char* folder) {
 }
 
 inline std::size_t open_descriptors() { return entries_of("/proc/self/fd") - 1; }  // its own
-inline std::size_t thread_count() { return entries_of("/proc/self/task"); }
+inline std::size_t thread_count() {
+    // A sanitizer makes a thread of its own together with the program's first one.
+    static const bool has_had_a_thread = [] {
+        std::thread{[] {}}.join();
+        return true;
+    }();
+    return has_had_a_thread ? entries_of("/proc/self/task") : 0;
+}
 
 /// The children of this process, zombies included.
 inline std::size_t child_count() {
@@ -47,6 +57,12 @@ struct Counts {
     std::size_t children = child_count();
 
     friend bool operator==(const Counts&, const Counts&) = default;
+
+    /// Whether everything is gone that came since. A thread that was joined may be seen in /proc
+    /// for a moment.
+    bool are_back() const {
+        return eventually([this] { return Counts{} == *this; });
+    }
 };
 
 }  // namespace socketserver::tests

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -47,6 +48,7 @@ class RecordingIo final : public BlockingIo {
     int wait(Channel& channel, Direction direction, TimePoint) override {
         asked.emplace_back(direction == Direction::read ? "wait to read" : "wait to write");
         if (wait_error != 0) return fail(wait_error);
+        on_wait();
         pollfd entry{channel.fd,
                      static_cast<short>(direction == Direction::read ? POLLIN : POLLOUT), 0};
         return ::poll(&entry, 1, -1) == 1 ? 0 : -1;
@@ -66,6 +68,7 @@ class RecordingIo final : public BlockingIo {
     std::vector<std::string> asked;
     int forgotten = 0;
     int wait_error = 0;
+    std::function<void()> on_wait = [] {};
 };
 
 using Asked = std::vector<std::string>;
@@ -236,10 +239,7 @@ TEST_CASE("an idle reader on a carrier waits without a buffer") {
     CHECK(reader.read(5) == "half ");
     io.asked.clear();
     SECTION("and receives when something has come") {
-        const std::jthread later{[&] {
-            std::this_thread::sleep_for(5ms);
-            pair.far.sendall("line\n");
-        }};
+        io.on_wait = [&] { ::send(pair.far.fileno(), "line\n", 5, 0); };
         CHECK(reader.readline() == "line\n");
         CHECK(io.asked == Asked{"recv at once", "wait to read", "recv at once"});
     }

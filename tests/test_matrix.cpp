@@ -61,7 +61,7 @@ void every_transport() {
         serve_three_clients<UnixDatagramServer<DatagramEcho, MixIn>>(path, SocketType::datagram);
         CHECK(::access(path.c_str(), F_OK) == -1);
     }
-    CHECK(Counts{} == before);
+    CHECK(before.are_back());
 }
 
 }  // namespace

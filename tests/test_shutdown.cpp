@@ -110,18 +110,24 @@ TEST_CASE("shutdown() twice and from several threads") {
 
 TEST_CASE("shutdown() waits until serve_forever() has ended") {
     const TimeLimit limit;
-    TCPServer<StreamEcho> server{any_port};
-    ServingThread serving{server};
-    CHECK(ask(server.server_address(), "x\n") == "x\n");
-    Socket client = connect(server.server_address());  // its handler waits for a line
-    std::atomic<bool> stopped{false};
-    std::thread stopper{[&] {
-        server.shutdown();
-        stopped = true;
+    std::atomic<bool> entered{false};
+    std::atomic<bool> answered{false};
+    ActingServer<SynchronousMixIn> acting{[&](ServerBase&) {
+        entered = true;
+        eventually([&] { return answered.load(); });
     }};
+    ServingThread serving{acting.server};
+    Socket client = connect(acting.server.server_address());
+    CHECK(eventually([&] { return entered.load(); }));
+    std::atomic<bool> waited{false};
+    std::thread stopper{[&] {
+        acting.server.shutdown();
+        waited = answered.load();
+    }};
+    answered = true;
     CHECK(ask(client, "line\n") == "line\n");
     stopper.join();
-    CHECK(stopped);
+    CHECK(waited);
     serving.join();
 }
 
@@ -228,6 +234,7 @@ TEST_CASE("a closed server serves no more") {
         ServingThread serving{server};
         CHECK(ask(server.server_address(), "x\n") == "x\n");
         server.server_close();
+        serving.join();  // a shutdown() now would be for the next serve
     }
     CHECK_THROWS_AS(server.serve_forever(), std::system_error);
     CHECK_THROWS_AS(server.handle_request(), std::system_error);

@@ -410,6 +410,22 @@ TEST_CASE("a non-blocking descriptor that is adopted waits like any other") {
     CHECK(pair.near.recv(10) == "late");
 }
 
+TEST_CASE("an operation leaves a non-blocking descriptor non-blocking") {
+    Socket listening = listening_on({"127.0.0.1", 0});
+    Socket client{listening.getsockname(), SocketType::stream};
+    for (const Socket* socket : {&listening, &client}) {
+        REQUIRE(::fcntl(socket->fileno(), F_SETFL, O_NONBLOCK) == 0);
+    }
+    listening.settimeout(too_long);
+    client.connect(listening.getsockname());
+    CHECK(listening.accept().first.is_open());
+    const File file{"content"};
+    client.sendfile(file.descriptor());
+    for (const Socket* socket : {&listening, &client}) {
+        CHECK((::fcntl(socket->fileno(), F_GETFL) & O_NONBLOCK) != 0);
+    }
+}
+
 TEST_CASE("a peer that went away is remembered") {
     auto pair = tcp_pair();
     SECTION("reset while receiving") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What docs/guide/servers.md shows, run once.
 #include <socketserver/socketserver.hpp>
+#include <sys/socket.h>
 
 #include <stdexcept>
 #include <thread>
@@ -18,18 +19,19 @@ class DatagramHandler : public ss::DatagramRequestHandler {
 };
 
 // [deferred]
-class LingeringServer : public ss::ThreadingTCPServer<HelloHandler> {
+class KeepAliveServer : public ss::ThreadingTCPServer<HelloHandler> {
   public:
-    explicit LingeringServer(const ss::Address& address)
+    explicit KeepAliveServer(const ss::Address& address)
         : TCPServer{address, {.bind_and_activate = false}} {
-        server_bind();
-        server_activate();
+        KeepAliveServer::server_bind();
+        KeepAliveServer::server_activate();
     }
-    ~LingeringServer() override { server_close(); }
+    ~KeepAliveServer() override { server_close(); }
 
   protected:
     void server_bind() override {
-        socket().settimeout(std::chrono::seconds{5});  // what handle_request() waits at most
+        const int on = 1;  // accepted connections inherit it
+        ::setsockopt(socket().fileno(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
         TCPServer::server_bind();
     }
 };
@@ -68,10 +70,10 @@ void create() {
 int main() {
     create();
 
-    LingeringServer lingering{{"127.0.0.1", 0}};
+    KeepAliveServer keep_alive{{"127.0.0.1", 0}};
     {
-        const std::jthread serving{[&](std::stop_token stop) { lingering.serve_forever(stop); }};
-        check_hello(lingering.server_address());
+        const std::jthread serving{[&](std::stop_token stop) { keep_alive.serve_forever(stop); }};
+        check_hello(keep_alive.server_address());
     }
 
     ss::Socket listening{ss::Address{"127.0.0.1", 0}, ss::SocketType::stream};

@@ -44,12 +44,14 @@ class SOCKETSERVER_EXPORT Address {
     /// "" for every IPv4 interface, "::" for every interface of both versions, or a name, which is
     /// looked up when it is used. Port 0 lets the kernel pick one.
     ///
-    /// @throws std::system_error if the interface after '%' does not exist.
+    /// @throws std::system_error if the interface after '%' does not exist, or if there is a zero
+    /// byte in the host.
     Address(std::string_view host, std::uint16_t port);
 
     /// The path of a Unix-domain socket; "@name" (or Python's "\0name") is an abstract name.
     ///
-    /// @throws std::system_error if the path is empty or longer than the kernel takes (107 bytes).
+    /// @throws std::system_error if the path is empty, longer than the kernel takes (107 bytes), or
+    /// has a zero byte in it.
     Address(std::string path);                                      // NOLINT: implicit
     Address(const char* path) : Address(std::string{path}) {}       // NOLINT: implicit
     Address(std::string_view path) : Address(std::string{path}) {}  // NOLINT: implicit

@@ -37,7 +37,8 @@ namespace socketserver {
 /// - `void mixin_statistics(Statistics& statistics) const`: add threads, children, fibers, queued;
 ///   called from any thread;
 /// - `void mixin_service()`: called after each wait of the loop;
-/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it.
+/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
+///   second parameter, `bool forever`, tells serve_forever() from handle_request().
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.
@@ -109,7 +110,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     using Policy = MixIn<BaseServer>;
 
     detail::Turn serve_one() final;
-    void policy_serve(const std::function<void()>& loop) final;
+    void policy_serve(const std::function<void()>& loop, bool forever) final;
     void policy_service() final;
     bool policy_ready() final;
     int policy_fileno() final;

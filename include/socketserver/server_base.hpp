@@ -133,6 +133,17 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// The last word on a request: connection_closed(). For a request that a child served, when the
     /// child has been waited for.
     void announce_closed(std::shared_ptr<detail::Connection> connection) noexcept;
+    /// In a forked worker, which goes on accepting: the loop ends when `stop` is readable, and
+    /// shutdown() asks the parent.
+    ///
+    /// @throws std::system_error if no descriptor can be had.
+    void enter_worker(int stop);
+    /// In a worker, in its loop: the loop ends after this turn.
+    void end_worker_loop() noexcept;
+    /// In a worker that accepts no more: lets go of the listening socket.
+    void leave_worker() noexcept;
+    /// Calls handle_server_error().
+    void report_server_error(std::exception_ptr error) noexcept;
     /// What a request keeps of a server that it may outlive.
     const std::shared_ptr<detail::ServerLink>& link() const noexcept { return link_; }
     /// @}
@@ -176,7 +187,6 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Closes what must be closed before a derived class goes. Idempotent.
     void end_before_destruction() noexcept;
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
-    void report_server_error(std::exception_ptr error) noexcept;
     /// @throws the error if no request can ever be accepted again.
     detail::Turn accept_failed(std::exception_ptr error);
     void accept_succeeded() noexcept;
@@ -197,7 +207,7 @@ class SOCKETSERVER_EXPORT ServerBase {
 
     // What BaseServer knows of its handler and its policy.
     virtual detail::Turn serve_one() = 0;
-    virtual void policy_serve(const std::function<void()>& loop) = 0;
+    virtual void policy_serve(const std::function<void()>& loop, bool forever) = 0;
     virtual void policy_service() = 0;
     virtual bool policy_ready() = 0;
     virtual int policy_fileno() = 0;

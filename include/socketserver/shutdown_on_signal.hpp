@@ -20,7 +20,7 @@ class ServerBase;
 ///
 /// A signal that comes before serve_forever() ends the next one. Several servers, and several such
 /// objects, may wait for the same signal: all are stopped. In a child that ForkingMixIn made, the
-/// signals do what they did before.
+/// signals do what they did before; a worker of PreforkMixIn ignores them.
 ///
 /// Thread safety: objects may be made and destroyed in any thread. The server must outlive the
 /// object.

@@ -6,8 +6,7 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/blocking_io.hpp"
-#include "socketserver/detail/server_link.hpp"
+#include "socketserver/detail/serve_job.hpp"
 #include "socketserver/detail/thread_group.hpp"
 #include "socketserver/statistics.hpp"
 
@@ -40,18 +39,20 @@ class ThreadingMixIn {
     void dispatch(auto request, Address client_address) {
         auto& server = static_cast<Server&>(*this);
         const bool daemon = daemon_threads || !block_on_close;
-        auto serve = make_job(daemon ? server.link() : nullptr, std::move(request),
-                              std::move(client_address));
-        std::unique_ptr<detail::Job> job = std::move(serve.job);
+        auto serve = std::make_unique<detail::ServeJob<Server, decltype(request)>>(
+            server, daemon, std::move(request), std::move(client_address));
+        auto& content = *serve;
+        std::unique_ptr<detail::Job> job = std::move(serve);
         try {
             threads_.run(job, daemon);
         } catch (...) {
-            server.fail_request(serve.content->request, serve.content->client_address,
-                                std::current_exception());
+            server.fail_request(content.request, content.client_address, std::current_exception());
         }
     }
 
-    void mixin_statistics(Statistics& statistics) const { statistics.threads += threads_.size(); }
+    void mixin_statistics(Statistics& statistics) const {
+        statistics.threads += threads_.threads();
+    }
 
     void mixin_close(bool wait) {
         threads_.close();
@@ -61,46 +62,6 @@ class ThreadingMixIn {
     }
 
   private:
-    template <class Request>
-    struct ServeJob final : detail::Job {
-        ServeJob(Server& of, std::shared_ptr<detail::ServerLink> daemon_link, Request&& what,
-                 Address&& who)
-            : server{of},
-              link{std::move(daemon_link)},
-              request{std::move(what)},
-              client_address{std::move(who)} {}
-
-        void run() override {
-            if (link == nullptr) {
-                server.serve_request(request, client_address);
-                return;
-            }
-            const detail::DaemonUse use{std::move(link)};
-            if (use) server.serve_request(request, client_address);
-        }
-
-        Server& server;
-        std::shared_ptr<detail::ServerLink> link;  // null: the server outlives the request
-        Request request;
-        Address client_address;
-    };
-
-    template <class Request>
-    struct Made {
-        std::unique_ptr<detail::Job> job;
-        ServeJob<Request>* content;
-    };
-
-    template <class Request>
-    Made<Request> make_job(std::shared_ptr<detail::ServerLink> link, Request&& request,
-                           Address&& client_address) {
-        auto job =
-            std::make_unique<ServeJob<Request>>(static_cast<Server&>(*this), std::move(link),
-                                                std::move(request), std::move(client_address));
-        auto* content = job.get();
-        return {std::move(job), content};
-    }
-
     detail::ThreadGroup threads_;
 };
 

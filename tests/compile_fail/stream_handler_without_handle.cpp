@@ -1,4 +1,4 @@
-// expect: handle\(\)
+// expect: overrides_handle
 #include <socketserver/socketserver.hpp>
 
 class IdleHandler : public socketserver::StreamRequestHandler {};

@@ -172,8 +172,11 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
 }
 
 template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_serve(const std::function<void()>& loop) {
-    if constexpr (requires { this->mixin_serve(loop); }) {
+void BaseServer<Handler, MixIn>::policy_serve(const std::function<void()>& loop,
+                                              [[maybe_unused]] bool forever) {
+    if constexpr (requires { this->mixin_serve(loop, forever); }) {
+        this->mixin_serve(loop, forever);
+    } else if constexpr (requires { this->mixin_serve(loop); }) {
         this->mixin_serve(loop);
     } else {
         loop();

@@ -56,6 +56,8 @@ class SOCKETSERVER_EXPORT ChildReaper {
     int epoll_ = -1;
 };
 
+/// Writes what standard output holds: after a fork both processes would write it.
+void flush_before_fork();
 /// Ends a child as `os._exit` does, with its standard output flushed.
 [[noreturn]] SOCKETSERVER_EXPORT void exit_child(int status);
 

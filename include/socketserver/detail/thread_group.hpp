@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 
 #include "socketserver/detail/export.hpp"
@@ -19,8 +20,9 @@ class SOCKETSERVER_EXPORT Job {
     virtual void run() = 0;
 };
 
-/// Threads that run one job at a time each. A thread whose job has ended waits for another one and
-/// goes after a while without. Nothing is kept of a thread that has gone.
+/// Threads that run one job at a time each. A thread whose job has ended takes the next one of the
+/// queue, or waits for one and goes after a while without. Nothing is kept of a thread that has
+/// gone.
 ///
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT ThreadGroup {
@@ -36,13 +38,30 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     /// @throws std::system_error if a thread is needed and cannot be created; `job` is untouched.
     void run(std::unique_ptr<Job>& job, bool daemon);
 
-    /// Sends the waiting threads away; the others go when their job has ended.
+    /// How much a group takes that is used as a pool.
+    struct Bounds {
+        std::size_t threads;
+        std::size_t queue;  ///< jobs that wait for a thread
+    };
+    /// Runs a job in one of at most so many threads, or puts it into the queue until one is free.
+    /// If a thread cannot be created while there are others, the job waits for one of those.
+    ///
+    /// @return false if threads and queue are full; `job` is untouched.
+    /// @throws std::system_error if the first thread cannot be created; `job` is untouched.
+    bool offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds);
+    /// Whether offer() would take a job now. If not, `then` is called, once, by the thread that
+    /// makes room; a `then` that has not been called yet is replaced.
+    bool has_room(Bounds bounds, std::function<void()> then);
+
+    /// Sends the waiting threads away; the others go when their job has ended and the queue is
+    /// empty.
     void close() noexcept;
     /// After close(): waits until all threads have gone, but for those with a daemon's job.
     void join() noexcept;
     bool has_daemons() const noexcept;
-    /// How many there are, the waiting ones included.
-    std::size_t size() const noexcept;
+
+    std::size_t threads() const noexcept;
+    std::size_t queued() const noexcept;
 
   private:
     struct State;

@@ -19,10 +19,23 @@ class SOCKETSERVER_EXPORT Waker {
     void wake() const noexcept;
     /// Takes back every wake() so far.
     void reset() const noexcept;
-    int fileno() const noexcept { return descriptor_; }
+    /// What becomes readable by wake().
+    int fileno() const noexcept { return watched_; }
+
+    /// @name In a forked child
+    /// @{
+
+    /// Parts from the parent, whose descriptor it was so far.
+    ///
+    /// @throws std::system_error if no descriptor can be had.
+    void renew();
+    /// Waits for another descriptor from now on; wake() still reaches the parent.
+    void watch(int descriptor) noexcept { watched_ = descriptor; }
+    /// @}
 
   private:
     int descriptor_;
+    int watched_;
 };
 
 }  // namespace socketserver::detail

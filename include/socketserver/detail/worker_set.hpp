@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include "socketserver/detail/export.hpp"
+
+namespace socketserver::detail {
+
+/// Keeps a number of forked worker processes going.
+///
+/// Parent and worker hold one end each of a pair of sockets, the control. The parent ends the
+/// worker by ending its side, and the kernel does so when the parent dies; a worker that retires
+/// sends one byte and is replaced at once, whatever it still has to finish. Each worker is waited
+/// for by its own id.
+///
+/// Thread safety: pids() and retire() may be called from any thread; the rest belongs to the
+/// thread that supervises, or closes the server.
+class SOCKETSERVER_EXPORT WorkerSet {
+  public:
+    WorkerSet();
+    WorkerSet(const WorkerSet&) = delete;
+    WorkerSet& operator=(const WorkerSet&) = delete;
+    /// Does not wait. A worker that has not ended is left to init.
+    ~WorkerSet();
+
+    /// From now on there shall be `count` workers.
+    ///
+    /// @throws std::system_error if no descriptor can be had.
+    void start(std::size_t count);
+
+    struct Turn {
+        int control = -1;                        ///< in a new worker: its end, which it owns
+        std::vector<std::exception_ptr> errors;  ///< in the parent: to be reported
+    };
+    /// Waits for the workers that have ended and replaces those that are missing, unless it is too
+    /// early for that: after a worker that died at once, or a fork that failed, there is a pause
+    /// that doubles each time.
+    Turn supervise();
+    /// Readable when supervise() has something to do.
+    int fileno() const noexcept;
+
+    /// Lets all workers finish what they serve and end.
+    void stop() noexcept;
+    /// After stop(): waits for the workers that have ended, or for all. Returns what to report.
+    std::vector<std::exception_ptr> collect(bool blocking);
+
+    /// Lets one worker finish and end; supervise() then replaces it. False: there is no such
+    /// worker, or it is ending already.
+    bool retire(int pid) noexcept;
+    /// The workers that accept.
+    std::vector<int> pids() const;
+
+    /// In a worker: lets the parent replace it.
+    static void announce_retirement(int control) noexcept;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace socketserver::detail

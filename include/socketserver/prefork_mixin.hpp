@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/child_reaper.hpp"
+#include "socketserver/detail/worker_set.hpp"
+#include "socketserver/synchronous_mixin.hpp"
+
+namespace socketserver {
+
+/// Serves in worker processes that are forked before clients come, each by the policy `Inner`:
+///
+///     TCPServer<Handler, PreforkOf<ThreadingMixIn>::MixIn> server{{"localhost", 9999}};
+///
+/// PreforkMixIn is the one whose workers serve one request after the other.
+///
+/// serve_forever() forks `workers` processes, which accept for themselves on the socket that they
+/// inherit, and supervises them. A worker that dies, of a crash in a handler for example, takes its
+/// own connections with it and nothing else: handle_server_error() is told, and another one is
+/// forked; at once, or, if it lived for less than a second, after a pause that doubles from 10 ms
+/// to 10 s. The same pauses follow a fork that fails.
+///
+/// What a handler changes in its worker stays there: workers share nothing with each other, nor
+/// with the parent. service_actions() runs in the parent and in each worker.
+///
+/// Stopping: shutdown(), in the parent or in a worker, ends serve_forever() in the parent and lets
+/// the workers finish what they serve; it does not wait for them, server_close() does. Workers
+/// also end in this way when the parent dies, however that comes. The signals of ShutdownOnSignal
+/// are for the parent: a worker ignores them, so that Ctrl-C of a terminal, which reaches all, cuts
+/// no request off. server_close() in a worker does nothing.
+///
+/// handle_request() forks nothing: it serves one request in the calling thread of the parent. It
+/// finds none while another thread is in serve_forever(); a second serve_forever() only waits.
+///
+/// A program may have threads when it serves: the library takes no lock in a worker that they may
+/// have held at the fork. What is said of handlers at ForkingMixIn holds here as well.
+///
+/// All workers wait for the same socket in poll(2), so a connection wakes all that are idle and
+/// one gets it. That costs little with as many workers as there are cores. EPOLLEXCLUSIVE would
+/// wake fewer, but has no effect on poll(2).
+///
+/// Thread safety: set the public members before the server serves; worker_pids() and
+/// retire_worker() may be called from any thread of the parent.
+///
+/// Beyond Python, whose module forks for each request.
+template <template <class> class Inner>
+struct PreforkOf {
+    template <class Server>
+    class MixIn;
+};
+
+template <template <class> class Inner>
+template <class Server>
+class PreforkOf<Inner>::MixIn : public Inner<Server> {
+  public:
+    /// How many processes serve. 0 counts as 1.
+    std::size_t workers = std::max(1U, std::thread::hardware_concurrency());
+    /// After how many requests a worker is replaced by a new one; it finishes what it still serves.
+    /// 0: never.
+    std::size_t max_requests = 0;
+    /// Whether server_close() and the destructor wait for the workers. A member of this name that
+    /// the inner policy has is `Inner::block_on_close`, and says whether a worker that ends waits
+    /// for its requests.
+    bool block_on_close = true;
+
+    /// The process ids of the workers that accept; without those that finish their last requests.
+    std::vector<int> worker_pids() const { return worker_set_.pids(); }
+    /// Lets a worker finish what it serves and end, and replaces it at once. False: no worker that
+    /// accepts has this process id.
+    bool retire_worker(int pid) {
+        if (!worker_set_.retire(pid)) return false;
+        server().wake_loop();
+        return true;
+    }
+
+  protected:
+    void dispatch(auto request, Address client_address) {
+        if (!is_worker_) {
+            server().serve_request(request, std::move(client_address));
+            return;
+        }
+        Policy::dispatch(std::move(request), std::move(client_address));
+        if (++dispatched_ != max_requests) return;
+        detail::WorkerSet::announce_retirement(control_);
+        server().end_worker_loop();
+    }
+
+    // The parent's loop accepts nothing; what it waits for are its workers.
+    void mixin_serve(const std::function<void()>& loop, bool forever) {
+        std::thread::id nobody;
+        if (is_worker_) {
+            inner_serve(loop, forever);
+        } else if (forever &&
+                   supervisor_.compare_exchange_strong(nobody, std::this_thread::get_id())) {
+            const Supervision until_the_end{*this};
+            worker_set_.start(std::max<std::size_t>(workers, 1));
+            loop_ = &loop;
+            loop();
+        } else {
+            loop();
+        }
+    }
+
+    void mixin_service() {
+        if (is_worker_) {
+            if constexpr (requires { this->Policy::mixin_service(); }) Policy::mixin_service();
+        } else if (is_supervisor()) {
+            const auto turn = worker_set_.supervise();
+            if (turn.control != -1) run_worker(turn.control);
+            report(turn.errors);
+        }
+    }
+
+    bool mixin_ready() {
+        if (!is_worker_) return supervisor_.load() == std::thread::id{};
+        if constexpr (requires { this->Policy::mixin_ready(); }) {
+            return Policy::mixin_ready();
+        } else {
+            return true;
+        }
+    }
+
+    int mixin_fileno() {
+        if (!is_worker_) return is_supervisor() ? worker_set_.fileno() : -1;
+        if constexpr (requires { this->Policy::mixin_fileno(); }) {
+            return Policy::mixin_fileno();
+        } else {
+            return -1;
+        }
+    }
+
+    void mixin_close(bool wait) {
+        worker_set_.stop();
+        report(worker_set_.collect(wait && block_on_close));
+    }
+
+  private:
+    using Policy = Inner<Server>;
+
+    /// However the supervising thread leaves its loop.
+    struct Supervision {
+        explicit Supervision(MixIn& of) : mixin{of} {}
+        Supervision(const Supervision&) = delete;
+        Supervision& operator=(const Supervision&) = delete;
+        ~Supervision() {
+            mixin.worker_set_.stop();
+            mixin.supervisor_ = std::thread::id{};
+        }
+        MixIn& mixin;
+    };
+
+    Server& server() { return static_cast<Server&>(*this); }
+    bool is_supervisor() const { return supervisor_.load() == std::this_thread::get_id(); }
+
+    [[noreturn]] void run_worker(int control) {
+        is_worker_ = true;
+        control_ = control;
+        int status = 0;
+        try {
+            server().enter_worker(control);
+            inner_serve(*loop_, true);
+            server().leave_worker();
+            if constexpr (requires { this->Policy::mixin_close(true); }) Policy::mixin_close(true);
+        } catch (...) {
+            server().report_server_error(std::current_exception());
+            status = 1;
+        }
+        detail::exit_child(status);
+    }
+
+    void inner_serve(const std::function<void()>& loop, [[maybe_unused]] bool forever) {
+        if constexpr (requires { this->Policy::mixin_serve(loop, forever); }) {
+            Policy::mixin_serve(loop, forever);
+        } else if constexpr (requires { this->Policy::mixin_serve(loop); }) {
+            Policy::mixin_serve(loop);
+        } else {
+            loop();
+        }
+    }
+
+    void report(const std::vector<std::exception_ptr>& errors) {
+        for (const std::exception_ptr& error : errors) server().report_server_error(error);
+    }
+
+    detail::WorkerSet worker_set_;
+    std::atomic<std::thread::id> supervisor_{};
+    const std::function<void()>* loop_ = nullptr;
+    // In a worker; the parent does not change them.
+    bool is_worker_ = false;
+    int control_ = -1;
+    std::size_t dispatched_ = 0;
+};
+
+/// Worker processes that serve one request after the other; see PreforkOf.
+template <class Server>
+using PreforkMixIn = PreforkOf<SynchronousMixIn>::MixIn<Server>;
+
+}  // namespace socketserver

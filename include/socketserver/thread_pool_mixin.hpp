@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/reset_on_close.hpp"
+#include "socketserver/detail/serve_job.hpp"
+#include "socketserver/detail/thread_group.hpp"
+#include "socketserver/statistics.hpp"
+
+namespace socketserver {
+
+/// What a ThreadPoolMixIn does with a client when all threads are busy and the queue is full.
+enum class WhenFull : unsigned char {
+    stop_accepting,  ///< clients wait in the kernel's queue until there is room (back-pressure)
+    close,           ///< the newest is accepted and closed; a datagram is dropped
+    reset,           ///< the same by a reset, which the client sees as an error
+};
+
+/// Serves requests in a bounded number of threads. A request for which no thread is free waits in
+/// a bounded queue, in the order of arrival.
+///
+/// Threads are created when they are needed and reused; one that had nothing to do for a while
+/// goes. If a thread cannot be created, the request waits for one of those that there are; without
+/// any it is closed and handle_error() is called for it. shutdown() never waits for a thread.
+/// server_close() waits until the requests that run and those in the queue have been served.
+///
+/// A connection holds its thread until it ends, so a few long-lived or silent clients occupy the
+/// whole pool. Give the handler a `timeout`, or serve such clients with FiberMixIn.
+///
+/// Thread safety: set the public members before the server serves; the queries may be called from
+/// any thread.
+///
+/// Beyond Python, whose module has no pool.
+template <class Server>
+class ThreadPoolMixIn {
+  public:
+    /// How many requests are served at once. 0 counts as 1.
+    std::size_t max_threads = std::max<std::size_t>(8, 4U * std::thread::hardware_concurrency());
+    /// How many accepted requests may wait for a thread. 0: a request is accepted only when there
+    /// is a thread for it.
+    std::size_t max_queue = 64;
+    /// What happens to further clients. With WhenFull::stop_accepting, each thread in
+    /// serve_forever() beyond the first may put one request more into the queue.
+    WhenFull when_full = WhenFull::stop_accepting;
+    /// Whether server_close() and the destructor wait for the requests. False: they end the queue
+    /// unserved, and what runs may outlive the server as described for
+    /// ThreadingMixIn::daemon_threads. Read when a request begins.
+    bool block_on_close = true;
+
+    /// The threads that there are at the moment.
+    std::size_t pool_threads() const noexcept { return threads_.threads(); }
+    /// The requests that wait for a thread at the moment.
+    std::size_t queued_requests() const noexcept { return threads_.queued(); }
+
+  protected:
+    void dispatch(auto request, Address client_address) {
+        auto& server = static_cast<Server&>(*this);
+        const bool daemon = !block_on_close;
+        auto serve = std::make_unique<detail::ServeJob<Server, decltype(request)>>(
+            server, daemon, std::move(request), std::move(client_address));
+        auto& content = *serve;
+        std::unique_ptr<detail::Job> job = std::move(serve);
+        auto limits = bounds();
+        // What has been accepted is kept: only mixin_ready() stops the accepting.
+        if (when_full == WhenFull::stop_accepting) {
+            limits.queue = std::numeric_limits<std::size_t>::max();
+        }
+        try {
+            if (threads_.offer(job, daemon, limits)) return;
+        } catch (...) {
+            server.fail_request(content.request, content.client_address, std::current_exception());
+            return;
+        }
+        if (when_full == WhenFull::reset) detail::reset_on_close(content.request);
+        server.release_request(content.request, content.client_address);
+    }
+
+    bool mixin_ready() {
+        if (when_full != WhenFull::stop_accepting) return true;
+        // The thread that makes room may be a daemon's, and the server gone by then.
+        return threads_.has_room(bounds(), [link = static_cast<Server&>(*this).link()] {
+            const detail::DaemonUse use{link};
+            if (use) link->server().wake_loop();
+        });
+    }
+
+    void mixin_statistics(Statistics& statistics) const {
+        statistics.threads += threads_.threads();
+        statistics.queued += threads_.queued();
+    }
+
+    void mixin_close(bool wait) {
+        threads_.close();
+        if (!wait) return;
+        threads_.join();
+        if (threads_.has_daemons()) static_cast<Server&>(*this).link()->cut();
+    }
+
+  private:
+    detail::ThreadGroup::Bounds bounds() const noexcept {
+        return {std::max<std::size_t>(max_threads, 1), max_queue};
+    }
+
+    detail::ThreadGroup threads_;
+};
+
+}  // namespace socketserver

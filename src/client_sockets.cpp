@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "client_sockets.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstdint>
+
+#include "sockaddr.hpp"
+#include "sys.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+// One bit for each descriptor. Above this number a socket is not known here; a process with so many
+// descriptors is no place to fork for each request.
+constexpr std::size_t most_descriptors = std::size_t{1} << 20;
+constexpr std::size_t bits = 64;
+
+constinit std::array<std::atomic<std::uint64_t>, most_descriptors / bits> words{};
+constinit std::atomic<std::size_t> count{0};
+constinit std::atomic<std::size_t> words_in_use{0};  // no bit was ever set beyond
+
+bool is_listening(int descriptor) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0;
+}
+
+bool is_client_of(int descriptor, const Address& server) {
+    if (is_listening(descriptor)) return false;
+    SockAddr raw;
+    if (::getpeername(descriptor, raw.get(), &raw.size) == -1) return errno == ENOTCONN;
+    const Address peer = from_sockaddr(raw);
+    if (peer == server) return true;
+    // A server on all addresses is reached by each of them: it is this one if the connection does
+    // not leave the machine.
+    raw.size = sizeof raw.storage;
+    return peer.is_inet() && peer.port() == server.port() &&
+           ::getsockname(descriptor, raw.get(), &raw.size) == 0 &&
+           from_sockaddr(raw).host() == peer.host();
+}
+
+}  // namespace
+
+void ClientSockets::add(int descriptor) noexcept {
+    const auto index = static_cast<std::size_t>(descriptor);
+    if (descriptor < 0 || index >= most_descriptors) return;
+    const std::uint64_t bit = std::uint64_t{1} << (index % bits);
+    if ((words[index / bits].fetch_or(bit) & bit) != 0) return;
+    ++count;
+    std::size_t used = words_in_use;
+    while (used <= index / bits && !words_in_use.compare_exchange_weak(used, index / bits + 1)) {
+    }
+}
+
+void ClientSockets::remove(int descriptor) noexcept {
+    const auto index = static_cast<std::size_t>(descriptor);
+    if (descriptor < 0 || index >= most_descriptors) return;
+    const std::uint64_t bit = std::uint64_t{1} << (index % bits);
+    if ((words[index / bits].load(std::memory_order_relaxed) & bit) == 0) return;
+    if ((words[index / bits].fetch_and(~bit) & bit) != 0) --count;
+}
+
+void ClientSockets::close_inherited(const Address& server) noexcept {
+    if (count == 0) return;
+    for (std::size_t i = 0; i < words_in_use; ++i) {
+        for (std::uint64_t word = words[i]; word != 0; word &= word - 1) {
+            const int descriptor = static_cast<int>(i * bits) + std::countr_zero(word);
+            if (is_client_of(descriptor, server)) sys::calls.close(descriptor);
+        }
+    }
+}
+
+}  // namespace socketserver::detail

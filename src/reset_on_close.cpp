@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/reset_on_close.hpp"
+
+#include <sys/socket.h>
+
+#include "socketserver/socket.hpp"
+
+namespace socketserver::detail {
+
+void reset_on_close(Socket& request) noexcept {
+    // A failure leaves an orderly close, which refuses the client as well.
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(request.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "worker_process.hpp"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "signal_table.hpp"
+#include "sys.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+std::exception_ptr error_of(const std::string& text) {
+    return std::make_exception_ptr(std::runtime_error{text});
+}
+
+}  // namespace
+
+pid_t fork_worker_process() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = sys::calls.fork();
+    const int error = errno;
+    if (pid == 0) SignalTable::enter_worker();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = error;
+    return pid;
+}
+
+std::optional<ChildEnd> wait_for_child(pid_t pid, int options) {
+    int status = 0;
+    const pid_t waited =
+        sys::retry_on_eintr([&] { return sys::calls.waitpid(pid, &status, options); });
+    if (waited == pid) return ChildEnd{status};
+    if (waited == -1 && errno == ECHILD) return ChildEnd{};
+    return {};
+}
+
+std::exception_ptr describe_end(pid_t pid, const ChildEnd& end, bool was_leaving) {
+    if (!end.status) {
+        return was_leaving ? nullptr : error_of(fmt::format("worker process {} has ended", pid));
+    }
+    const int status = *end.status;
+    if (WIFSIGNALED(status)) {
+        return error_of(fmt::format("worker process {} was killed by signal {} ({})", pid,
+                                    WTERMSIG(status), ::strsignal(WTERMSIG(status))));
+    }
+    if (was_leaving && WEXITSTATUS(status) == 0) return nullptr;
+    return error_of(
+        fmt::format("worker process {} exited with status {}", pid, WEXITSTATUS(status)));
+}
+
+}  // namespace socketserver::detail

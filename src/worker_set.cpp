@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/worker_set.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <mutex>
+#include <optional>
+#include <system_error>
+
+#include "socket_error.hpp"
+#include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/child_reaper.hpp"
+#include "sys.hpp"
+#include "worker_process.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// A worker that lived as long did not die because it could not begin.
+constexpr std::chrono::seconds settled{1};
+constexpr std::chrono::milliseconds shortest_pause{10};
+constexpr std::chrono::milliseconds longest_pause{10'000};
+/// How often to look for the end of a worker for which the kernel gives no descriptor.
+constexpr std::chrono::milliseconds look_again{20};
+
+struct Worker {
+    pid_t pid;
+    int control;
+    int pidfd;
+    TimePoint started;
+    bool leaving = false;        ///< asked to end, or has announced that it ends
+    bool control_ended = false;  ///< the worker's end is closed
+};
+
+}  // namespace
+
+struct WorkerSet::State {
+    mutable std::mutex mutex;
+    std::vector<Worker> workers;
+    std::size_t target = 0;
+    std::chrono::milliseconds pause{0};  // before the next fork
+    TimePoint fork_again{};
+    bool is_fork_failing = false;
+    int epoll = -1;
+    int timer = -1;
+
+    std::size_t accepting() const;
+    void look_at_control(Worker& worker) noexcept;
+    std::optional<std::exception_ptr> look_for_end(const Worker& worker, int options);
+    void lengthen_pause();
+    void fill_up(Turn& turn);
+    /// In the worker its end of the control, in the parent -1.
+    int fork_worker();
+    void watch(int descriptor) const noexcept;
+    void unwatch(int descriptor) const noexcept;
+    void forget(const Worker& worker) noexcept;
+    void set_timer() const noexcept;
+    void close_descriptors() noexcept;
+};
+
+WorkerSet::WorkerSet() : state_{std::make_unique<State>()} {}
+
+WorkerSet::~WorkerSet() { state_->close_descriptors(); }
+
+void WorkerSet::State::close_descriptors() noexcept {
+    for (const Worker& worker : workers) {
+        sys::calls.close(worker.control);
+        if (worker.pidfd != -1) sys::calls.close(worker.pidfd);
+    }
+    if (epoll != -1) sys::calls.close(epoll);
+    if (timer != -1) sys::calls.close(timer);
+    epoll = timer = -1;
+}
+
+void WorkerSet::start(std::size_t count) {
+    const std::lock_guard lock{state_->mutex};
+    if (state_->epoll == -1) {
+        state_->epoll = ::epoll_create1(EPOLL_CLOEXEC);
+        if (state_->epoll == -1) throw_system_error("supervise worker processes");
+    }
+    if (state_->timer == -1) {
+        state_->timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (state_->timer == -1) throw_system_error("supervise worker processes");
+        state_->watch(state_->timer);
+    }
+    state_->target = count;
+    state_->pause = std::chrono::milliseconds{0};
+    state_->fork_again = Clock::now();
+    state_->set_timer();
+}
+
+int WorkerSet::fileno() const noexcept { return state_->epoll; }
+
+WorkerSet::Turn WorkerSet::supervise() {
+    Turn turn;
+    const std::lock_guard lock{state_->mutex};
+    std::erase_if(state_->workers, [&](Worker& worker) {
+        state_->look_at_control(worker);
+        const auto error = state_->look_for_end(worker, WNOHANG);
+        if (error && *error) turn.errors.push_back(*error);
+        return error.has_value();
+    });
+    state_->fill_up(turn);
+    if (turn.control == -1) state_->set_timer();
+    return turn;
+}
+
+std::size_t WorkerSet::State::accepting() const {
+    return static_cast<std::size_t>(std::count_if(
+        workers.begin(), workers.end(), [](const Worker& worker) { return !worker.leaving; }));
+}
+
+void WorkerSet::State::look_at_control(Worker& worker) noexcept {
+    if (worker.control_ended) return;
+    char announced = 0;
+    const auto received = sys::retry_on_eintr(
+        [&] { return ::recv(worker.control, &announced, sizeof announced, MSG_DONTWAIT); });
+    if (received == 1) {
+        worker.leaving = true;
+    } else if (received == 0 || errno != EAGAIN) {
+        worker.control_ended = true;
+        unwatch(worker.control);
+    }
+}
+
+/// Nothing: it lives. Otherwise it is gone, and a null pointer says that all was well.
+std::optional<std::exception_ptr> WorkerSet::State::look_for_end(const Worker& worker,
+                                                                 int options) {
+    const auto ended = wait_for_child(worker.pid, options);
+    if (!ended) return {};
+    if (!worker.leaving) {
+        if (Clock::now() - worker.started >= settled)
+            pause = std::chrono::milliseconds{0};
+        else
+            lengthen_pause();
+    }
+    forget(worker);
+    return describe_end(worker.pid, *ended, worker.leaving);
+}
+
+void WorkerSet::State::lengthen_pause() {
+    pause = std::clamp(pause * 2, shortest_pause, longest_pause);
+    fork_again = Clock::now() + pause;
+}
+
+void WorkerSet::State::fill_up(Turn& turn) {
+    while (accepting() < target && fork_again <= Clock::now()) {
+        try {
+            turn.control = fork_worker();
+            if (turn.control != -1) return;
+            is_fork_failing = false;
+        } catch (const std::system_error&) {
+            // Once, not at each attempt.
+            if (!is_fork_failing) turn.errors.push_back(std::current_exception());
+            is_fork_failing = true;
+            lengthen_pause();
+        }
+    }
+}
+
+int WorkerSet::State::fork_worker() {
+    flush_before_fork();
+    workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {
+        throw_system_error("fork a worker process");
+    }
+    const auto [ours, theirs] = ends;
+    const pid_t pid = fork_worker_process();
+    if (pid == 0) {
+        // No lock is taken in here, and a sibling's control is let go of: it shall see the end of
+        // the parent.
+        close_descriptors();
+        workers.clear();
+        sys::calls.close(ours);
+        return theirs;
+    }
+    const int error = errno;
+    sys::calls.close(theirs);
+    if (pid == -1) {
+        sys::calls.close(ours);
+        errno = error;
+        throw_system_error("fork a worker process");
+    }
+    workers.push_back({pid, ours, sys::calls.pidfd_open(pid, 0), Clock::now()});
+    watch(ours);
+    if (workers.back().pidfd != -1) watch(workers.back().pidfd);
+    return -1;
+}
+
+void WorkerSet::State::watch(int descriptor) const noexcept {
+    // What cannot be watched, for lack of memory, is looked at in each turn of the loop.
+    epoll_event event{};
+    event.events = EPOLLIN;
+    ::epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
+}
+
+void WorkerSet::State::unwatch(int descriptor) const noexcept {
+    // Closing alone does not do it if some other process has a copy.
+    ::epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nullptr);
+}
+
+void WorkerSet::State::forget(const Worker& worker) noexcept {
+    if (!worker.control_ended) unwatch(worker.control);
+    sys::calls.close(worker.control);
+    if (worker.pidfd == -1) return;
+    unwatch(worker.pidfd);
+    sys::calls.close(worker.pidfd);
+}
+
+/// For the next fork, and for an end that no descriptor tells of. Setting it takes back that it
+/// went off before.
+void WorkerSet::State::set_timer() const noexcept {
+    std::optional<std::chrono::nanoseconds> after;
+    if (accepting() < target) after = fork_again - Clock::now();
+    if (std::any_of(workers.begin(), workers.end(), [](const Worker& worker) {
+            return worker.control_ended && worker.pidfd == -1;
+        })) {
+        after = std::min<std::chrono::nanoseconds>(after.value_or(look_again), look_again);
+    }
+    itimerspec when{};
+    if (after) {
+        // Zero would switch it off.
+        const auto wait = std::max<std::chrono::nanoseconds>(*after, std::chrono::nanoseconds{1});
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait);
+        when.it_value.tv_sec = seconds.count();
+        when.it_value.tv_nsec = (wait - seconds).count();
+    }
+    ::timerfd_settime(timer, 0, &when, nullptr);
+}
+
+void WorkerSet::stop() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    state_->target = 0;
+    for (Worker& worker : state_->workers) {
+        worker.leaving = true;
+        ::shutdown(worker.control, SHUT_WR);
+    }
+}
+
+std::vector<std::exception_ptr> WorkerSet::collect(bool blocking) {
+    std::vector<std::exception_ptr> errors;
+    std::vector<int> waiting;
+    {
+        const std::lock_guard lock{state_->mutex};
+        for (const Worker& worker : state_->workers) waiting.push_back(worker.pid);
+    }
+    for (const int pid : waiting) {
+        // Without the lock, and without taking the status: the worker stays in the list meanwhile.
+        siginfo_t info{};
+        if (blocking) {
+            sys::retry_on_eintr(
+                [&] { return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT); });
+        }
+        const std::lock_guard lock{state_->mutex};
+        std::erase_if(state_->workers, [&](const Worker& worker) {
+            if (worker.pid != pid) return false;
+            const auto error = state_->look_for_end(worker, WNOHANG);
+            if (error && *error) errors.push_back(*error);
+            return error.has_value();
+        });
+    }
+    return errors;
+}
+
+bool WorkerSet::retire(int pid) noexcept {
+    const std::lock_guard lock{state_->mutex};
+    for (Worker& worker : state_->workers) {
+        if (worker.pid != pid || worker.leaving) continue;
+        worker.leaving = true;
+        ::shutdown(worker.control, SHUT_WR);
+        return true;
+    }
+    return false;
+}
+
+std::vector<int> WorkerSet::pids() const {
+    const std::lock_guard lock{state_->mutex};
+    std::vector<int> pids;
+    for (const Worker& worker : state_->workers) {
+        if (!worker.leaving) pids.push_back(worker.pid);
+    }
+    return pids;
+}
+
+void WorkerSet::announce_retirement(int control) noexcept {
+    // A failure means that the parent is gone, and then there is nobody to tell.
+    const char announced = 0;
+    sys::retry_on_eintr(
+        [&] { return ::send(control, &announced, sizeof announced, MSG_NOSIGNAL); });
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include "client_sockets.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "catch.hpp"
+#include "socketserver/socketserver.hpp"
+
+namespace ss = socketserver;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Reads to the end of stream, then answers: it must see the client end its side.
+class CountHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        wfile().write("ready\n");
+        const std::size_t size = rfile().read().size();
+        wfile().print("{}\n", size);
+    }
+};
+
+bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) != -1; }
+
+}  // namespace
+
+TEST_CASE("a child does not keep the program's own clients open") {
+    const std::string address = GENERATE("tcp", "wildcard", "unix");
+    const auto check = [](auto& server, const ss::Address& to) {
+        std::jthread serving{[&](const std::stop_token& stop) { server.serve_forever(stop); }};
+        ss::Socket first = ss::create_connection(to);
+        first.settimeout(10s);
+        ss::BufferedReader replies{first};
+        REQUIRE(replies.readline() == "ready\n");
+        // The second child is forked while the first client is open, and outlives it.
+        ss::Socket second = ss::create_connection(to);
+        second.settimeout(10s);
+        ss::BufferedReader second_replies{second};
+        REQUIRE(second_replies.readline() == "ready\n");
+
+        first.sendall("four");
+        first.shutdown(ss::ShutdownHow::write);
+        CHECK(replies.readline() == "4\n");
+        CHECK(replies.readline().empty());
+        // With close() alone only the last copy of the descriptor ends the connection.
+        second.close();
+        serving.request_stop();
+        serving.join();
+        server.server_close();  // waits for the second child, which waits for its client's end
+        CHECK(server.active_children().empty());
+    };
+    if (address == "unix") {
+        ss::ForkingUnixStreamServer<CountHandler> server{"@socketserver-test-client-sockets-" +
+                                                         std::to_string(::getpid())};
+        check(server, server.server_address());
+    } else {
+        ss::ForkingTCPServer<CountHandler> server{{address == "tcp" ? "127.0.0.1" : "", 0}};
+        check(server, {"127.0.0.1", server.server_address().port()});
+    }
+}
+
+TEST_CASE("only what is, or may become, a client of the server is closed") {
+    ss::Socket server{{"127.0.0.1", 0}, ss::SocketType::stream};
+    server.bind({"127.0.0.1", 0});
+    server.listen(8);
+    ss::Socket other{{"127.0.0.1", 0}, ss::SocketType::stream};
+    other.bind({"127.0.0.1", 0});
+    other.listen(8);
+    const ss::Socket client = ss::create_connection(server.getsockname());
+    const ss::Socket elsewhere = ss::create_connection(other.getsockname());
+    const ss::Socket unconnected{{"127.0.0.1", 0}, ss::SocketType::stream};
+    const auto [accepted, peer] = server.accept();
+
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ss::detail::ClientSockets::close_inherited(server.getsockname());
+        const bool right = !is_open(client.fileno()) && !is_open(unconnected.fileno()) &&
+                           is_open(elsewhere.fileno()) && is_open(accepted.fileno()) &&
+                           is_open(server.fileno()) && is_open(other.fileno());
+        ::_exit(right ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(is_open(client.fileno()));
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Descriptors, threads, children and zombies: as many after 200 connections as before, however they
+// ended, under each policy.
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <sys/socket.h>
+
+#include "catch.hpp"
+#include "counts.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+
+class Handler : public StreamRequestHandler {
+    void setup() override {
+        timeout = patience;  // a child that waits for ever would outlive a test that failed
+        StreamRequestHandler::setup();
+    }
+    void handle() override {
+        const std::string line{rfile().readline()};
+        if (line == "fail\n") throw std::runtime_error("planned");
+        wfile().write(line);
+        if (line == "write\n") wfile().write(std::string(1'000'000, 'x'));
+    }
+};
+
+template <template <class> class MixIn>
+class Server : public TCPServer<Handler, MixIn> {
+  public:
+    Server() : TCPServer<Handler, MixIn>{{"127.0.0.1", 0}} {}
+    ~Server() override { this->server_close(); }
+
+  protected:
+    bool verify_request(const Socket&, const Address&) override { return ++count_ % 10 != 0; }
+    void handle_error(Socket&, const Address&, std::exception_ptr) override {}
+
+  private:
+    int count_ = 0;  // of the serving thread
+};
+
+/// One client of each kind in turn: served, failing, silent, gone, reset, not reading.
+void visit(const Address& address, int number, bool forks) {
+    Socket client = connect(address);
+    try {
+        switch (number % 6) {
+            case 0:
+                ask(client, "served\n");
+                break;
+            case 1:
+                client.sendall("fail\n");
+                read_to_end(client);
+                break;
+            case 2:
+                client.shutdown(ShutdownHow::write);
+                read_to_end(client);
+                break;
+            case 3:
+                break;
+            case 4: {
+                const linger at_once{.l_onoff = 1, .l_linger = 0};
+                ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+                break;
+            }
+            default:
+                client.sendall("write\n");
+                client.recv(1);
+        }
+    } catch (const std::system_error&) {
+        // One in ten is not verified: its connection ends while it speaks.
+    }
+    // Children have copies of this end: closing it would tell them nothing.
+    if (forks) ::shutdown(client.fileno(), SHUT_RDWR);
+}
+
+template <template <class> class MixIn>
+void check_nothing_is_left() {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        Server<MixIn> server;
+        std::optional<ServingThread> serving;
+        serving.emplace(server);
+        ask(server.server_address(), "served\n");
+        for (int i = 0; i < 200; ++i) {
+            visit(
+                server.server_address(), i, requires { server.active_children(); });
+        }
+        serving.reset();
+        server.server_close();
+        CHECK(eventually([&] { return thread_count() == before.threads; }));
+    }
+    CHECK(before.are_back());
+}
+
+}  // namespace
+
+TEST_CASE("nothing is left of 200 connections under SynchronousMixIn") {
+    check_nothing_is_left<SynchronousMixIn>();
+}
+TEST_CASE("nothing is left of 200 connections under ThreadingMixIn") {
+    check_nothing_is_left<ThreadingMixIn>();
+}
+TEST_CASE("nothing is left of 200 connections under ForkingMixIn") {
+    check_nothing_is_left<ForkingMixIn>();
+}
+
+TEST_CASE("nothing is left of a server that is never told to stop") {
+    const TimeLimit limit;
+    const Counts before;
+    for (int i = 0; i < 50; ++i) {
+        Server<ThreadingMixIn> server;
+        std::thread thread{[&] { server.serve_forever(); }};
+        ask(server.server_address(), "x\n");
+        server.shutdown();
+        thread.join();
+    }  // only the destructor closes it
+    CHECK(before.are_back());
+}

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: MIT
+// ThreadPoolMixIn: never more threads or queued requests than told, and what happens beyond.
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+#include "counts.hpp"
+#include "scripted_sys.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+
+const Address any_port{"127.0.0.1", 0};
+
+/// Holds handlers until the test lets them go.
+class Gate {
+  public:
+    void pass() {
+        std::unique_lock lock{mutex_};
+        ++arrived_;
+        most_ = std::max(most_, ++inside_);
+        threads_.insert(std::this_thread::get_id());
+        changed_.notify_all();
+        changed_.wait_for(lock, patience, [this] { return open_ || permits_ > 0; });
+        if (!open_) --permits_;
+        --inside_;
+    }
+    void open() {
+        const std::lock_guard lock{mutex_};
+        open_ = true;
+        changed_.notify_all();
+    }
+    void let_one_pass() {
+        const std::lock_guard lock{mutex_};
+        ++permits_;
+        changed_.notify_all();
+    }
+    bool wait_for_arrivals(int count) {
+        std::unique_lock lock{mutex_};
+        return changed_.wait_for(lock, patience, [&] { return arrived_ >= count; });
+    }
+    int arrived() const {
+        const std::lock_guard lock{mutex_};
+        return arrived_;
+    }
+    int most_at_once() const {
+        const std::lock_guard lock{mutex_};
+        return most_;
+    }
+    std::size_t threads() const {
+        const std::lock_guard lock{mutex_};
+        return threads_.size();
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::set<std::thread::id> threads_;
+    bool open_ = false;
+    int permits_ = 0;
+    int arrived_ = 0;
+    int inside_ = 0;
+    int most_ = 0;
+};
+
+/// Echoes a line when the gate lets it.
+class GatedHandler : public StreamRequestHandler {
+  public:
+    explicit GatedHandler(Gate& gate) : gate_{gate} {}
+
+  private:
+    void handle() override {
+        gate_.pass();
+        wfile().write(rfile().readline());
+    }
+    Gate& gate_;
+};
+
+class GatedServer : public ThreadPoolTCPServer<GatedHandler> {
+  public:
+    explicit GatedServer(Gate& gate)
+        : ThreadPoolTCPServer<GatedHandler>{any_port, {}, [&gate] { return GatedHandler{gate}; }},
+          gate_{gate} {}
+    GatedServer(const GatedServer&) = delete;
+    GatedServer& operator=(const GatedServer&) = delete;
+    ~GatedServer() override {
+        gate_.open();  // a test that failed holds no handler
+        server_close();
+    }
+
+    std::atomic<int> accepted{0};
+    std::atomic<int> errors{0};
+    std::atomic<int> last_error{0};
+
+  private:
+    bool verify_request(const Socket&, const Address&) override {
+        ++accepted;
+        return true;
+    }
+    void handle_error(Socket&, const Address&, std::exception_ptr error) override {
+        try {
+            std::rethrow_exception(error);
+        } catch (const std::system_error& failure) {
+            last_error = failure.code().value();
+        } catch (...) {
+            last_error = -1;
+        }
+        ++errors;
+    }
+
+    Gate& gate_;
+};
+
+/// A client that has sent its line and waits for the answer.
+Socket asking_client(const ServerBase& server, const std::string& line) {
+    Socket client = connect(server.server_address());
+    client.sendall(line);
+    return client;
+}
+
+}  // namespace
+
+TEST_CASE("the pool serves, and leaves no thread and no descriptor behind") {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        ThreadPoolTCPServer<StreamEcho> server{any_port};
+        CHECK(server.max_threads >= 8);
+        const ServingThread serving{server};
+        for (int i = 0; i < 20; ++i) CHECK(ask(server.server_address(), "hi\n") == "hi\n");
+        CHECK(server.pool_threads() <= server.max_threads);
+    }
+    {
+        ThreadPoolUDPServer<DatagramEcho> server{any_port};
+        const ServingThread serving{server};
+        CHECK(ask(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
+    }
+    {
+        ThreadPoolUnixStreamServer<StreamEcho> server{"@test-thread-pool-stream"};
+        const ServingThread serving{server};
+        CHECK(ask(server.server_address(), "hi\n") == "hi\n");
+    }
+    {
+        ThreadPoolUnixDatagramServer<DatagramEcho> server{"@test-thread-pool-datagram"};
+        const ServingThread serving{server};
+        CHECK(ask(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
+    }
+    CHECK(Counts{} == before);
+}
+
+TEST_CASE("no more than max_threads requests are served at once, by as many threads") {
+    const TimeLimit limit;
+    const std::size_t threads_before = thread_count();
+    Gate gate;
+    GatedServer server{gate};
+    server.max_threads = 3;
+    const ServingThread serving{server};
+    std::deque<Socket> clients;
+    for (int i = 0; i < 20; ++i) clients.push_back(asking_client(server, "hello\n"));
+    REQUIRE(gate.wait_for_arrivals(3));
+    REQUIRE(eventually([&] { return server.queued_requests() == 17; }));
+    CHECK(server.pool_threads() == 3);
+    CHECK(thread_count() == threads_before + 4);  // and the one that serves
+    CHECK(gate.arrived() == 3);
+    gate.open();
+    for (Socket& client : clients) CHECK(read_to_end(client) == "hello\n");
+    CHECK(gate.most_at_once() == 3);
+    CHECK(gate.threads() == 3);
+}
+
+TEST_CASE("when all is full the server stops accepting, until there is room") {
+    const TimeLimit limit;
+    const std::size_t max_queue = GENERATE(0U, 2U);
+    Gate gate;
+    GatedServer server{gate};
+    server.max_threads = 1;
+    server.max_queue = max_queue;
+    const int room = 1 + static_cast<int>(max_queue);
+    const ServingThread serving{server};
+    std::deque<Socket> clients;
+    for (int i = 0; i < 6; ++i) clients.push_back(asking_client(server, std::to_string(i) + "\n"));
+    REQUIRE(gate.wait_for_arrivals(1));
+    REQUIRE(eventually([&] { return server.queued_requests() == max_queue; }));
+    CHECK(server.accepted == room);
+    for (int served = 1; served <= 6; ++served) {
+        gate.let_one_pass();
+        CHECK(read_to_end(clients.front()) == std::to_string(served - 1) + "\n");  // in order
+        clients.pop_front();
+        REQUIRE(eventually([&] { return server.accepted >= std::min(served + room, 6); }));
+        CHECK(server.accepted <= served + room);
+    }
+    CHECK(server.errors == 0);
+}
+
+TEST_CASE("when all is full the newest is refused, if so told") {
+    const TimeLimit limit;
+    Gate gate;
+    GatedServer server{gate};
+    server.max_threads = 1;
+    server.max_queue = 1;
+    server.when_full = GENERATE(WhenFull::close, WhenFull::reset);
+    const ServingThread serving{server};
+    Socket first = asking_client(server, "first\n");
+    REQUIRE(gate.wait_for_arrivals(1));
+    Socket second = asking_client(server, "second\n");
+    REQUIRE(eventually([&] { return server.queued_requests() == 1; }));
+    const auto ask_third = [&] { return connect(server.server_address()).recv(10); };
+    if (server.when_full == WhenFull::close) {
+        CHECK(ask_third().empty());
+    } else {
+        CHECK_THROWS_WITH(ask_third(), Catch::Matchers::ContainsSubstring("reset by peer"));
+    }
+    gate.open();
+    CHECK(read_to_end(first) == "first\n");
+    CHECK(read_to_end(second) == "second\n");
+    CHECK(ask(server.server_address(), "later\n") == "later\n");
+    CHECK(server.errors == 0);
+}
+
+TEST_CASE("a datagram is dropped, if so told, when all is full") {
+    const TimeLimit limit;
+    static Gate* gate = nullptr;
+    Gate here;
+    gate = &here;
+    class Handler : public DatagramRequestHandler {
+        void handle() override {
+            gate->pass();
+            wfile().write(rfile().readline());
+        }
+    };
+    class Server : public ThreadPoolUDPServer<Handler> {
+      public:
+        using ThreadPoolUDPServer<Handler>::ThreadPoolUDPServer;
+        std::atomic<int> dispatched{0};
+
+      private:
+        void process_request(Datagram&& request, const Address& client_address) override {
+            ThreadPoolUDPServer<Handler>::process_request(std::move(request), client_address);
+            ++dispatched;
+        }
+    };
+    Server server{any_port};
+    server.max_threads = 1;
+    server.max_queue = 0;
+    server.when_full = WhenFull::close;
+    ServingThread serving{server};
+    Socket client = connect(server.server_address(), SocketType::datagram);
+    client.sendall("served\n");
+    client.sendall("dropped\n");
+    CHECK(eventually([&] { return server.dispatched == 2; }));
+    here.open();
+    CHECK(client.recv(100) == "served\n");
+    serving.stop();
+    server.server_close();
+    CHECK(here.arrived() == 1);
+}
+
+TEST_CASE("a thread that cannot be created") {
+    const TimeLimit limit;
+    Gate gate;
+    GatedServer server{gate};
+    server.max_threads = 4;
+    std::atomic<bool> fails{true};
+    const Scripted<&Calls::pthread_create> create{[&](pthread_t* thread,
+                                                      const pthread_attr_t* attributes,
+                                                      void* (*start)(void*), void* with) {
+        return fails ? EAGAIN : sys::kernel.pthread_create(thread, attributes, start, with);
+    }};
+    ServingThread serving{server};
+    SECTION("the first one: that connection fails, the server serves on") {
+        Socket client = connect(server.server_address());
+        CHECK(client.recv(10).empty());
+        CHECK(server.errors == 1);
+        CHECK(server.last_error == EAGAIN);
+        CHECK(server.pool_threads() == 0);
+        fails = false;
+        gate.open();
+        CHECK(ask(server.server_address(), "hello\n") == "hello\n");
+    }
+    SECTION("a further one: the request waits for a thread") {
+        fails = false;
+        Socket first = asking_client(server, "first\n");
+        REQUIRE(gate.wait_for_arrivals(1));
+        fails = true;
+        Socket second = asking_client(server, "second\n");
+        Socket third = asking_client(server, "third\n");
+        REQUIRE(eventually([&] { return server.queued_requests() == 2; }));
+        CHECK(server.pool_threads() == 1);
+        gate.open();
+        CHECK(read_to_end(first) == "first\n");
+        CHECK(read_to_end(second) == "second\n");
+        CHECK(read_to_end(third) == "third\n");
+        CHECK(server.errors == 0);
+        CHECK(gate.threads() == 1);
+    }
+    SECTION("a further one, and the queue is full as well: back-pressure, not a growing queue") {
+        server.max_queue = 1;
+        fails = false;
+        std::deque<Socket> clients;
+        clients.push_back(asking_client(server, "0\n"));
+        REQUIRE(gate.wait_for_arrivals(1));
+        fails = true;
+        for (int i = 1; i < 6; ++i) {
+            clients.push_back(asking_client(server, std::to_string(i) + "\n"));
+        }
+        REQUIRE(eventually([&] { return server.queued_requests() == 1; }));
+        CHECK(server.accepted == 2);
+        gate.open();
+        for (int i = 0; i < 6; ++i) {
+            CHECK(read_to_end(clients[static_cast<std::size_t>(i)]) == std::to_string(i) + "\n");
+        }
+        CHECK(server.errors == 0);
+    }
+    serving.stop();
+    server.server_close();
+}
+
+TEST_CASE("shutdown() waits for no thread, server_close() serves what is in the queue") {
+    const TimeLimit limit;
+    const std::size_t threads_before = thread_count();
+    Gate gate;
+    GatedServer server{gate};
+    server.max_threads = 1;
+    server.max_queue = 3;
+    ServingThread serving{server};
+    std::deque<Socket> clients;
+    for (int i = 0; i < 4; ++i) clients.push_back(asking_client(server, std::to_string(i) + "\n"));
+    REQUIRE(eventually([&] { return server.accepted == 4; }));
+    serving.stop();  // the gate is closed: it would wait for ever
+    CHECK(gate.arrived() == 1);
+    std::atomic<bool> closed{false};
+    std::thread closing{[&] {
+        server.server_close();
+        closed = true;
+    }};
+    REQUIRE(eventually([&] { return server.fileno() == -1; }));
+    CHECK_FALSE(closed);
+    gate.open();
+    for (int i = 0; i < 4; ++i) {
+        CHECK(read_to_end(clients[static_cast<std::size_t>(i)]) == std::to_string(i) + "\n");
+    }
+    closing.join();
+    CHECK(server.pool_threads() == 0);
+    CHECK(thread_count() == threads_before);
+}
+
+TEST_CASE("without block_on_close nothing is waited for, and the queue is closed") {
+    const TimeLimit limit;
+    const std::size_t threads_before = thread_count();
+    Gate gate;
+    Socket served;
+    Socket queued;
+    {
+        ThreadPoolTCPServer<GatedHandler> server{any_port, {}, [&] { return GatedHandler{gate}; }};
+        server.max_threads = 1;
+        server.block_on_close = false;
+        const ServingThread serving{server};
+        served = asking_client(server, "served\n");
+        REQUIRE(gate.wait_for_arrivals(1));
+        queued = asking_client(server, "queued\n");
+        REQUIRE(eventually([&] { return server.queued_requests() == 1; }));
+    }
+    gate.open();
+    CHECK(read_to_end(served) == "served\n");
+    CHECK(read_to_end(queued).empty());
+    CHECK(gate.arrived() == 1);
+    CHECK(eventually([&] { return thread_count() == threads_before; }));
+}
+
+TEST_CASE("server_close() from a handler of the pool") {
+    const TimeLimit limit;
+    class Closing : public StreamRequestHandler {
+        void handle() override {
+            server().server_close();
+            wfile().write("closed\n");
+        }
+    };
+    ThreadPoolTCPServer<Closing> server{any_port};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    CHECK(read_to_end(client) == "closed\n");
+    serving.join();
+    CHECK(server.fileno() == -1);
+}
+
+TEST_CASE("no request that was accepted is lost when the pool is stopped under load") {
+    const TimeLimit limit;
+    const Counts before;
+    const WhenFull when_full = GENERATE(WhenFull::stop_accepting, WhenFull::close);
+    {
+        Gate gate;
+        gate.open();
+        GatedServer server{gate};
+        server.max_threads = 4;
+        server.max_queue = 8;
+        server.when_full = when_full;
+        std::atomic<int> answered{0};
+        std::atomic<bool> ends{false};
+        std::vector<std::thread> clients;
+        ServingThread serving{server};
+        for (int i = 0; i < 8; ++i) {
+            clients.emplace_back([&] {
+                while (!ends) {
+                    try {
+                        if (ask(server.server_address(), "x\n") == "x\n") ++answered;
+                    } catch (const std::system_error&) {
+                        // Refused by the full pool, or not accepted any more.
+                    }
+                }
+            });
+        }
+        REQUIRE(eventually([&] { return answered >= 1000; }));
+        const Address address = server.server_address();
+        serving.stop();
+        server.server_close();
+        ends = true;
+        for (std::thread& client : clients) client.join();
+        CHECK(answered == gate.arrived());
+        if (when_full == WhenFull::stop_accepting) CHECK(answered == server.accepted);
+        CHECK(server.errors == 0);
+        CHECK(gate.most_at_once() <= 4);
+    }
+    CHECK(Counts{} == before);
+}
