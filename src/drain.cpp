@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
@@ -35,9 +36,16 @@ void close_the_door(int listener, Transport transport) noexcept {
         detail::sys::calls.shutdown(listener, SHUT_RD);
         return;
     }
-    // A filter that drops every packet: connections that exist are not concerned.
-    sock_filter drop_all{BPF_RET | BPF_K, 0, 0, 0};
-    const sock_fprog program{1, &drop_all};
+    // Drops what would begin a connection, but not what completes one: that client believes to be
+    // connected already. A datagram socket drops everything.
+    constexpr unsigned tcp_flags = 13;
+    constexpr unsigned syn = 0x02;
+    std::array<sock_filter, 4> filter{{{BPF_LD | BPF_B | BPF_ABS, 0, 0, tcp_flags},
+                                       {BPF_JMP | BPF_JSET | BPF_K, 0, 1, syn},
+                                       {BPF_RET | BPF_K, 0, 0, 0},
+                                       {BPF_RET | BPF_K, 0, 0, 0xffffffff}}};
+    if (transport == Transport::udp) filter[1] = {BPF_RET | BPF_K, 0, 0, 0};
+    const sock_fprog program{filter.size(), filter.data()};
     ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
