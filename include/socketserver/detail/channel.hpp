@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "socketserver/detail/connection.hpp"
+
 namespace socketserver::detail {
 
 using Clock = std::chrono::steady_clock;
@@ -27,6 +29,8 @@ struct Channel {
     /// What the carrier of the request keeps for this descriptor, from its first wait until
     /// BlockingIo::forget().
     void* registration = nullptr;
+    /// What the server keeps of this connection; null for a socket that no server accepted.
+    ConnectionHandle connection;
 
     TimePoint until() const {
         if (timeout.count() < 0) return deadline;
