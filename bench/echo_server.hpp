@@ -26,9 +26,7 @@ inline Options options;
 
 class EchoHandler : public ss::StreamRequestHandler {
   public:
-    EchoHandler() {
-        wbufsize = static_cast<decltype(wbufsize)>(options.write_buffer_size);
-    }
+    EchoHandler() { wbufsize = static_cast<decltype(wbufsize)>(options.write_buffer_size); }
 
   private:
     void handle() override {

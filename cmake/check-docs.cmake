@@ -11,6 +11,7 @@ cmake_minimum_required(VERSION 3.25)
 if(NOT DEFINED ROOT)
     cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH ROOT)
 endif()
+cmake_path(ABSOLUTE_PATH ROOT)
 set(problems "")
 set(fence_count 0)
 

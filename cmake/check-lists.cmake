@@ -1,6 +1,8 @@
 # cmake -DROOT=<repository> -P check-lists.cmake: the lists of the build name every file that exists.
 # A source that is forgotten fails to link somewhere, but a header or a test that is forgotten fails nowhere.
 
+cmake_minimum_required(VERSION 3.25)
+cmake_path(ABSOLUTE_PATH ROOT)
 set(forgotten "")
 
 # check(<list file> <folder of the names in it> <pattern>...)

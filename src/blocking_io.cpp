@@ -130,6 +130,7 @@ void yield() {
 
 void close(Channel& channel) noexcept {
     forget(channel);
+    disown_descriptor(channel.connection.get());
     // Not repeated on EINTR: Linux has freed the descriptor, and another thread may have it now.
     if (channel.fd != -1) sys::calls.close(std::exchange(channel.fd, -1));
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "buffer_pool.hpp"
+#include "request_clock.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/errors.hpp"
@@ -122,6 +123,10 @@ std::size_t BufferedReader::receive(std::size_t most) {
             // the carrier is spared a call that finds nothing.
             if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
             detail::Channel& channel = source_->channel();
+            if (detail::before_receive(channel, false) == detail::Input::look) {
+                detail::ended_by_drain(channel);
+                return 0;
+            }
             if (channel.timeout.count() == 0 ||
                 detail::wait(channel, detail::Direction::read, channel.until()) == -1) {
                 detail::throw_io_error(channel, "recv");
@@ -130,7 +135,7 @@ std::size_t BufferedReader::receive(std::size_t most) {
     }
     make_room(most);
     const std::ptrdiff_t received =
-        source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0);
+        source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0, buffered() > 0);
     if (received == -1) detail::throw_io_error(source_->channel(), "recv");
     return static_cast<std::size_t>(received);
 }

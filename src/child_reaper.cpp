@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <utility>
@@ -68,7 +69,8 @@ bool ChildReaper::fork() {
     // The child leaves all this as it is: every page it writes to is copied for it. The
     // descriptors are closed when it ends, or executes a program.
     if (pid == 0) return true;
-    Child& child = children_.emplace_back(Child{pid, -1});
+    Child& child = children_.emplace_back(Child{pid, nullptr, -1});
+    count_.store(children_.size(), std::memory_order_relaxed);
     watch(child);
     return false;
 }
@@ -84,14 +86,32 @@ void ChildReaper::watch(Child& child) noexcept {
     ++unwatched_;
 }
 
-void ChildReaper::collect(bool blocking) noexcept {
-    if (children_.empty()) return;
+std::vector<std::shared_ptr<Connection>> ChildReaper::collect(bool blocking) noexcept {
+    if (!children_.empty()) {
+        reap_ended(blocking);
+        count_.store(children_.size(), std::memory_order_relaxed);
+    }
+    return std::exchange(ended_, {});
+}
+
+void ChildReaper::keep(std::shared_ptr<Connection> request) noexcept {
+    children_.back().request = std::move(request);
+}
+
+void ChildReaper::kill(int signal) const noexcept {
+    for (const Child& child : children_) {
+        note_cancelled(child.request.get());
+        ::kill(child.pid, signal);
+    }
+}
+
+void ChildReaper::reap_ended(bool blocking) noexcept {
     if (blocking) {
-        std::erase_if(children_, [this](const Child& child) { return reap(child, 0); });
+        std::erase_if(children_, [this](Child& child) { return reap(child, 0); });
         return;
     }
     if (unwatched_ > 0) {
-        std::erase_if(children_, [this](const Child& child) {
+        std::erase_if(children_, [this](Child& child) {
             return child.pidfd == -1 && reap(child, WNOHANG);
         });
     }
@@ -101,7 +121,7 @@ void ChildReaper::collect(bool blocking) noexcept {
         const int count = ::epoll_wait(epoll_, ended.data(), ended.size(), 0);
         for (int i = 0; i < count; ++i) {
             const int pid = ended[static_cast<std::size_t>(i)].data.fd;
-            std::erase_if(children_, [this, pid](const Child& child) {
+            std::erase_if(children_, [this, pid](Child& child) {
                 return child.pid == pid && reap(child, WNOHANG);
             });
         }
@@ -110,7 +130,7 @@ void ChildReaper::collect(bool blocking) noexcept {
 }
 
 /// Whether the child has ended and nothing is left of it.
-bool ChildReaper::reap(const Child& child, int options) noexcept {
+bool ChildReaper::reap(Child& child, int options) noexcept {
     if (!has_ended(child.pid, options)) return false;
     if (child.pidfd == -1) {
         --unwatched_;
@@ -120,6 +140,7 @@ bool ChildReaper::reap(const Child& child, int options) noexcept {
         ::epoll_ctl(epoll_, EPOLL_CTL_DEL, child.pidfd, nullptr);
         sys::calls.close(child.pidfd);
     }
+    if (child.request != nullptr) ended_.push_back(std::move(child.request));
     return true;
 }
 

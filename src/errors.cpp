@@ -9,6 +9,14 @@ TimeoutError::TimeoutError(const std::string& operation)
     : std::system_error(std::make_error_code(std::errc::timed_out), operation) {}
 TimeoutError::~TimeoutError() = default;
 
+IdleTimeout::IdleTimeout(const std::string& operation)
+    : TimeoutError(operation + ": the client sent no request") {}
+IdleTimeout::~IdleTimeout() = default;
+
+DeadlineExceeded::DeadlineExceeded(const std::string& operation)
+    : TimeoutError(operation + ": the request lasts too long") {}
+DeadlineExceeded::~DeadlineExceeded() = default;
+
 Cancelled::Cancelled(const std::string& operation)
     : std::system_error(std::make_error_code(std::errc::operation_canceled), operation) {}
 Cancelled::~Cancelled() = default;

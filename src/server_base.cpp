@@ -11,7 +11,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "accept_error.hpp"
 #include "client_sockets.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
@@ -31,11 +30,10 @@ using detail::ServerState;
 using detail::Serving;
 using detail::TimePoint;
 using detail::Transport;
+using detail::Turn;
 
 /// A busy loop, which never waits, looks for a stop from outside after so many requests.
 constexpr int requests_between_looks = 16;
-constexpr std::chrono::milliseconds shortest_pause{1};
-constexpr std::chrono::milliseconds longest_pause{100};
 
 bool is_unix(Transport transport) {
     return transport == Transport::unix_stream || transport == Transport::unix_datagram;
@@ -82,6 +80,9 @@ void set_nonblocking(const Socket& socket) {
     }
 }
 
+/// The loop waits for something else if nothing but the policy keeps it from accepting.
+TimePoint wait_end(TimePoint accept_at) { return accept_at == TimePoint{} ? never : accept_at; }
+
 TimePoint after(std::chrono::nanoseconds time) {
     const TimePoint now = Clock::now();
     return time.count() < 0 || never - now < time ? never : now + time;
@@ -94,7 +95,7 @@ ServerBase::ServerBase(const Address& server_address, Transport transport,
     : options_{options},
       transport_{transport},
       server_address_{server_address},
-      state_{std::make_unique<ServerState>()},
+      state_{std::make_unique<ServerState>(options, is_stream(transport))},
       link_{std::make_shared<detail::ServerLink>(*this)} {
     require_family(server_address, transport);
     numeric_address_ = server_address.resolve().front();
@@ -105,7 +106,7 @@ ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions&
     : options_{options},
       transport_{transport},
       socket_{std::make_shared<Socket>(std::move(bound))},
-      state_{std::make_unique<ServerState>()},
+      state_{std::make_unique<ServerState>(options, is_stream(transport))},
       link_{std::make_shared<detail::ServerLink>(*this)} {
     const int type = get_option(*socket_, SO_TYPE);
     if (type != (is_stream(transport) ? SOCK_STREAM : SOCK_DGRAM)) {
@@ -186,14 +187,22 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     const auto loop = [&] {
         int until_look = 0;
         while (!serving.stopped()) {
-            const bool pausing = state_->is_pausing();
-            const bool ready = !pausing && policy_ready();
-            if (ready && until_look > 0 && serve_one()) {
+            const bool draining = state_->registry->is_draining();
+            if (draining) {
+                pass_on_cancel();
+                if (is_drained()) break;
+            }
+            const TimePoint accept_at = state_->accept_at();
+            const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_ready());
+            const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
+            if (turn == Turn::took) {
                 --until_look;
+            } else if (turn == Turn::nothing && draining) {
+                end_listening();
             } else {
-                const TimePoint turn = after(poll_interval);
+                const TimePoint poll_at = after(poll_interval);
                 serving.wait(ready ? fileno() : -1, policy_fileno(),
-                             pausing ? std::min(turn, state_->accept_again.load()) : turn);
+                             std::min(poll_at, wait_end(accept_at)));
                 until_look = requests_between_looks;
                 policy_service();
             }
@@ -213,12 +222,11 @@ void ServerBase::handle_request() {
                                          socket_timeout ? after(*socket_timeout) : never);
         while (!serving.stopped()) {
             policy_service();
-            const bool pausing = state_->is_pausing();
-            const bool ready = !pausing && policy_ready();
-            if (ready && serve_one()) break;
-            const bool in_time =
-                serving.wait(ready ? fileno() : -1, policy_fileno(),
-                             pausing ? std::min(until, state_->accept_again.load()) : until);
+            const TimePoint accept_at = state_->accept_at();
+            const bool ready = accept_at == TimePoint{} && policy_ready();
+            if (ready && serve_one() == Turn::took) break;
+            const bool in_time = serving.wait(ready ? fileno() : -1, policy_fileno(),
+                                              std::min(until, wait_end(accept_at)));
             if (!in_time && until <= Clock::now()) {
                 handle_timeout();
                 break;
@@ -270,10 +278,12 @@ void ServerBase::let_go() noexcept {
 void ServerBase::end_before_destruction() noexcept {
     if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
     server_close();
+    if (state_->drain_thread.joinable()) state_->drain_thread.join();
     link_->cut();
 }
 
 void ServerBase::enter_child() noexcept {
+    state_->registry->enter_child();
     detail::ClientSockets::close_inherited(server_address_);
     // A datagram request answers through this socket.
     if (is_stream(transport_)) socket_->close();
@@ -283,14 +293,14 @@ void ServerBase::enter_worker(int stop) {
     detail::ClientSockets::close_inherited(server_address_);
     state_->unix_path.disown();
     state_->stop_waker.watch(stop);
-    state_->loop_waker.renew();
+    state_->registry->loop_waker.renew();
 }
 
 void ServerBase::end_worker_loop() noexcept { state_->stop = true; }
 
 void ServerBase::leave_worker() noexcept { socket_.reset(); }
 
-void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
+void ServerBase::wake_loop() const noexcept { state_->registry->loop_waker.wake(); }
 
 int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
 
@@ -320,39 +330,6 @@ void ServerBase::call_service_actions() noexcept {
     } catch (...) {
         report_server_error(std::current_exception());
     }
-}
-
-void ServerBase::accept_succeeded() noexcept {
-    if (state_->pause.load(std::memory_order_relaxed).count() > 0) {
-        state_->pause = std::chrono::milliseconds{0};
-    }
-}
-
-bool ServerBase::accept_failed(std::exception_ptr error) {
-    using detail::AcceptAction;
-    try {
-        std::rethrow_exception(error);
-    } catch (const std::system_error& failure) {
-        const AcceptAction action = failure.code().category() == std::system_category()
-                                        ? detail::classify_accept_error(failure.code().value())
-                                        : AcceptAction::report;
-        if (action == AcceptAction::nothing_there) return false;
-        if (action == AcceptAction::fatal) throw;
-        try {
-            handle_accept_error(failure);
-        } catch (...) {
-            report_server_error(std::current_exception());
-        }
-        if (action != AcceptAction::retry) {
-            const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
-            state_->accept_again = Clock::now() + pause;
-            state_->pause = pause;
-            return false;
-        }
-    } catch (...) {
-        report_server_error(error);
-    }
-    return true;
 }
 
 }  // namespace socketserver

@@ -14,7 +14,19 @@
 
 namespace socketserver::detail {
 
-ServerState::ServerState() : owner{::getpid()} {}
+ServerState::ServerState(const ServerOptions& options, bool is_stream)
+    : registry{std::make_shared<Registry>(options, is_stream)}, owner{::getpid()} {}
+
+TimePoint ServerState::accept_at() const noexcept {
+    if (queue_is_served.load(std::memory_order_relaxed)) return never;
+    if (pause.load(std::memory_order_relaxed).count() > 0) {
+        const TimePoint again = accept_again.load(std::memory_order_relaxed);
+        if (again > Clock::now()) return again;
+    }
+    if (too_late.load(std::memory_order_relaxed)) return {};
+    if (paused.load(std::memory_order_relaxed) && !registry->is_draining()) return never;
+    return registry->limits.accept_at();
+}
 
 Serving::Serving(ServerBase& server, ServerState& state)
     : server_{server}, state_{state}, mark_{&server, &Current::serving} {
@@ -45,12 +57,12 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     enum : std::size_t { stop, loop, requests, mixin, count };
     std::array<pollfd, count> entries{};
     entries[stop] = {state_.stop_waker.fileno(), POLLIN, 0};
-    entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
+    entries[loop] = {state_.registry->loop_waker.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
     entries[mixin] = {policy, POLLIN, 0};
     const int ready = poll(entries.data(), entries.size(), until);
     if (ready == -1) throw_system_error("wait for requests");
-    if (entries[loop].revents != 0) state_.loop_waker.reset();
+    if (entries[loop].revents != 0) state_.registry->loop_waker.reset();
     if (entries[stop].revents != 0) state_.stop = true;
     return ready > 0;
 }

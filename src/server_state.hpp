@@ -7,8 +7,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <thread>
 
+#include "registry.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/detail/waker.hpp"
 #include "unix_path.hpp"
@@ -26,7 +29,7 @@ namespace socketserver::detail {
 /// child as well. `stop` is the same for a glance, without a system call.
 struct ServerState {
     Waker stop_waker;
-    Waker loop_waker;
+    const std::shared_ptr<Registry> registry;
     std::atomic<bool> stop{false};
 
     std::mutex mutex;
@@ -38,15 +41,20 @@ struct ServerState {
 
     std::atomic<std::chrono::milliseconds> pause{};  ///< after a lack of descriptors; 0: none
     std::atomic<TimePoint> accept_again{TimePoint{}};
+    std::atomic<bool> paused{false};           ///< by pause()
+    std::atomic<bool> queue_is_served{false};  ///< a drain has found nobody left to accept
+    std::atomic<int> cancel_level{0};  ///< of a drain: 1 its time is over, 2 that did not help
+    std::atomic<int> cancelled_level{0};
+    std::thread drain_thread;           ///< serves the queue if nobody else does
+    bool drain_thread_serves = false;   ///< under the lock
+    std::atomic<bool> too_late{false};  ///< whom a drain still finds there is refused
 
     UnixPath unix_path;
 
-    ServerState();
+    ServerState(const ServerOptions& options, bool is_stream);
 
-    bool is_pausing() const {
-        return pause.load(std::memory_order_relaxed).count() > 0 &&
-               accept_again.load(std::memory_order_relaxed) > Clock::now();
-    }
+    /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
+    TimePoint accept_at() const noexcept;
 };
 
 /// One stay of a thread in serve_forever() or handle_request().

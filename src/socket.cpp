@@ -14,6 +14,7 @@
 #include <ctime>
 
 #include "client_sockets.hpp"
+#include "request_clock.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/blocking_io.hpp"
@@ -24,6 +25,7 @@ namespace socketserver {
 namespace {
 
 using detail::Direction;
+using detail::Input;
 using detail::SockAddr;
 using detail::throw_io_error;
 using detail::throw_system_error;
@@ -126,14 +128,27 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 
 Socket::~Socket() { close(); }
 
-std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags) {
-    const std::ptrdiff_t received = detail::recv(channel_, data, size, flags);
-    if (received == -1 && errno != EAGAIN) throw_io_error(channel_, "recv");
-    return received;
+std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, bool partial) {
+    const bool waits = (flags & MSG_DONTWAIT) == 0;
+    const Input input = waits ? detail::before_receive(channel_, partial) : Input::wait;
+    if (input == Input::time_over) {
+        errno = ETIMEDOUT;
+        throw_io_error(channel_, "recv");
+    }
+    if (input == Input::look) flags |= MSG_DONTWAIT;
+    const std::ptrdiff_t received =
+        detail::after_receive(channel_, detail::recv(channel_, data, size, flags));
+    if (received != -1) return received;
+    if (errno != EAGAIN) throw_io_error(channel_, "recv");
+    if (input != Input::look) return -1;
+    detail::ended_by_drain(channel_);
+    return 0;
 }
 
 std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
-    const std::ptrdiff_t sent = detail::send(channel_, data.data(), data.size(), flags);
+    detail::before_send(channel_);
+    const std::ptrdiff_t sent =
+        detail::after_send(channel_, detail::send(channel_, data.data(), data.size(), flags));
     if (sent == -1 && errno != EAGAIN) throw_io_error(channel_, "send");
     return sent;
 }
@@ -160,6 +175,7 @@ std::size_t Socket::send(std::string_view data) {
 
 void Socket::sendall(std::string_view data) {
     flush_corked();
+    detail::before_send(channel_);
     // The time is for all of it: a peer that takes a byte now and then does not prolong it.
     const TimePoint until = channel_.until();
     data.remove_prefix(send(data));  // at least once: an empty datagram is a datagram
@@ -179,13 +195,15 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     flush_corked();
     off_t position = static_cast<off_t>(offset);
     std::size_t left = count.value_or(static_cast<std::size_t>(-1));
+    detail::before_send(channel_);
     const TimePoint until = channel_.until();
     const NonBlocking non_blocking{channel_.fd};
     while (left > 0) {
-        const ssize_t sent = sys::retry_on_eintr([&] {
-            const SigpipeHeldBack held_back;  // not around the wait: a fiber leaves the thread
-            return sys::calls.sendfile(channel_.fd, file, &position, std::min(left, most));
-        });
+        const ssize_t sent = detail::after_send(
+            channel_, sys::retry_on_eintr([&] {
+                const SigpipeHeldBack held_back;  // not around the wait: a fiber leaves the thread
+                return sys::calls.sendfile(channel_.fd, file, &position, std::min(left, most));
+            }));
         if (sent == 0) break;  // the file ends here
         if (sent > 0) {
             left -= static_cast<std::size_t>(sent);
@@ -319,6 +337,7 @@ void Socket::close() noexcept {
 
 int Socket::detach() noexcept {
     detail::forget(channel_);
+    detail::disown_descriptor(channel_.connection.get());
     detail::ClientSockets::remove(channel_.fd);
     return std::exchange(channel_.fd, -1);
 }

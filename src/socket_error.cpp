@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "request_clock.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -29,6 +30,12 @@ std::string bind_advice(int error, const Address& address) {
     }
 }
 
+[[noreturn]] void throw_timeout(const Channel& channel, const std::string& operation) {
+    if (channel.deadline > Clock::now()) throw TimeoutError(operation);
+    if (is_idle(channel)) throw IdleTimeout(operation);
+    throw DeadlineExceeded(operation);
+}
+
 }  // namespace
 
 void throw_system_error(const std::string& operation) {
@@ -39,7 +46,7 @@ void throw_io_error(Channel& channel, const std::string& operation) {
     const int error = errno;
     switch (error) {
         case ETIMEDOUT:
-            throw TimeoutError(operation);
+            throw_timeout(channel, operation);
         case ECANCELED:
             throw Cancelled(operation);
         case ECONNRESET:

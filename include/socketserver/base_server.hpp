@@ -32,6 +32,10 @@ namespace socketserver {
 /// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
 ///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
+/// - `void mixin_cancel(bool kill)`: the time of a drain is over; end what drain() cannot reach by
+///   shutting connections down. Called again with `kill` if that did not help;
+/// - `void mixin_statistics(Statistics& statistics) const`: add threads, children, fibers, queued;
+///   called from any thread;
 /// - `void mixin_service()`: called after each wait of the loop;
 /// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
 ///   second parameter, `bool forever`, tells serve_forever() from handle_request().
@@ -73,6 +77,9 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
 
     /// Whether to serve a request; it is closed if not. Runs in the serving thread.
     virtual bool verify_request(const Request&, const Address&) { return true; }
+    /// Called for a connection that is beyond a limit, before it is closed; it may say so to the
+    /// client, but must not wait. Runs in the serving thread.
+    virtual void refuse_request(Request&, const Address& /*client_address*/, RefuseCause) {}
     /// Gives a request to the policy. An override that serves it elsewhere moves it from `request`.
     virtual void process_request(Request&& request, const Address& client_address);
     /// Runs where the request is served, before the handler is made: what must be settled with the
@@ -102,13 +109,16 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
   private:
     using Policy = MixIn<BaseServer>;
 
-    bool serve_one() final;
+    detail::Turn serve_one() final;
     void policy_serve(const std::function<void()>& loop, bool forever) final;
     void policy_service() final;
     bool policy_ready() final;
     int policy_fileno() final;
     void policy_close(bool wait) final;
+    void policy_cancel(bool kill) final;
+    void policy_statistics(Statistics& statistics) const final;
 
+    void refuse(Request& request, const Address& client_address, RefuseCause cause) noexcept;
     void call_handle_error(Request& request, const Address& client_address,
                            std::exception_ptr error) noexcept;
     void call_shutdown_request(Request& request, const Address& client_address) noexcept;

@@ -9,6 +9,10 @@
 
 namespace socketserver {
 
+namespace detail {
+struct RecordAccess;
+}
+
 /// One received datagram, and the server's socket to answer with: the request of a datagram
 /// server (mirrors Python's pair `(data, socket)`).
 ///
@@ -28,9 +32,12 @@ class Datagram {
     Socket& socket() const noexcept { return *socket_; }
 
   private:
+    friend struct detail::RecordAccess;
+
     std::string data_;
     bool truncated_ = false;
     std::shared_ptr<Socket> socket_;
+    std::shared_ptr<detail::Connection> connection_;  // what the server keeps of this request
 };
 
 }  // namespace socketserver

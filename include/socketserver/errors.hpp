@@ -20,6 +20,22 @@ class SOCKETSERVER_EXPORT TimeoutError : public std::system_error {
     ~TimeoutError() override;
 };
 
+/// The client owed the next request for longer than `ServerOptions::idle_timeout`. A handler that
+/// wants to say goodbye may catch it; the answer is sent, and has ServerOptions::request_timeout.
+class SOCKETSERVER_EXPORT IdleTimeout : public TimeoutError {
+  public:
+    explicit IdleTimeout(const std::string& operation);
+    ~IdleTimeout() override;
+};
+
+/// A request lasted longer than `ServerOptions::request_timeout`, however many operations it took:
+/// the client sends, or reads, too slowly. What is sent or received afterwards fails as well.
+class SOCKETSERVER_EXPORT DeadlineExceeded : public TimeoutError {
+  public:
+    explicit DeadlineExceeded(const std::string& operation);
+    ~DeadlineExceeded() override;
+};
+
 /// The server that carries this request is being stopped and ends its waiting operations.
 /// `code()` equals `std::errc::operation_canceled`. A handler need not catch it: let it pass, so
 /// that destructors run; it is not reported as a failure.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <csignal>
 #include <cstddef>
 #include <exception>
 #include <utility>
@@ -8,6 +9,8 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/child_reaper.hpp"
+#include "socketserver/detail/record_access.hpp"
+#include "socketserver/statistics.hpp"
 
 namespace socketserver {
 
@@ -40,11 +43,16 @@ class ForkingMixIn {
 
   protected:
     /// Waits for the children that have ended; for all of them if `blocking`.
-    void collect_children(bool blocking = false) { children_.collect(blocking); }
+    void collect_children(bool blocking = false) {
+        for (auto& request : children_.collect(blocking)) {
+            static_cast<Server&>(*this).announce_closed(std::move(request));
+        }
+    }
 
     void dispatch(auto request, Address client_address) {
         auto& server = static_cast<Server&>(*this);
         bool is_child = false;
+        detail::share_outcome(detail::RecordAccess::of(request));
         try {
             is_child = children_.fork();
         } catch (...) {
@@ -56,12 +64,19 @@ class ForkingMixIn {
             const bool served = server.serve_request(request, std::move(client_address));
             detail::exit_child(served ? 0 : 1);
         }
+        auto record = detail::RecordAccess::take(request);
+        detail::disown_descriptor(record.get());
+        children_.keep(std::move(record));
         server.release_request(request, client_address);
     }
 
     void mixin_service() { collect_children(); }
     bool mixin_ready() { return children_.count() < max_children; }
     int mixin_fileno() const { return children_.fileno(); }
+    void mixin_cancel(bool kill) { children_.kill(kill ? SIGKILL : SIGTERM); }
+    void mixin_statistics(Statistics& statistics) const {
+        statistics.children += children_.count();
+    }
     void mixin_close(bool wait) { collect_children(wait && block_on_close); }
 
   private:

@@ -5,14 +5,18 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <system_error>
 
 #include "socketserver/address.hpp"
+#include "socketserver/detail/connection.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/server_link.hpp"
+#include "socketserver/drain_report.hpp"
 #include "socketserver/server_options.hpp"
 #include "socketserver/socket.hpp"
+#include "socketserver/statistics.hpp"
 
 namespace socketserver {
 
@@ -21,6 +25,14 @@ struct ServerState;
 class Serving;
 class Waker;
 enum class Transport : unsigned char { tcp, udp, unix_stream, unix_datagram };
+/// What came of trying to accept.
+enum class Turn : unsigned char { took, nothing, later };
+/// What was taken of the limits before accepting.
+struct Permit {
+    bool has_room = false;
+    bool has_turn = false;
+    std::optional<RefuseCause> refused{};
+};
 }  // namespace detail
 
 /// What every server is, whatever it handles and by which policy.
@@ -78,6 +90,30 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// for other handlers; the server's destructor does.
     void server_close();
 
+    /// Stops accepting; clients wait in the kernel's queue. What was accepted is served on. From
+    /// any thread.
+    void pause() noexcept;
+    /// Goes on accepting.
+    void resume() noexcept;
+
+    /// Ends serving in order: no more connections are accepted, and what the kernel has queued is
+    /// served; connections whose client owes the next request are closed; the others may finish
+    /// until the time is over; the rest is broken off, and its handlers get Cancelled. Returns when
+    /// all have ended, at most two seconds later than `within`. The server is closed then.
+    ///
+    /// Who has connected and sent nothing yet has a second to begin. A forked child whose time is
+    /// over is sent SIGTERM, then SIGKILL. If nothing is being served, the queue is served by a
+    /// thread of this call.
+    ///
+    /// @throws std::logic_error in a handler of this server, for which it would wait.
+    DrainReport drain(std::chrono::nanoseconds within, AcceptQueue queue = AcceptQueue::serve);
+    /// Whether drain() has begun: a handler that talks a protocol with persistent connections may
+    /// announce the end.
+    bool is_draining() const noexcept;
+
+    /// What the server has done and does. From any thread, without a lock.
+    Statistics statistics() const;
+
     /// The descriptor to wait on in a loop of one's own; -1 when closed.
     int fileno() const noexcept;
     /// Where the server listens; until it is bound, the address that it was given.
@@ -98,6 +134,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     int stop_fileno() const noexcept;
     /// In a forked child: lets go of the listening socket and of what belongs to the parent.
     void enter_child() noexcept;
+    /// The last word on a request: connection_closed(). For a request that a child served, when the
+    /// child has been waited for.
+    void announce_closed(std::shared_ptr<detail::Connection> connection) noexcept;
     /// In a forked worker, which goes on accepting: the loop ends when `stop` is readable, and
     /// shutdown() asks the parent.
     ///
@@ -132,6 +171,12 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Called when a connection could not be accepted. Serving goes on; after a lack of descriptors
     /// or memory it pauses, 1 to 100 ms. The default does nothing.
     virtual void handle_accept_error(const std::system_error& error);
+    /// Called when a request was accepted and verified, in the serving thread.
+    virtual void connection_opened(const Address& client_address);
+    /// Called when it has ended, in the thread that served it; for a child in the serving thread.
+    /// Not for a connection that a handler has moved away.
+    virtual void connection_closed(const Address& client_address, CloseReason reason,
+                                   std::chrono::nanoseconds duration);
     /// Binds the socket to the address that the server was given.
     ///
     /// @throws std::system_error naming the address.
@@ -146,11 +191,17 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Closes what must be closed before a derived class goes. Idempotent.
     void end_before_destruction() noexcept;
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
-    /// True: go on; false: there was nothing to accept.
-    ///
     /// @throws the error if no request can ever be accepted again.
-    bool accept_failed(std::exception_ptr error);
+    detail::Turn accept_failed(std::exception_ptr error);
     void accept_succeeded() noexcept;
+    /// Before accepting. None: not now; otherwise give_back() or open_connection() comes next.
+    std::optional<detail::Permit> ask_permit() noexcept;
+    void give_back(const detail::Permit& permit) noexcept;
+    detail::ConnectionHandle open_connection(detail::Permit& permit, const Address& client_address,
+                                             int descriptor);
+    void count_refused(detail::Connection* connection, RefuseCause cause) noexcept;
+    void reset_at_close(int descriptor) const noexcept;
+    void announce_opened(detail::Connection* connection);
     /// @}
 
   private:
@@ -159,14 +210,20 @@ class SOCKETSERVER_EXPORT ServerBase {
     friend class detail::Serving;
 
     // What BaseServer knows of its handler and its policy.
-    virtual bool serve_one() = 0;
+    virtual detail::Turn serve_one() = 0;
     virtual void policy_serve(const std::function<void()>& loop, bool forever) = 0;
     virtual void policy_service() = 0;
     virtual bool policy_ready() = 0;
     virtual int policy_fileno() = 0;
     virtual void policy_close(bool wait) = 0;
+    virtual void policy_cancel(bool kill) = 0;
+    virtual void policy_statistics(Statistics& statistics) const = 0;
 
     void call_service_actions() noexcept;
+    void end_listening() noexcept;
+    bool is_drained() const noexcept;
+    void pass_on_cancel();
+    void serve_in_drain_thread() noexcept;
     void let_go() noexcept;
     const detail::Waker& stop_waker() const noexcept;
 

@@ -7,6 +7,13 @@
 
 namespace socketserver {
 
+/// What happens to the clients that are too many.
+enum class Overload : unsigned char {
+    wait,   ///< they wait in the kernel's queue until there is room
+    close,  ///< they are accepted, refuse_request() is called, and they are closed
+    reset,  ///< the same, but the connection is reset: it costs the kernel nothing more
+};
+
 /// How a server is set up: the class attributes of Python's servers, read once, at construction.
 ///
 ///     TCPServer<Handler> server{{"localhost", 9999}, {.allow_reuse_address = true}};
@@ -31,6 +38,26 @@ struct ServerOptions {
     /// The permissions of the path of a Unix socket, in force before anyone can connect; none: as
     /// the umask has it.
     std::optional<unsigned> unix_mode{};
+
+    /// How many connections may be accepted and not ended, hard; 0: as many as there are. None:
+    /// for a stream server a little fewer than there can be descriptors (RLIMIT_NOFILE), otherwise
+    /// as many as there are.
+    std::optional<std::size_t> max_connections{};
+    /// How many of them one client may have: an IPv4 address, or an IPv6 network of 64 bits.
+    std::optional<std::size_t> max_connections_per_address{};
+    /// How many connections are accepted in a second; a tenth of them may come at once.
+    std::optional<std::size_t> max_accept_rate{};
+    /// What happens beyond these limits. A client with too many connections of its own cannot be
+    /// told from others while it waits: where this says wait, it is closed.
+    Overload overload = Overload::wait;
+
+    /// How long a client may take to begin a request; then IdleTimeout is thrown in the handler.
+    /// A request begins with its first byte. It ends when the handler, having sent something, waits
+    /// for input again and has used what it read.
+    std::optional<std::chrono::nanoseconds> idle_timeout{};
+    /// How long a request may take as a whole, input and output; then every operation on the
+    /// connection throws DeadlineExceeded. What a server sends unasked is a request in this sense.
+    std::optional<std::chrono::nanoseconds> request_timeout{};
 };
 
 }  // namespace socketserver

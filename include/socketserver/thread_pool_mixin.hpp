@@ -13,6 +13,7 @@
 #include "socketserver/detail/reset_on_close.hpp"
 #include "socketserver/detail/serve_job.hpp"
 #include "socketserver/detail/thread_group.hpp"
+#include "socketserver/statistics.hpp"
 
 namespace socketserver {
 
@@ -89,6 +90,11 @@ class ThreadPoolMixIn {
             const detail::DaemonUse use{link};
             if (use) link->server().wake_loop();
         });
+    }
+
+    void mixin_statistics(Statistics& statistics) const {
+        statistics.threads += threads_.threads();
+        statistics.queued += threads_.queued();
     }
 
     void mixin_close(bool wait) {

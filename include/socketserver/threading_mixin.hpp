@@ -8,6 +8,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/serve_job.hpp"
 #include "socketserver/detail/thread_group.hpp"
+#include "socketserver/statistics.hpp"
 
 namespace socketserver {
 
@@ -47,6 +48,10 @@ class ThreadingMixIn {
         } catch (...) {
             server.fail_request(content.request, content.client_address, std::current_exception());
         }
+    }
+
+    void mixin_statistics(Statistics& statistics) const {
+        statistics.threads += threads_.threads();
     }
 
     void mixin_close(bool wait) {

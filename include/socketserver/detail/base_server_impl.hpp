@@ -8,6 +8,7 @@
 #include "socketserver/base_server.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/detail/get_request.hpp"
+#include "socketserver/detail/record_access.hpp"
 #include "socketserver/detail/report.hpp"
 
 namespace socketserver {
@@ -33,6 +34,8 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, Address client_
         throw;  // pthread_cancel: whoever owns the request closes it
     } catch (...) {
         served = false;
+        detail::note_failure(detail::RecordAccess::of(request), std::current_exception(),
+                             detail::RecordAccess::peer_gone(request));
         if (detail::DaemonUse::is_lost()) {
             detail::report_request_error(request, client_address, std::current_exception());
         } else {
@@ -46,6 +49,8 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, Address client_
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::fail_request(Request& request, const Address& client_address,
                                               std::exception_ptr error) {
+    detail::note_failure(detail::RecordAccess::of(request), error,
+                         detail::RecordAccess::peer_gone(request));
     call_handle_error(request, client_address, error);
     call_shutdown_request(request, client_address);
 }
@@ -93,28 +98,54 @@ void BaseServer<Handler, MixIn>::close_request(Request& request) {
 }
 
 template <class Handler, template <class> class MixIn>
-bool BaseServer<Handler, MixIn>::serve_one() {
+detail::Turn BaseServer<Handler, MixIn>::serve_one() {
+    std::optional<detail::Permit> permit = ask_permit();
+    if (!permit) return detail::Turn::later;
     std::optional<std::pair<Request, Address>> incoming;
     try {
         incoming = get_request();
     } catch (...) {
+        give_back(*permit);
         return accept_failed(std::current_exception());
     }
-    if (!incoming) return false;
+    if (!incoming) {
+        give_back(*permit);
+        return detail::Turn::nothing;
+    }
     accept_succeeded();
     auto& [request, client_address] = *incoming;
+    using Record = detail::RecordAccess;
     try {
-        if (verify_request(request, client_address)) {
+        Record::attach(request, open_connection(*permit, client_address, Record::fileno(request)));
+        if (permit->refused) {
+            refuse(request, client_address, *permit->refused);
+        } else if (verify_request(request, client_address)) {
+            announce_opened(Record::of(request));
             process_request(std::move(request), client_address);
         } else {
+            count_refused(Record::of(request), RefuseCause::verify_request);
             call_shutdown_request(request, client_address);
         }
     } catch (const abi::__forced_unwind&) {
         throw;
     } catch (...) {
         fail_request(request, client_address, std::current_exception());
+        give_back(*permit);  // nothing, unless memory for the connection could not be had
     }
-    return true;
+    return detail::Turn::took;
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::refuse(Request& request, const Address& client_address,
+                                        RefuseCause cause) noexcept {
+    count_refused(detail::RecordAccess::of(request), cause);
+    try {
+        refuse_request(request, client_address, cause);
+    } catch (...) {
+        call_handle_error(request, client_address, std::current_exception());
+    }
+    reset_at_close(detail::RecordAccess::fileno(request));
+    release_request(request, client_address);
 }
 
 template <class Handler, template <class> class MixIn>
@@ -137,6 +168,7 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
     }
     // Whatever an override did or forgot: here a connection ends.
     detail::close_transport(request);
+    announce_closed(detail::RecordAccess::take(request));
 }
 
 template <class Handler, template <class> class MixIn>
@@ -171,6 +203,18 @@ int BaseServer<Handler, MixIn>::policy_fileno() {
         return this->mixin_fileno();
     } else {
         return -1;
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::policy_cancel(bool kill) {
+    if constexpr (requires { this->mixin_cancel(kill); }) this->mixin_cancel(kill);
+}
+
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::policy_statistics(Statistics& statistics) const {
+    if constexpr (requires { this->mixin_statistics(statistics); }) {
+        this->mixin_statistics(statistics);
     }
 }
 

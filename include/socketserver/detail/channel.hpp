@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "socketserver/detail/connection.hpp"
+
 namespace socketserver::detail {
 
 using Clock = std::chrono::steady_clock;
@@ -42,6 +44,8 @@ struct Channel {
     TimePoint deadline = never;
     /// Made by the carrier of the request at the first wait.
     Registration* registration = nullptr;
+    /// What the server keeps of this connection; null for a socket that no server accepted.
+    ConnectionHandle connection;
 
     TimePoint until() const {
         if (timeout.count() < 0) return deadline;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
+#include "socketserver/detail/connection.hpp"
 #include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
@@ -23,10 +26,15 @@ class SOCKETSERVER_EXPORT ChildReaper {
     ///
     /// @throws std::system_error if no process can be made.
     bool fork();
-    /// Waits for those that have ended, or for all.
-    void collect(bool blocking) noexcept;
+    /// In the parent, after fork(): what is kept until that child has been waited for.
+    void keep(std::shared_ptr<Connection> request) noexcept;
+    /// Waits for those that have ended, or for all. Returns what was kept for them.
+    std::vector<std::shared_ptr<Connection>> collect(bool blocking) noexcept;
+    /// Sends a signal to all.
+    void kill(int signal) const noexcept;
 
-    std::size_t count() const noexcept { return children_.size(); }
+    /// From any thread.
+    std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     std::vector<int> pids() const;
     /// Readable when a child has ended; -1 while there was none.
     int fileno() const noexcept { return epoll_; }
@@ -34,12 +42,16 @@ class SOCKETSERVER_EXPORT ChildReaper {
   private:
     struct Child {
         int pid;
+        std::shared_ptr<Connection> request;
         int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
     };
     void watch(Child& child) noexcept;
-    bool reap(const Child& child, int options) noexcept;
+    void reap_ended(bool blocking) noexcept;
+    bool reap(Child& child, int options) noexcept;
 
     std::vector<Child> children_;
+    std::vector<std::shared_ptr<Connection>> ended_;
+    std::atomic<std::size_t> count_{0};
     std::size_t unwatched_ = 0;
     int epoll_ = -1;
 };

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <memory>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/statistics.hpp"
+
+namespace socketserver::detail {
+
+/// What a server knows of one request, from accepting it until it has ended (src/connection.hpp).
+/// The request carries it along, wherever a policy moves it; so it is given back exactly once,
+/// whatever a policy or a handler does or forgets.
+class Connection;
+
+/// Ends a Connection: the server counts it, and has room for another one.
+struct SOCKETSERVER_EXPORT EndConnection {
+    void operator()(Connection* connection) const noexcept;
+};
+using ConnectionHandle = std::unique_ptr<Connection, EndConnection>;
+
+/// Remembers why a request failed. Null is passed over.
+SOCKETSERVER_EXPORT void note_failure(Connection* connection, const std::exception_ptr& error,
+                                      bool peer_gone) noexcept;
+
+/// For a request that a child process will serve. Before the fork: a place where the child leaves
+/// the reason of the end. Null is passed over.
+SOCKETSERVER_EXPORT void share_outcome(Connection* connection) noexcept;
+/// In the parent: the descriptor is no longer this process's to break off.
+SOCKETSERVER_EXPORT void disown_descriptor(Connection* connection) noexcept;
+/// In the parent: the child is being killed.
+SOCKETSERVER_EXPORT void note_cancelled(Connection* connection) noexcept;
+
+}  // namespace socketserver::detail

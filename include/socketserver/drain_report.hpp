@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+namespace socketserver {
+
+/// What becomes of the connections that wait in the kernel to be accepted when a server drains.
+enum class AcceptQueue : unsigned char {
+    serve,  ///< this server accepts and serves them; new ones are turned away from now on
+    leave,  ///< another process has the socket as well (handover.hpp) and accepts them
+};
+
+/// What became of the connections of a server that was drained, see ServerBase::drain().
+struct DrainReport {
+    std::uint64_t finished = 0;     ///< ended by themselves
+    std::uint64_t idle_closed = 0;  ///< closed while their client owed the next request, no
+                                    ///< request having been served since the drain began
+    std::uint64_t cancelled = 0;    ///< broken off when the time was over
+    std::uint64_t refused = 0;      ///< accepted and closed unserved
+    /// Broken off and still running when drain() returned: the handler computes, or waits for
+    /// something else than its connection. The destructor of the server waits for it.
+    std::uint64_t remaining = 0;
+};
+
+}  // namespace socketserver

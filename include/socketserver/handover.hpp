@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/socket.hpp"
+
+/// @file
+/// A new process takes over the listening socket of an old one, which then drains: no client is
+/// refused meanwhile, because the queue of the socket is the same.
+///
+///     // the old process                              // the new process
+///     Socket peer = channel.accept().first;           Socket peer =
+///     create_connection("@handover"); send_listener(peer, server); TCPServer<Handler> server{
+///                                                         receive_listener(peer)};
+///     if (peer.recv(1) == "r")                        std::thread serving{...};
+///         server.drain(30s, AcceptQueue::leave);      peer.sendall("r");
+///
+/// Until the new process has said that it serves, the old one serves on; if the new one never does,
+/// nothing has changed. A child that a server was inherited by needs neither function: it adopts
+/// the descriptor with `Socket{descriptor}`.
+namespace socketserver {
+
+class ServerBase;
+
+/// Sends the listening socket of a server to another process, over a connected Unix socket
+/// (SCM_RIGHTS). The server keeps it as well.
+///
+/// @throws std::system_error if the server is closed, or the other process has gone.
+SOCKETSERVER_EXPORT void send_listener(Socket& unix_socket, const ServerBase& server);
+
+/// Receives what send_listener() sent: a socket for the constructor of a server.
+///
+/// @throws std::system_error, with `std::errc::bad_message` if no socket came; TimeoutError.
+SOCKETSERVER_EXPORT Socket receive_listener(Socket& unix_socket);
+
+}  // namespace socketserver

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+
+namespace socketserver {
+
+/// Why a request ended.
+enum class CloseReason : unsigned char {
+    finished,       ///< the handler was done, before the client ended its side
+    client_closed,  ///< the client ended its side, and the handler was done
+    reset,          ///< the client broke the connection off
+    timed_out,      ///< a TimeoutError left the handler
+    limit,          ///< the client sent more than allowed (LineTooLong)
+    cancelled,      ///< the server broke it off, at the deadline of a drain
+    error,          ///< any other exception left the handler, or its process crashed
+};
+inline constexpr std::size_t close_reasons = 7;
+
+/// Why a connection was accepted and not served.
+enum class RefuseCause : unsigned char {
+    max_connections,              ///< ServerOptions::max_connections
+    max_connections_per_address,  ///< ServerOptions::max_connections_per_address
+    max_accept_rate,              ///< ServerOptions::max_accept_rate
+    verify_request,               ///< verify_request() said no
+    stopping,                     ///< it came too late for a drain
+};
+inline constexpr std::size_t refuse_causes = 5;
+
+/// What a server has done so far, at one moment; see ServerBase::statistics().
+///
+/// `accepted` is always the sum of `active`, every `closed` and every `refused`. A datagram counts
+/// as a connection that is accepted when it is received.
+struct Statistics {
+    std::uint64_t accepted = 0;       ///< taken from the kernel
+    std::uint64_t active = 0;         ///< of these, waiting to be served or being served
+    std::uint64_t accept_errors = 0;  ///< failures to accept, handle_accept_error()
+    /// What the clients of the connections that have ended sent, and were sent.
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+
+    /// What the policy runs with; 0 where it has none of the kind.
+    std::size_t threads = 0;
+    std::size_t children = 0;
+    std::size_t fibers = 0;
+    std::size_t queued = 0;  ///< requests that wait in the policy's own queue
+
+    std::array<std::uint64_t, close_reasons> closed_by{};
+    std::array<std::uint64_t, refuse_causes> refused_by{};
+
+    std::uint64_t closed(CloseReason reason) const {
+        return closed_by[static_cast<std::size_t>(reason)];
+    }
+    std::uint64_t refused(RefuseCause cause) const {
+        return refused_by[static_cast<std::size_t>(cause)];
+    }
+    std::uint64_t closed() const { return sum(closed_by); }
+    std::uint64_t refused() const { return sum(refused_by); }
+    /// The requests that ended well, and those that did not.
+    std::uint64_t served() const {
+        return closed(CloseReason::finished) + closed(CloseReason::client_closed);
+    }
+    std::uint64_t failed() const { return closed() - served(); }
+
+  private:
+    static std::uint64_t sum(const auto& counts) {
+        return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+    }
+};
+
+}  // namespace socketserver

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "connection.hpp"
+
+#include <system_error>
+#include <utility>
+
+#include "registry.hpp"
+#include "socketserver/errors.hpp"
+
+namespace socketserver::detail {
+
+void EndConnection::operator()(Connection* connection) const noexcept {
+    const std::unique_ptr<Connection> owned{connection};
+    if (const std::shared_ptr<Registry> registry = std::move(owned->registry)) {
+        registry->end(*owned);
+    }
+}
+
+void note_failure(Connection* connection, const std::exception_ptr& error,
+                  bool peer_gone) noexcept {
+    if (connection == nullptr) return;
+    try {
+        std::rethrow_exception(error);
+    } catch (const Cancelled&) {
+        connection->reason = CloseReason::cancelled;
+    } catch (const TimeoutError&) {
+        connection->reason = CloseReason::timed_out;
+    } catch (const LineTooLong&) {
+        connection->reason = CloseReason::limit;
+    } catch (const std::system_error&) {
+        connection->reason = peer_gone ? CloseReason::reset : CloseReason::error;
+    } catch (...) {
+        connection->reason = CloseReason::error;
+    }
+}
+
+void share_outcome(Connection* connection) noexcept {
+    if (connection != nullptr) connection->registry->share_outcome(*connection);
+}
+
+void disown_descriptor(Connection* connection) noexcept {
+    if (connection != nullptr) connection->registry->disown_descriptor(*connection);
+}
+
+void note_cancelled(Connection* connection) noexcept {
+    if (connection != nullptr) connection->cancelled = true;
+}
+
+}  // namespace socketserver::detail

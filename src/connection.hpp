@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/connection.hpp"
+
+namespace socketserver::detail {
+
+class Registry;
+
+/// One request of a server, from accepting it until it has ended.
+///
+/// Thread safety: the thread that serves the request owns it. Other threads look at `phase` and at
+/// what stands below it, under the lock of the Registry where it says so.
+class Connection {
+  public:
+    /// Whether the client owes the next move. A request begins with its first byte, or with the
+    /// first byte that the server sends unasked; it is over when the server has sent something and
+    /// waits again, with nothing left to be read.
+    enum class Phase : unsigned char {
+        fresh,  ///< nothing has come yet
+        idle,   ///< waits for the next request
+        busy,
+    };
+
+    std::shared_ptr<Registry> registry;
+    Address client_address;
+    TimePoint opened = Clock::now();
+    CloseReason reason = CloseReason::finished;
+    bool has_room = false;      ///< counts against ServerOptions::max_connections
+    bool has_share = false;     ///< counts against ServerOptions::max_connections_per_address
+    bool is_refused = false;    ///< was counted when it was refused
+    bool is_announced = false;  ///< connection_opened() was called for it
+    bool answered = false;      ///< something was sent since something was received
+    bool client_ended = false;
+    bool is_waited_for = false;  ///< its first request
+    bool done_in_drain = false;  ///< a request was finished since a drain began
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+    int outcome = -1;  ///< where a child leaves its reason, see SharedCounters
+
+    std::atomic<Phase> phase{Phase::fresh};
+    std::atomic<bool> cancelled{false};
+    std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
+    int fd = -1;                          ///< under the lock; -1: not to be broken off
+    Connection* next = nullptr;
+    Connection* previous = nullptr;
+};
+
+}  // namespace socketserver::detail

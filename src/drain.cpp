@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// ServerBase::drain(): the serving thread serves on until nothing is left; the caller of drain()
+// watches the clock.
+#include <linux/filter.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+
+#include "registry.hpp"
+#include "server_state.hpp"
+#include "socketserver/server_base.hpp"
+#include "sys.hpp"
+
+namespace socketserver {
+
+namespace {
+
+using detail::Current;
+using detail::Registry;
+using detail::ServerMark;
+using detail::Transport;
+
+/// How long broken-off requests may take to end: for children first after SIGTERM, then SIGKILL.
+constexpr std::chrono::milliseconds grace{500};
+/// A wait for longer would overflow the clock.
+constexpr std::chrono::nanoseconds longest_wait{std::chrono::hours{24 * 365}};
+
+/// From now on nobody gets into the queue of the socket, and nobody who is in it is lost: simply to
+/// close it would reset them.
+void close_the_door(int listener, Transport transport) noexcept {
+    if (transport == Transport::unix_stream || transport == Transport::unix_datagram) {
+        detail::sys::calls.shutdown(listener, SHUT_RD);
+        return;
+    }
+    // Drops what would begin a connection, but not what completes one: that client believes to be
+    // connected already. A datagram socket drops everything.
+    constexpr unsigned tcp_flags = 13;
+    constexpr unsigned syn = 0x02;
+    std::array<sock_filter, 4> filter{{{BPF_LD | BPF_B | BPF_ABS, 0, 0, tcp_flags},
+                                       {BPF_JMP | BPF_JSET | BPF_K, 0, 1, syn},
+                                       {BPF_RET | BPF_K, 0, 0, 0},
+                                       {BPF_RET | BPF_K, 0, 0, 0xffffffff}}};
+    if (transport == Transport::udp) filter[1] = {BPF_RET | BPF_K, 0, 0, 0};
+    const sock_fprog program{filter.size(), filter.data()};
+    ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+std::uint64_t sum(const auto& counters) {
+    std::uint64_t total = 0;
+    for (const auto& counter : counters) total += counter.load();
+    return total;
+}
+
+/// The counters that a drain reports, at one moment.
+struct Counted {
+    explicit Counted(Registry& registry)
+        : closed{sum(registry.counters->closed)},
+          idle{registry.counters->idle_closed},
+          cancelled{registry.counters->of(CloseReason::cancelled)},
+          refused{sum(registry.counters->refused)} {}
+
+    std::uint64_t closed;
+    std::uint64_t idle;
+    std::uint64_t cancelled;
+    std::uint64_t refused;
+};
+
+}  // namespace
+
+bool ServerBase::is_draining() const noexcept { return state_->registry->is_draining(); }
+
+bool ServerBase::is_drained() const noexcept {
+    if (!state_->queue_is_served || !state_->registry->is_empty()) return false;
+    wake_loop();  // other threads may serve as well
+    return true;
+}
+
+void ServerBase::end_listening() noexcept {
+    if (state_->queue_is_served.exchange(true)) return;
+    // Who comes now is refused at once and may try elsewhere.
+    if (transport_ == Transport::tcp) detail::sys::calls.shutdown(fileno(), SHUT_RD);
+    wake_loop();
+}
+
+void ServerBase::pass_on_cancel() {
+    const int wanted = state_->cancel_level;
+    if (state_->cancelled_level.exchange(wanted) < wanted) policy_cancel(wanted > 1);
+}
+
+DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue) {
+    if (ServerMark::stands(this, &Current::request) ||
+        ServerMark::stands(this, &Current::serving)) {
+        throw std::logic_error("drain() waits for the handlers, and was called in one");
+    }
+    Registry& registry = *state_->registry;
+    const Counted before{registry};
+
+    std::unique_lock lock{state_->mutex};
+    if (state_->closed) return {};
+    if (queue == AcceptQueue::leave) {
+        state_->queue_is_served = true;
+        state_->unix_path.disown();
+    } else {
+        close_the_door(fileno(), transport_);
+    }
+    registry.begin_drain();
+    wake_loop();
+    // The loops that serve now go on until nothing is left.
+    if (state_->serving == 0 && !state_->drain_thread.joinable()) {
+        state_->drain_thread_serves = true;
+        state_->drain_thread = std::thread{[this] { serve_in_drain_thread(); }};
+    }
+    const auto ended_within = [&](std::chrono::nanoseconds time) {
+        return state_->ended.wait_for(lock, std::min(time, longest_wait), [this] {
+            return state_->serving == 0 && !state_->drain_thread_serves;
+        });
+    };
+
+    const std::chrono::nanoseconds patience =
+        std::min<std::chrono::nanoseconds>(within, Registry::patience);
+    bool ended = ended_within(patience);
+    if (!ended) {
+        registry.end_patience();
+        ended = ended_within(within - patience);
+    }
+    for (const int level : {1, 2}) {
+        if (ended) break;
+        state_->too_late = true;
+        registry.cancel_all();
+        state_->cancel_level = level;
+        wake_loop();
+        ended = ended_within(grace);
+    }
+    if (!ended) {
+        state_->stop = true;
+        state_->stop_waker.wake();
+        ended = ended_within(grace);
+    }
+    state_->closed = true;
+    if (ended) let_go();
+    lock.unlock();
+
+    const std::uint64_t remaining = registry.size();
+    if (ended && state_->drain_thread.joinable()) state_->drain_thread.join();
+    if (ended) policy_close(remaining == 0);
+    const Counted after{registry};
+    DrainReport report;
+    report.idle_closed = after.idle - before.idle;
+    report.cancelled = after.cancelled - before.cancelled + remaining;
+    report.refused = after.refused - before.refused;
+    report.finished =
+        after.closed - before.closed - (after.cancelled - before.cancelled) - report.idle_closed;
+    report.remaining = remaining;
+    return report;
+}
+
+void ServerBase::serve_in_drain_thread() noexcept {
+    try {
+        serve_forever();
+    } catch (...) {
+        report_server_error(std::current_exception());
+    }
+    const std::lock_guard lock{state_->mutex};
+    state_->drain_thread_serves = false;
+    state_->ended.notify_all();
+}
+
+}  // namespace socketserver

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "connection.hpp"
+#include "limits.hpp"
+#include "shared_counters.hpp"
+#include "socketserver/detail/waker.hpp"
+#include "socketserver/server_options.hpp"
+
+namespace socketserver::detail {
+
+/// The requests of a server that have been accepted and have not ended, and the counters.
+///
+/// Shared by the server and its requests, which may outlive it. In a forked child it is a copy: the
+/// list and the limits are the parent's, only the counters are shared, and no lock is taken.
+///
+/// Thread safety: all members may be called from any thread.
+class Registry : public std::enable_shared_from_this<Registry> {
+  public:
+    /// @throws std::system_error if there are no descriptors or no memory.
+    Registry(const ServerOptions& options, bool is_stream);
+
+    Waker loop_waker;   ///< the serve loop looks again whether it may accept
+    Waker drain_waker;  ///< readable for ever once the server is being drained
+    CountersMapping counters;
+    Limits limits;
+    const std::optional<std::chrono::nanoseconds> idle_timeout;
+    const std::optional<std::chrono::nanoseconds> request_timeout;
+
+    /// A request was accepted. Gives the room back, if it has some, when it has ended.
+    ConnectionHandle open(const Address& client_address, int fd, bool has_room);
+    void refuse(Connection& connection, RefuseCause cause) noexcept;
+    /// Nobody breaks the connection off from now on: its descriptor is about to be closed.
+    void disown_descriptor(Connection& connection) noexcept;
+    /// As it is known so far.
+    CloseReason reason_of(const Connection& connection) noexcept;
+    /// For EndConnection.
+    void end(Connection& connection) noexcept;
+
+    /// @name Children
+    /// @{
+    void enter_child() noexcept { in_child_ = true; }
+    bool in_child() const noexcept { return in_child_; }
+    void share_outcome(Connection& connection) noexcept;
+    /// @}
+
+    /// @name Draining
+    /// @{
+
+    /// Ends the input of the connections whose client owes the next request, and of every one that
+    /// begins to wait for one: their handlers see the end of the stream.
+    void begin_drain() noexcept;
+    /// Who has connected may be about to send the first request: it is waited for so long.
+    static constexpr std::chrono::milliseconds patience{1000};
+    /// Ends the input of those as well.
+    void end_patience() noexcept;
+    bool is_patience_over() const noexcept { return patience_over_.load(); }
+    bool is_draining() const noexcept { return counters->draining.load(); }
+    /// Breaks all connections off: the operations of their handlers throw Cancelled.
+    void cancel_all() noexcept;
+    /// Nothing is being served or waits to be served in this process or its children.
+    bool is_empty() const noexcept { return count_.load() == 0; }
+    std::size_t size() const noexcept { return count_.load(); }
+    /// @}
+
+    void read(Statistics& statistics) const noexcept;
+
+  private:
+    static CloseReason own_reason(const Connection& connection) noexcept;
+    std::atomic<unsigned char>& outcome_of(const Connection& connection) noexcept;
+
+    void end_input(Connection::Phase phase) noexcept;
+
+    bool in_child_ = false;
+    std::atomic<bool> patience_over_{false};
+    std::atomic<std::size_t> count_{0};
+
+    mutable std::mutex mutex_;
+    Connection* first_ = nullptr;
+    std::vector<int> free_outcomes_;
+    int used_outcomes_ = 0;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "request_clock.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <poll.h>
+
+#include "connection.hpp"
+#include "registry.hpp"
+#include "socketserver/detail/blocking_io.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+using Phase = Connection::Phase;
+using Timeout = std::optional<std::chrono::nanoseconds>;
+
+TimePoint deadline_after(const Timeout& timeout) {
+    if (!timeout) return never;
+    const TimePoint now = Clock::now();
+    return never - now < *timeout ? never : now + *timeout;
+}
+
+void begin_request(Channel& channel, Connection& connection) {
+    // Only this thread writes it: no need for more than the store.
+    connection.phase.store(Phase::busy, std::memory_order_release);
+    connection.answered = false;
+    channel.deadline = deadline_after(connection.registry->request_timeout);
+}
+
+/// @return whether the operation was broken off rather than ended by the client.
+bool is_cancelled(const Connection& connection) {
+    if (!connection.cancelled.load()) return false;
+    errno = ECANCELED;
+    return true;
+}
+
+/// The parent cannot end the input of its child's connection, so the child waits for both.
+Input wait_in_child(Channel& channel, const Registry& registry, Phase phase) {
+    if (channel.timeout.count() == 0) return Input::wait;
+    const TimePoint until = channel.until();
+    std::array<pollfd, 2> entries{
+        {{channel.fd, POLLIN, 0}, {registry.drain_waker.fileno(), POLLIN, 0}}};
+    int ready = poll(entries.data(), entries.size(), until);
+    if (ready == 0) return Input::time_over;
+    if (ready < 0 || entries[1].revents == 0) return Input::wait;
+    if (phase == Phase::idle) return Input::look;
+    const TimePoint patience_over = Clock::now() + Registry::patience;
+    ready = poll(entries.data(), 1, std::min(until, patience_over));
+    if (ready != 0) return Input::wait;
+    return until <= patience_over ? Input::time_over : Input::look;
+}
+
+}  // namespace
+
+Input before_receive(Channel& channel, bool partial) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return Input::wait;
+    Registry& registry = *connection->registry;
+    const Phase phase = connection->phase.load(std::memory_order_relaxed);
+    if (phase == Phase::busy) {
+        if (!connection->answered) return Input::wait;
+        if (partial) {
+            begin_request(channel, *connection);
+            return Input::wait;
+        }
+    }
+    if (phase == Phase::busy || !connection->is_waited_for) {
+        channel.deadline = deadline_after(registry.idle_timeout);
+        connection->is_waited_for = true;
+    }
+    if (phase == Phase::busy) {
+        // Before the look at the drain: one of the two threads sees what the other one does.
+        connection->phase.store(Phase::idle);
+        connection->done_in_drain = registry.is_draining();
+    }
+    if (phase == Phase::fresh ? registry.is_patience_over() : registry.is_draining()) {
+        return Input::look;
+    }
+    return registry.in_child() ? wait_in_child(channel, registry, phase) : Input::wait;
+}
+
+bool is_idle(const Channel& channel) noexcept {
+    return channel.connection != nullptr &&
+           channel.connection->phase.load(std::memory_order_relaxed) != Phase::busy;
+}
+
+void ended_by_drain(Channel& channel) noexcept {
+    if (!channel.connection->done_in_drain) channel.connection->idle_ended = true;
+}
+
+std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return result;
+    if (result > 0) {
+        connection->bytes_in += static_cast<std::uint64_t>(result);
+        if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
+            begin_request(channel, *connection);
+        }
+        connection->answered = false;
+        return result;
+    }
+    const int error = errno;
+    if (is_cancelled(*connection)) return -1;
+    errno = error;
+    if (result == 0) connection->client_ended = !connection->idle_ended;
+    return result;
+}
+
+void before_send(Channel& channel) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return;
+    if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
+        begin_request(channel, *connection);
+    }
+}
+
+std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return result;
+    if (result >= 0) {
+        connection->bytes_out += static_cast<std::uint64_t>(result);
+        connection->answered = true;
+        return result;
+    }
+    const int error = errno;
+    if (!is_cancelled(*connection)) errno = error;
+    return result;
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+
+#include "socketserver/detail/channel.hpp"
+
+// What Socket tells of the bytes of a server's connection, so that the server knows whether the
+// client owes the next request, and for how long. Nothing happens for a socket of nobody's.
+namespace socketserver::detail {
+
+/// What to do about input that is not there yet.
+enum class Input : unsigned char {
+    wait,       ///< for it
+    look,       ///< do not wait: the server is being drained, and the client owes the next request
+    time_over,  ///< the wait was made, and nothing came
+};
+/// Before waiting for input. `partial`: a part of the next request has been read and not used yet.
+Input before_receive(Channel& channel, bool partial);
+/// Whether the client owes the next request.
+bool is_idle(const Channel& channel) noexcept;
+/// There was none, and none is waited for: the handler sees the end of the stream.
+void ended_by_drain(Channel& channel) noexcept;
+/// After recv(2) returned `result`, with its errno. Returns the result to go on with.
+std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result);
+void before_send(Channel& channel);
+std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result);
+
+}  // namespace socketserver::detail

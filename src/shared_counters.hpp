@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "socketserver/statistics.hpp"
+
+namespace socketserver::detail {
+
+/// The counters of a server, in memory that it shares with its children: what a child counts is
+/// seen in the parent. All lock-free, and only ever added to.
+struct SharedCounters {
+    using Counter = std::atomic<std::uint64_t>;
+    static_assert(Counter::is_always_lock_free);
+
+    Counter accepted{0};
+    Counter accept_errors{0};
+    Counter bytes_in{0};
+    Counter bytes_out{0};
+    Counter idle_closed{0};
+    std::array<Counter, close_reasons> closed{};
+    std::array<Counter, refuse_causes> refused{};
+    /// The server is being drained: a request that begins to wait for its client ends instead.
+    std::atomic<bool> draining{false};
+
+    /// Where children leave the reason for which their request ended, see Registry.
+    static constexpr std::size_t most_outcomes = 4096;
+    std::array<std::atomic<unsigned char>, most_outcomes> outcomes{};
+
+    static void add(Counter& counter, std::uint64_t amount = 1) {
+        counter.fetch_add(amount, std::memory_order_relaxed);
+    }
+    Counter& of(CloseReason reason) { return closed[static_cast<std::size_t>(reason)]; }
+    Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }
+};
+
+/// Maps the counters for as long as it lives.
+class CountersMapping {
+  public:
+    /// @throws std::system_error if there is no memory.
+    CountersMapping();
+    CountersMapping(const CountersMapping&) = delete;
+    CountersMapping& operator=(const CountersMapping&) = delete;
+    ~CountersMapping();
+
+    SharedCounters* operator->() const noexcept { return counters_; }
+    SharedCounters& operator*() const noexcept { return *counters_; }
+
+  private:
+    SharedCounters* counters_;
+};
+
+}  // namespace socketserver::detail

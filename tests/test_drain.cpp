@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// drain(): nobody who was accepted is lost, idle connections go first, the rest at the deadline.
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+#include "counts.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+using Clock = std::chrono::steady_clock;
+
+const Address any_port{"127.0.0.1", 0};
+
+/// Echoes lines until the client ends; half a line is an unfinished request.
+class EchoLines : public StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+};
+
+/// What clients saw, who connect one after the other for as long as they can.
+struct Load {
+    std::atomic<int> answered{0};
+    std::atomic<int> refused{0};
+    std::atomic<int> lost{0};  ///< connected, sent, and got no answer
+
+    template <class Server>
+    void run(Server& server, int clients, int requests_before_drain, DrainReport& report) {
+        std::vector<std::thread> threads;
+        const Address address = server.server_address();
+        for (int i = 0; i < clients; ++i) {
+            threads.emplace_back([this, address] { connect_until_refused(address); });
+        }
+        while (answered < requests_before_drain) std::this_thread::yield();
+        report = server.drain(20s);
+        for (std::thread& thread : threads) thread.join();
+    }
+
+  private:
+    void connect_until_refused(const Address& address) {
+        for (;;) {
+            Socket client;
+            try {
+                client = connect(address);
+            } catch (const std::system_error&) {
+                ++refused;
+                return;
+            }
+            try {
+                (ask(client, "hello\n") == "hello\n" ? answered : lost)++;
+            } catch (const std::system_error&) {
+                ++lost;
+            }
+        }
+    }
+};
+
+template <template <class> class MixIn, template <class, template <class> class> class Transport>
+void check_load(const Address& address, int requests) {
+    const TimeLimit limit;
+    DrainReport report;
+    Load load;
+    Transport<StreamEcho, MixIn> server{address};
+    {
+        ServingThread serving{server};
+        load.run(server, 4, requests, report);
+        serving.join();
+        CHECK_FALSE(serving.error());
+    }
+    CHECK(load.lost == 0);
+    CHECK(load.refused == 4);
+    CHECK(load.answered >= requests);
+    CHECK(report.cancelled == 0);
+    CHECK(report.refused == 0);
+    CHECK(report.remaining == 0);
+    CHECK(server.statistics().served() == static_cast<std::uint64_t>(load.answered));
+    CHECK(server.statistics().active == 0);
+    CHECK(server.fileno() == -1);
+}
+
+template <template <class> class MixIn>
+void check_idle_and_busy() {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        TCPServer<EchoLines, MixIn> server{any_port};
+        ServingThread serving{server};
+        Socket idle = connect(server.server_address());
+        Socket fresh = connect(server.server_address());
+        Socket busy = connect(server.server_address());
+        Socket hanging = connect(server.server_address());
+        CHECK(ask(idle, "1\n") == "1\n");
+        CHECK(ask(busy, "2\n") == "2\n");
+        CHECK(ask(hanging, "3\n") == "3\n");
+        busy.sendall("half ");
+        hanging.sendall("half ");
+        CHECK(eventually([&] { return server.statistics().active == 4; }));
+        std::this_thread::sleep_for(50ms);  // the halves are read: nothing tells when
+
+        DrainReport report;
+        std::thread draining{[&] { report = server.drain(2s); }};
+        CHECK(idle.recv(64).empty());
+        CHECK(fresh.recv(64).empty());
+        CHECK(server.is_draining());
+        busy.sendall("line\n");
+        CHECK(read_to_end(busy) == "half line\n");
+        draining.join();
+        serving.join();
+        CHECK(report.idle_closed == 2);
+        CHECK(report.finished == 1);
+        CHECK(report.cancelled == 1);
+        CHECK(report.remaining == 0);
+    }
+    CHECK(Counts{} == before);
+}
+
+}  // namespace
+
+TEST_CASE("under load no accepted request is lost") {
+    const std::string path =
+        (std::filesystem::temp_directory_path() / ("drain." + std::to_string(::getpid()))).string();
+    SECTION("synchronous, TCP") { check_load<SynchronousMixIn, TCPServer>(any_port, 3000); }
+    SECTION("threading, TCP") { check_load<ThreadingMixIn, TCPServer>(any_port, 3000); }
+    SECTION("forking, TCP") { check_load<ForkingMixIn, TCPServer>(any_port, 1000); }
+    SECTION("synchronous, Unix") { check_load<SynchronousMixIn, UnixStreamServer>(path, 3000); }
+    SECTION("threading, Unix") { check_load<ThreadingMixIn, UnixStreamServer>(path, 3000); }
+    SECTION("forking, Unix") { check_load<ForkingMixIn, UnixStreamServer>(path, 1000); }
+}
+
+TEST_CASE("idle connections go first, busy ones may finish, the rest is broken off") {
+    SECTION("threading") { check_idle_and_busy<ThreadingMixIn>(); }
+    SECTION("forking") { check_idle_and_busy<ForkingMixIn>(); }
+}
+
+TEST_CASE("a synchronous server is drained while its handler waits for a client") {
+    const TimeLimit limit;
+    TCPServer<EchoLines> server{any_port};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    CHECK(ask(client, "1\n") == "1\n");
+    Socket queued = connect(server.server_address());
+    queued.sendall("queued\n");
+    DrainReport report;
+    SECTION("idle") {
+        queued.shutdown(ShutdownHow::write);
+        report = server.drain(20s);
+        CHECK(report.idle_closed == 1);
+        CHECK(report.finished == 1);
+        CHECK(queued.recv(64) == "queued\n");
+    }
+    SECTION("busy") {
+        client.sendall("half ");
+        std::this_thread::sleep_for(50ms);  // it is read: nothing tells when
+        report = server.drain(100ms);
+        CHECK(report.cancelled == 1);
+        CHECK(report.refused == 1);
+        CHECK(read_to_end(queued).empty());
+    }
+    CHECK(read_to_end(client).empty());
+    serving.join();
+}
+
+TEST_CASE("what waits in the kernel is served, whether or not somebody serves") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
+    std::vector<Socket> clients;
+    for (int i = 0; i < 50; ++i) {
+        clients.push_back(connect(server.server_address()));
+        clients.back().sendall("hello\n");
+    }
+    const DrainReport report = server.drain(20s);
+    CHECK(report.finished == 50);
+    int answered = 0;
+    for (Socket& client : clients) answered += client.recv(64) == "hello\n" ? 1 : 0;
+    CHECK(answered == 50);
+    CHECK_THROWS_AS(connect(server.server_address()), std::system_error);
+    CHECK(server.drain(1s).finished == 0);
+}
+
+TEST_CASE("a handler that does not wait for its client is reported as remaining") {
+    const TimeLimit limit;
+    static std::atomic<bool> computing{false};
+    static std::atomic<bool> go_on{true};
+    go_on = true;
+    class Computing : public StreamRequestHandler {
+        void handle() override {
+            computing = true;
+            while (go_on) std::this_thread::yield();
+        }
+    };
+    TCPServer<Computing, ThreadingMixIn> server{any_port};
+    ServingThread serving{server};
+    const Socket client = connect(server.server_address());
+    CHECK(eventually([&] { return computing.load(); }));
+    const DrainReport report = server.drain(10ms);
+    CHECK(report.remaining == 1);
+    CHECK(report.cancelled == 1);
+    go_on = false;
+}
+
+TEST_CASE("drain() in a handler is a mistake, and says so") {
+    const TimeLimit limit;
+    static std::atomic<bool> refused{false};
+    class Draining : public StreamRequestHandler {
+        void handle() override {
+            try {
+                server().drain(1s);
+            } catch (const std::logic_error&) {
+                refused = true;
+            }
+        }
+    };
+    TCPServer<Draining, ThreadingMixIn> server{any_port};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    CHECK(read_to_end(client).empty());
+    CHECK(refused);
+}
+
+TEST_CASE("datagrams that have arrived are answered") {
+    const TimeLimit limit;
+    UDPServer<DatagramEcho, ThreadingMixIn> server{any_port};
+    std::vector<Socket> clients;
+    for (int i = 0; i < 20; ++i) {
+        clients.push_back(connect(server.server_address(), SocketType::datagram));
+        clients.back().sendall("hello\n");
+    }
+    const DrainReport report = server.drain(20s);
+    CHECK(report.finished == 20);
+    for (Socket& client : clients) CHECK(client.recv(64) == "hello\n");
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+// Times that a client has: for each operation, to begin a request, for a whole request.
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include <sys/socket.h>
+
+#include "catch.hpp"
+#include "serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+using Clock = std::chrono::steady_clock;
+
+const Address any_port{"127.0.0.1", 0};
+
+enum Caught : int { nothing, idle, deadline, timeout_of_operation };
+
+/// Echoes lines; the first byte of a line says how long the answer is.
+class Handler : public StreamRequestHandler {
+  public:
+    explicit Handler(std::atomic<int>& caught) : caught_{caught} {}
+
+  private:
+    void handle() override try {
+        for (std::string_view line : rfile()) {
+            if (line == "big\n") {
+                connection().sendall(std::string(64 * 1024 * 1024, 'x'));
+            } else if (line == "per operation\n") {
+                connection().settimeout(10ms);
+            } else {
+                wfile().write(line);
+            }
+        }
+    } catch (const IdleTimeout&) {
+        caught_ = idle;
+        wfile().write("goodbye\n");
+        throw;
+    } catch (const DeadlineExceeded&) {
+        caught_ = deadline;
+        throw;
+    } catch (const TimeoutError&) {
+        caught_ = timeout_of_operation;
+        throw;
+    }
+    std::atomic<int>& caught_;
+};
+
+template <template <class> class MixIn>
+struct TimedServer {
+    explicit TimedServer(const ServerOptions& options)
+        : server{any_port, options, [this] { return Handler{*caught}; }}, serving{server} {}
+
+    Shared<std::atomic<int>> caught;
+    class Quiet : public TCPServer<Handler, MixIn> {
+      public:
+        using TCPServer<Handler, MixIn>::TCPServer;
+        ~Quiet() override { this->server_close(); }
+
+      private:
+        void handle_error(Socket&, const Address&, std::exception_ptr) override {}
+    } server;
+    ServingThread serving;
+};
+
+template <template <class> class MixIn>
+void check_idle() {
+    const TimeLimit limit;
+    TimedServer<MixIn> timed{{.idle_timeout = 100ms, .request_timeout = 20s}};
+    Socket client = connect(timed.server.server_address());
+    CHECK(ask(client, "hello\n") == "hello\n");
+    CHECK(read_to_end(client) == "goodbye\n");
+    CHECK(eventually([&] { return timed.server.statistics().active == 0; }));
+    CHECK(*timed.caught == idle);
+    CHECK(timed.server.statistics().closed(CloseReason::timed_out) == 1);
+    Socket silent = connect(timed.server.server_address());
+    CHECK(read_to_end(silent) == "goodbye\n");
+}
+
+template <template <class> class MixIn>
+void check_slow_sender() {
+    const TimeLimit limit;
+    TimedServer<MixIn> timed{{.request_timeout = 200ms}};
+    Socket client = connect(timed.server.server_address());
+    CHECK(ask(client, "hello\n") == "hello\n");
+    const auto begin = Clock::now();
+    try {
+        // Each byte comes soon enough for any timeout of an operation.
+        for (; Clock::now() - begin < patience; std::this_thread::sleep_for(5ms)) {
+            client.sendall("x");
+        }
+    } catch (const std::system_error&) {  // the server has closed
+    }
+    CHECK(Clock::now() - begin >= 190ms);
+    CHECK(Clock::now() - begin < 10s);
+    CHECK(*timed.caught == deadline);
+    CHECK(
+        eventually([&] { return timed.server.statistics().closed(CloseReason::timed_out) == 1; }));
+}
+
+template <template <class> class MixIn>
+void check_slow_reader() {
+    const TimeLimit limit;
+    TimedServer<MixIn> timed{{.request_timeout = 200ms}};
+    Socket client = connect(timed.server.server_address());
+    client.sendall("big\n");
+    CHECK(
+        eventually([&] { return timed.server.statistics().closed(CloseReason::timed_out) == 1; }));
+    CHECK(*timed.caught == deadline);
+}
+
+}  // namespace
+
+TEST_CASE("a client that begins no request is told goodbye") {
+    SECTION("synchronous") { check_idle<SynchronousMixIn>(); }
+    SECTION("threading") { check_idle<ThreadingMixIn>(); }
+    SECTION("forking") { check_idle<ForkingMixIn>(); }
+}
+
+TEST_CASE("a client that sends a byte now and then does not hold a handler") {
+    SECTION("synchronous") { check_slow_sender<SynchronousMixIn>(); }
+    SECTION("threading") { check_slow_sender<ThreadingMixIn>(); }
+    SECTION("forking") { check_slow_sender<ForkingMixIn>(); }
+}
+
+TEST_CASE("a client that reads too slowly does not hold a handler") {
+    SECTION("synchronous") { check_slow_reader<SynchronousMixIn>(); }
+    SECTION("threading") { check_slow_reader<ThreadingMixIn>(); }
+    SECTION("forking") { check_slow_reader<ForkingMixIn>(); }
+}
+
+TEST_CASE("each request has a time of its own") {
+    const TimeLimit limit;
+    TimedServer<ThreadingMixIn> timed{{.idle_timeout = 20s, .request_timeout = 300ms}};
+    Socket client = connect(timed.server.server_address());
+    const auto begin = Clock::now();
+    while (Clock::now() - begin < 600ms) {
+        CHECK(ask(client, "hello\n") == "hello\n");
+        std::this_thread::sleep_for(20ms);  // the client thinks
+    }
+    CHECK(*timed.caught == nothing);
+}
+
+TEST_CASE("the timeout of an operation is told from the other two") {
+    const TimeLimit limit;
+    TimedServer<ThreadingMixIn> timed{{.idle_timeout = 20s, .request_timeout = 20s}};
+    Socket client = connect(timed.server.server_address());
+    client.sendall("per operation\n");
+    CHECK(read_to_end(client).empty());
+    CHECK(*timed.caught == timeout_of_operation);
+}
