@@ -14,10 +14,22 @@ constexpr unsigned char no_outcome = 0xff;
 
 }  // namespace
 
-Registry::Registry(const ServerOptions& options, bool is_stream)
+Registry::Registry(const ServerOptions& options, bool is_stream, const Wakers& wakers)
     : limits{options, is_stream},
       idle_timeout{options.idle_timeout},
-      request_timeout{options.request_timeout} {}
+      request_timeout{options.request_timeout},
+      wakers_{&wakers} {}
+
+void Registry::leave_server() noexcept {
+    if (in_child_) return;
+    const std::lock_guard lock{mutex_};
+    wakers_ = nullptr;
+}
+
+void Registry::wake_loop() noexcept {
+    const std::lock_guard lock{mutex_};
+    if (wakers_ != nullptr) wakers_->loop.wake();
+}
 
 ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {
     ConnectionHandle connection{new Connection};
@@ -69,7 +81,7 @@ void Registry::end(Connection& connection) noexcept {
     if (connection.has_share) limits.give_back_share(connection.client_address);
     const bool somebody_waits = connection.has_room && limits.give_back_room();
     const bool was_last = count_.fetch_sub(1) == 1;
-    if (somebody_waits || (was_last && is_draining())) loop_waker.wake();
+    if (somebody_waits || (was_last && is_draining())) wake_loop();
 }
 
 CloseReason Registry::own_reason(const Connection& connection) noexcept {
@@ -108,7 +120,7 @@ void Registry::share_outcome(Connection& connection) noexcept {
 
 void Registry::begin_drain() noexcept {
     counters->draining = true;
-    drain_waker.wake();
+    wakers_->drain.wake();
     end_input(Connection::Phase::idle);
 }
 

@@ -18,17 +18,24 @@ namespace socketserver::detail {
 
 /// The requests of a server that have been accepted and have not ended, and the counters.
 ///
-/// Shared by the server and its requests, which may outlive it. In a forked child it is a copy: the
-/// list and the limits are the parent's, only the counters are shared, and no lock is taken.
+/// Shared by the server and its requests, which may outlive it; the wakers are the server's and go
+/// with it. In a forked child it is a copy: the list and the limits are the parent's, only the
+/// counters are shared, and no lock is taken.
 ///
 /// Thread safety: all members may be called from any thread.
 class Registry : public std::enable_shared_from_this<Registry> {
   public:
-    /// @throws std::system_error if there are no descriptors or no memory.
-    Registry(const ServerOptions& options, bool is_stream);
+    /// What requests tell the server's loop, and the server its children.
+    struct Wakers {
+        Waker loop;   ///< the serve loop looks again whether it may accept
+        Waker drain;  ///< readable for ever once the server is being drained
+    };
 
-    Waker loop_waker;   ///< the serve loop looks again whether it may accept
-    Waker drain_waker;  ///< readable for ever once the server is being drained
+    /// @throws std::system_error if there is no memory.
+    Registry(const ServerOptions& options, bool is_stream, const Wakers& wakers);
+    /// The server goes, and its wakers with it.
+    void leave_server() noexcept;
+
     CountersMapping counters;
     Limits limits;
     const std::optional<std::chrono::nanoseconds> idle_timeout;
@@ -48,6 +55,8 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// @{
     void enter_child() noexcept { in_child_ = true; }
     bool in_child() const noexcept { return in_child_; }
+    /// In a child, where the server stays until the end.
+    int drain_fileno() const noexcept { return wakers_->drain.fileno(); }
     void share_outcome(Connection& connection) noexcept;
     /// @}
 
@@ -82,7 +91,10 @@ class Registry : public std::enable_shared_from_this<Registry> {
     std::atomic<bool> patience_over_{false};
     std::atomic<std::size_t> count_{0};
 
+    void wake_loop() noexcept;
+
     mutable std::mutex mutex_;
+    const Wakers* wakers_;  // null when the server is gone
     Connection* first_ = nullptr;
     std::vector<int> free_outcomes_;
     int used_outcomes_ = 0;

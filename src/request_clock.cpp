@@ -43,7 +43,7 @@ Input wait_in_child(Channel& channel, const Registry& registry, Phase phase) {
     if (channel.timeout.count() == 0) return Input::wait;
     const TimePoint until = channel.until();
     std::array<pollfd, 2> entries{
-        {{channel.fd, POLLIN, 0}, {registry.drain_waker.fileno(), POLLIN, 0}}};
+        {{channel.fd, POLLIN, 0}, {registry.drain_fileno(), POLLIN, 0}}};
     int ready = poll(entries.data(), entries.size(), until);
     if (ready == 0) return Input::time_over;
     if (ready < 0 || entries[1].revents == 0) return Input::wait;

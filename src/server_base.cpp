@@ -293,14 +293,14 @@ void ServerBase::enter_worker(int stop) {
     detail::ClientSockets::close_inherited(server_address_);
     state_->unix_path.disown();
     state_->stop_waker.watch(stop);
-    state_->registry->loop_waker.renew();
+    state_->wakers.loop.renew();
 }
 
 void ServerBase::end_worker_loop() noexcept { state_->stop = true; }
 
 void ServerBase::leave_worker() noexcept { socket_.reset(); }
 
-void ServerBase::wake_loop() const noexcept { state_->registry->loop_waker.wake(); }
+void ServerBase::wake_loop() const noexcept { state_->wakers.loop.wake(); }
 
 int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
 

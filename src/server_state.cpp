@@ -15,7 +15,9 @@
 namespace socketserver::detail {
 
 ServerState::ServerState(const ServerOptions& options, bool is_stream)
-    : registry{std::make_shared<Registry>(options, is_stream)}, owner{::getpid()} {}
+    : registry{std::make_shared<Registry>(options, is_stream, wakers)}, owner{::getpid()} {}
+
+ServerState::~ServerState() { registry->leave_server(); }
 
 TimePoint ServerState::accept_at() const noexcept {
     if (queue_is_served.load(std::memory_order_relaxed)) return never;
@@ -57,12 +59,12 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     enum : std::size_t { stop, loop, requests, mixin, count };
     std::array<pollfd, count> entries{};
     entries[stop] = {state_.stop_waker.fileno(), POLLIN, 0};
-    entries[loop] = {state_.registry->loop_waker.fileno(), POLLIN, 0};
+    entries[loop] = {state_.wakers.loop.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
     entries[mixin] = {policy, POLLIN, 0};
     const int ready = poll(entries.data(), entries.size(), until);
     if (ready == -1) throw_system_error("wait for requests");
-    if (entries[loop].revents != 0) state_.registry->loop_waker.reset();
+    if (entries[loop].revents != 0) state_.wakers.loop.reset();
     if (entries[stop].revents != 0) state_.stop = true;
     return ready > 0;
 }

@@ -29,6 +29,7 @@ namespace socketserver::detail {
 /// child as well. `stop` is the same for a glance, without a system call.
 struct ServerState {
     Waker stop_waker;
+    Registry::Wakers wakers;
     const std::shared_ptr<Registry> registry;
     std::atomic<bool> stop{false};
 
@@ -52,6 +53,9 @@ struct ServerState {
     UnixPath unix_path;
 
     ServerState(const ServerOptions& options, bool is_stream);
+    ServerState(const ServerState&) = delete;
+    ServerState& operator=(const ServerState&) = delete;
+    ~ServerState();
 
     /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
     TimePoint accept_at() const noexcept;

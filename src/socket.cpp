@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/socket.hpp"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/ioctl.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 
 #include "client_sockets.hpp"
 #include "request_clock.hpp"
@@ -19,6 +13,7 @@
 #include "socket_error.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "sys.hpp"
+#include "waiting.hpp"
 
 namespace socketserver {
 
@@ -30,78 +25,14 @@ using detail::SockAddr;
 using detail::throw_io_error;
 using detail::throw_system_error;
 using detail::TimePoint;
+using detail::wait_again;
+using detail::wait_for_full_queue;
 namespace sys = detail::sys;
 
 /// More than the kernel hands out in one call; recv(n) with a huge n must not clear huge memory.
 constexpr std::size_t largest_recv = std::size_t{256} * 1024;
 
 int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM : SOCK_DGRAM; }
-
-/// Makes a descriptor non-blocking for one operation that knows no MSG_DONTWAIT.
-class NonBlocking {
-  public:
-    explicit NonBlocking(int descriptor)
-        : descriptor_{descriptor}, was_already_{(::fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0} {
-        if (!was_already_) set(1);
-    }
-    NonBlocking(const NonBlocking&) = delete;
-    NonBlocking& operator=(const NonBlocking&) = delete;
-    ~NonBlocking() {
-        if (was_already_) return;
-        const int saved = errno;
-        set(0);
-        errno = saved;
-    }
-
-  private:
-    void set(int on) const { ::ioctl(descriptor_, FIONBIO, &on); }
-    int descriptor_;
-    bool was_already_;
-};
-
-/// After EAGAIN: waits, unless the socket is not to wait. -1 with errno if the operation ends here.
-int wait_again(detail::Channel& channel, Direction direction, TimePoint until) {
-    return channel.timeout.count() == 0 ? -1 : detail::wait(channel, direction, until);
-}
-
-/// The same for another Unix socket's full queue, which poll(2) does not tell about.
-int wait_for_full_queue(const detail::Channel& channel, TimePoint until) {
-    if (channel.timeout.count() == 0) return -1;
-    if (detail::Clock::now() >= until) {
-        errno = ETIMEDOUT;
-        return -1;
-    }
-    detail::sleep_until(std::min(until, detail::Clock::now() + std::chrono::milliseconds{1}));
-    return 0;
-}
-
-/// sendfile(2) knows no MSG_NOSIGNAL: holds SIGPIPE back in this thread and swallows the one that
-/// the call may have raised.
-class SigpipeHeldBack {
-  public:
-    SigpipeHeldBack() {
-        sigemptyset(&pipe_);
-        sigaddset(&pipe_, SIGPIPE);
-        sigset_t pending;
-        sigpending(&pending);
-        was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-        pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    }
-    SigpipeHeldBack(const SigpipeHeldBack&) = delete;
-    SigpipeHeldBack& operator=(const SigpipeHeldBack&) = delete;
-    ~SigpipeHeldBack() {
-        const int saved = errno;
-        const timespec at_once{};
-        if (!was_pending_) sigtimedwait(&pipe_, nullptr, &at_once);
-        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-        errno = saved;
-    }
-
-  private:
-    sigset_t pipe_{};
-    sigset_t before_{};
-    bool was_pending_ = false;
-};
 
 }  // namespace
 
@@ -189,31 +120,6 @@ void Socket::sendall(std::string_view data) {
     }
 }
 
-std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::size_t> count) {
-    // The kernel takes at most this much in one call.
-    constexpr std::size_t most = 0x7ffff000;
-    flush_corked();
-    off_t position = static_cast<off_t>(offset);
-    std::size_t left = count.value_or(static_cast<std::size_t>(-1));
-    detail::before_send(channel_);
-    const TimePoint until = channel_.until();
-    const NonBlocking non_blocking{channel_.fd};
-    while (left > 0) {
-        const ssize_t sent = detail::after_send(
-            channel_, sys::retry_on_eintr([&] {
-                const SigpipeHeldBack held_back;  // not around the wait: a fiber leaves the thread
-                return sys::calls.sendfile(channel_.fd, file, &position, std::min(left, most));
-            }));
-        if (sent == 0) break;  // the file ends here
-        if (sent > 0) {
-            left -= static_cast<std::size_t>(sent);
-        } else if (errno != EAGAIN || wait_again(channel_, Direction::write, until) == -1) {
-            throw_io_error(channel_, "sendfile");
-        }
-    }
-    return static_cast<std::size_t>(position) - offset;
-}
-
 void Socket::sendto(std::string_view data, const Address& address) {
     const SockAddr to = detail::to_sockaddr(address);
     const TimePoint until = channel_.until();
@@ -253,72 +159,6 @@ std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
         if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
             throw_io_error(channel_, "recvfrom");
         }
-    }
-}
-
-void Socket::bind(const Address& address) {
-    const SockAddr raw = detail::to_sockaddr(address);
-    if (sys::calls.bind(channel_.fd, raw.get(), raw.size) == -1) {
-        detail::throw_bind_error(address);
-    }
-}
-
-void Socket::listen(int backlog) {
-    if (sys::calls.listen(channel_.fd, backlog) == -1) {
-        const int error = errno;
-        throw std::system_error(error, std::system_category(),
-                                "listen on " + getsockname().to_string());
-    }
-}
-
-std::pair<Socket, Address> Socket::accept() {
-    SockAddr peer;
-    const TimePoint until = channel_.until();
-    // accept4 knows no flag for it. Without a limit the kernel may as well do the waiting.
-    std::optional<NonBlocking> non_blocking;
-    if (channel_.is_timed() || detail::current().io != nullptr) non_blocking.emplace(channel_.fd);
-    for (;;) {
-        const int descriptor = sys::retry_on_eintr([&] {
-            peer.size = sizeof peer.storage;
-            return sys::calls.accept4(channel_.fd, peer.get(), &peer.size, SOCK_CLOEXEC);
-        });
-        if (descriptor != -1) {
-            Socket accepted{descriptor};
-            accepted.channel_.is_stream = channel_.is_stream;
-            return {std::move(accepted), detail::from_sockaddr(peer)};
-        }
-        if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
-            throw_io_error(channel_, "accept");
-        }
-    }
-}
-
-void Socket::connect(const Address& address) {
-    const SockAddr raw = detail::to_sockaddr(address);
-    const auto operation = [&] { return "connect to " + address.to_string(); };
-    // EINTR leaves the attempt under way, and a fiber must not block: so begin, then wait.
-    const NonBlocking non_blocking{channel_.fd};
-    const TimePoint until = channel_.until();
-    while (sys::calls.connect(channel_.fd, raw.get(), raw.size) == -1) {
-        if (errno == EISCONN) return;
-        // A Unix socket says EAGAIN when the server's queue is full.
-        if (errno == EAGAIN && address.is_unix()) {
-            if (wait_for_full_queue(channel_, until) == -1) throw_io_error(channel_, operation());
-            continue;
-        }
-        if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) {
-            throw_io_error(channel_, operation());
-        }
-        errno = EAGAIN;  // what a socket that does not wait says of every operation
-        if (wait_again(channel_, Direction::write, until) == -1) {
-            throw_io_error(channel_, operation());
-        }
-        int error = 0;
-        socklen_t size = sizeof error;
-        ::getsockopt(channel_.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-        if (error == 0) return;
-        errno = error;
-        throw_io_error(channel_, operation());
     }
 }
 
@@ -369,29 +209,6 @@ void Socket::set_nodelay(bool on) {
     if (::setsockopt(channel_.fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value) == -1 &&
         errno != EOPNOTSUPP && errno != ENOPROTOOPT) {
         throw_system_error("set TCP_NODELAY");
-    }
-}
-
-Socket create_connection(const Address& address, SocketType type,
-                         std::optional<std::chrono::nanoseconds> timeout) {
-    const std::vector<Address> candidates = address.resolve();
-    for (std::size_t i = 0;; ++i) {
-        try {
-            Socket socket{candidates[i], type};
-            socket.settimeout(timeout);
-            if (address.is_unix() && type == SocketType::datagram) {
-                // Binding to nothing but a family makes Linux choose an abstract name.
-                const sockaddr_un any{.sun_family = AF_UNIX, .sun_path = {}};
-                if (::bind(socket.fileno(), reinterpret_cast<const sockaddr*>(&any),
-                           sizeof(sa_family_t)) == -1) {
-                    throw_system_error("bind a Unix datagram client");
-                }
-            }
-            socket.connect(candidates[i]);
-            return socket;
-        } catch (const std::system_error&) {
-            if (i + 1 == candidates.size()) throw;
-        }
     }
 }
 

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include <pthread.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include "request_clock.hpp"
+#include "socket_error.hpp"
+#include "socketserver/socket.hpp"
+#include "sys.hpp"
+#include "waiting.hpp"
+
+namespace socketserver {
+
+namespace {
+
+using detail::Direction;
+using detail::NonBlocking;
+using detail::throw_io_error;
+using detail::TimePoint;
+using detail::wait_again;
+namespace sys = detail::sys;
+
+/// sendfile(2) knows no MSG_NOSIGNAL: holds SIGPIPE back in this thread and swallows the one that
+/// the call may have raised.
+class SigpipeHeldBack {
+  public:
+    SigpipeHeldBack() {
+        sigemptyset(&pipe_);
+        sigaddset(&pipe_, SIGPIPE);
+        sigset_t pending;
+        sigpending(&pending);
+        was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+        pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+    }
+    SigpipeHeldBack(const SigpipeHeldBack&) = delete;
+    SigpipeHeldBack& operator=(const SigpipeHeldBack&) = delete;
+    ~SigpipeHeldBack() {
+        const int saved = errno;
+        const timespec at_once{};
+        if (!was_pending_) sigtimedwait(&pipe_, nullptr, &at_once);
+        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+        errno = saved;
+    }
+
+  private:
+    sigset_t pipe_{};
+    sigset_t before_{};
+    bool was_pending_ = false;
+};
+
+}  // namespace
+
+std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::size_t> count) {
+    // The kernel takes at most this much in one call.
+    constexpr std::size_t most = 0x7ffff000;
+    flush_corked();
+    off_t position = static_cast<off_t>(offset);
+    std::size_t left = count.value_or(static_cast<std::size_t>(-1));
+    detail::before_send(channel_);
+    const TimePoint until = channel_.until();
+    const NonBlocking non_blocking{channel_.fd};
+    while (left > 0) {
+        const ssize_t sent = detail::after_send(
+            channel_, sys::retry_on_eintr([&] {
+                const SigpipeHeldBack held_back;  // not around the wait: a fiber leaves the thread
+                return sys::calls.sendfile(channel_.fd, file, &position, std::min(left, most));
+            }));
+        if (sent == 0) break;  // the file ends here
+        if (sent > 0) {
+            left -= static_cast<std::size_t>(sent);
+        } else if (errno != EAGAIN || wait_again(channel_, Direction::write, until) == -1) {
+            throw_io_error(channel_, "sendfile");
+        }
+    }
+    return static_cast<std::size_t>(position) - offset;
+}
+
+}  // namespace socketserver
