@@ -188,6 +188,7 @@ TEST_CASE("threading: a daemon thread may outlive its server") {
     const bool by_block_on_close = GENERATE(false, true);
     const bool fails = GENERATE(false, true);
     CAPTURE(by_block_on_close, fails);
+    const std::size_t descriptors = open_descriptors();
     const auto daemon = std::make_shared<Daemon>();
     std::atomic<int> ends{0};
     Socket client;
@@ -201,6 +202,7 @@ TEST_CASE("threading: a daemon thread may outlive its server") {
         ServingThread serving{server};
         client = ready_client(server.server_address());
     }  // waits for nobody: this test would not go on
+    CHECK(open_descriptors() == descriptors + 2);  // both ends of the connection
     daemon->go.set_value();
     CHECK(client.recv(100) == "still here\n");
     CHECK(daemon->result.get_future().get() == "127.0.0.1 no server");
