@@ -132,15 +132,26 @@ TEST_CASE("under load no accepted request is lost") {
     SECTION("synchronous, TCP") { check_load<SynchronousMixIn, TCPServer>(any_port, 3000); }
     SECTION("threading, TCP") { check_load<ThreadingMixIn, TCPServer>(any_port, 3000); }
     SECTION("forking, TCP") { check_load<ForkingMixIn, TCPServer>(any_port, 1000); }
+    SECTION("pool, TCP") { check_load<ThreadPoolMixIn, TCPServer>(any_port, 3000); }
     SECTION("synchronous, Unix") { check_load<SynchronousMixIn, UnixStreamServer>(path, 3000); }
     SECTION("threading, Unix") { check_load<ThreadingMixIn, UnixStreamServer>(path, 3000); }
     SECTION("forking, Unix") { check_load<ForkingMixIn, UnixStreamServer>(path, 1000); }
 }
 
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("under load no accepted request is lost: fiber") {
+    check_load<FiberMixIn, TCPServer>(any_port, 3000);
+}
+#endif
+
 TEST_CASE("idle connections go first, busy ones may finish, the rest is broken off") {
     SECTION("threading") { check_idle_and_busy<ThreadingMixIn>(); }
     SECTION("forking") { check_idle_and_busy<ForkingMixIn>(); }
+    SECTION("pool") { check_idle_and_busy<ThreadPoolMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("idle connections go first: fiber") { check_idle_and_busy<FiberMixIn>(); }
+#endif
 
 TEST_CASE("a synchronous server is drained while its handler waits for a client") {
     const TimeLimit limit;

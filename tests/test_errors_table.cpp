@@ -209,6 +209,13 @@ TEST_CASE("an exception from each hook under ThreadingMixIn") {
     check_every_hook<ThreadingMixIn>();
 }
 TEST_CASE("an exception from each hook under ForkingMixIn") { check_every_hook<ForkingMixIn>(); }
+TEST_CASE("an exception from each hook under ThreadPoolMixIn") {
+    check_every_hook<ThreadPoolMixIn>();
+}
+TEST_CASE("an exception from each hook under PreforkMixIn") { check_every_hook<PreforkMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("an exception from each hook under FiberMixIn") { check_every_hook<FiberMixIn>(); }
+#endif
 
 namespace {
 

@@ -87,10 +87,9 @@ void check_nothing_is_left() {
         std::optional<ServingThread> serving;
         serving.emplace(server);
         ask(server.server_address(), "served\n");
-        for (int i = 0; i < 200; ++i) {
-            visit(
-                server.server_address(), i, requires { server.active_children(); });
-        }
+        constexpr bool forks = requires { server.active_children(); }
+        || requires { server.worker_pids(); };
+        for (int i = 0; i < 200; ++i) visit(server.server_address(), i, forks);
         serving.reset();
         server.server_close();
         CHECK(eventually([&] { return thread_count() == before.threads; }));
@@ -109,6 +108,17 @@ TEST_CASE("nothing is left of 200 connections under ThreadingMixIn") {
 TEST_CASE("nothing is left of 200 connections under ForkingMixIn") {
     check_nothing_is_left<ForkingMixIn>();
 }
+TEST_CASE("nothing is left of 200 connections under ThreadPoolMixIn") {
+    check_nothing_is_left<ThreadPoolMixIn>();
+}
+TEST_CASE("nothing is left of 200 connections under PreforkMixIn") {
+    check_nothing_is_left<PreforkMixIn>();
+}
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("nothing is left of 200 connections under FiberMixIn") {
+    check_nothing_is_left<FiberMixIn>();
+}
+#endif
 
 TEST_CASE("nothing is left of a server that is never told to stop") {
     const TimeLimit limit;

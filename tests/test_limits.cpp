@@ -101,7 +101,11 @@ Address ipv6(const char* text) { return {text, 1}; }
 TEST_CASE("max_connections: the next one waits, is closed, or is reset") {
     SECTION("threading") { check_max_connections<ThreadingMixIn>(); }
     SECTION("forking") { check_max_connections<ForkingMixIn>(); }
+    SECTION("pool") { check_max_connections<ThreadPoolMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("max_connections: fiber") { check_max_connections<FiberMixIn>(); }
+#endif
 
 TEST_CASE("max_connections is hard and exact under a flood of 20,000") {
     const TimeLimit limit{58};

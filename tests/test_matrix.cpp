@@ -34,6 +34,7 @@ void serve_three_clients(const Address& address, SocketType type) {
     server.server_close();
     CHECK(server.fileno() == -1);
     if constexpr (requires { server.active_children(); }) CHECK(server.active_children().empty());
+    if constexpr (requires { server.worker_pids(); }) CHECK(server.worker_pids().empty());
 }
 
 /// A name that no other process of this machine takes at the same time.
@@ -64,11 +65,44 @@ void every_transport() {
     CHECK(before.are_back());
 }
 
+template <template <class> class MixIn>
+void serve_one_by_one() {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        TCPServer<StreamEcho, MixIn> server{{"127.0.0.1", 0}, {.timeout = 0ms}};
+        server.handle_request();  // nobody is there
+        for (int i = 0; i < 3; ++i) {
+            Socket client = connect(server.server_address());
+            client.sendall("one\n");
+            server.handle_request();
+            CHECK(read_to_end(client) == "one\n");
+        }
+    }
+    CHECK(before.are_back());
+}
+
 }  // namespace
 
 TEST_CASE("SynchronousMixIn over every transport") { every_transport<SynchronousMixIn>(); }
 TEST_CASE("ThreadingMixIn over every transport") { every_transport<ThreadingMixIn>(); }
 TEST_CASE("ForkingMixIn over every transport") { every_transport<ForkingMixIn>(); }
+TEST_CASE("ThreadPoolMixIn over every transport") { every_transport<ThreadPoolMixIn>(); }
+TEST_CASE("PreforkMixIn over every transport") { every_transport<PreforkMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("FiberMixIn over every transport") { every_transport<FiberMixIn>(); }
+#endif
+
+TEST_CASE("handle_request() in a loop") {
+    SECTION("synchronous") { serve_one_by_one<SynchronousMixIn>(); }
+    SECTION("threading") { serve_one_by_one<ThreadingMixIn>(); }
+    SECTION("forking") { serve_one_by_one<ForkingMixIn>(); }
+    SECTION("pool") { serve_one_by_one<ThreadPoolMixIn>(); }
+    SECTION("prefork") { serve_one_by_one<PreforkMixIn>(); }
+}
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("handle_request() in a loop: fiber") { serve_one_by_one<FiberMixIn>(); }
+#endif
 
 TEST_CASE("ForkingMixIn over every transport beside a child of somebody else") {
     const pid_t other = ::fork();

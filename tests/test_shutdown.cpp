@@ -45,6 +45,31 @@ struct ActingServer {
     TCPServer<ActingHandler, MixIn> server;
 };
 
+template <template <class> class MixIn>
+void begin_again() {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, MixIn> server{any_port};
+    for (int i = 0; i < 3; ++i) {
+        Socket early = connect(server.server_address());
+        ServingThread serving{server};
+        CHECK(ask(early, "early\n") == "early\n");
+    }
+}
+
+template <template <class> class MixIn>
+void close_while_serving() {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, MixIn> server{any_port};
+    ServingThread serving{server};
+    CHECK(ask(server.server_address(), "x\n") == "x\n");
+    server.server_close();
+    serving.join();
+    CHECK_FALSE(serving.error());
+    CHECK(server.fileno() == -1);
+    server.server_close();
+    CHECK_THROWS_AS(server.socket(), std::system_error);
+}
+
 }  // namespace
 
 TEST_CASE("shutdown() back to back with the start of serving") {
@@ -158,6 +183,24 @@ TEST_CASE("shutdown() from a forked child stops the parent") {
     CHECK_FALSE(serving.error());
 }
 
+TEST_CASE("shutdown() from a handler of a pool waits for the loop") {
+    const TimeLimit limit;
+    ActingServer<ThreadPoolMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
+    ServingThread serving{acting.server};
+    CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
+TEST_CASE("shutdown() from a worker process stops the parent") {
+    const TimeLimit limit;
+    ActingServer<PreforkMixIn> acting{[](ServerBase& server) { server.shutdown(); }};
+    ServingThread serving{acting.server};
+    CHECK(ask(acting.server.server_address(), "bye\n") == "bye\n");
+    serving.join();
+    CHECK_FALSE(serving.error());
+}
+
 TEST_CASE("a stop token ends serve_forever()") {
     const TimeLimit limit;
     TCPServer<StreamEcho> server{any_port};
@@ -206,27 +249,28 @@ TEST_CASE("two threads in serve_forever() are ended by one shutdown()") {
 }
 
 TEST_CASE("serving may begin again after a stop, and clients wait in the kernel meanwhile") {
-    const TimeLimit limit;
-    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
-    for (int i = 0; i < 3; ++i) {
-        Socket early = connect(server.server_address());
-        ServingThread serving{server};
-        CHECK(ask(early, "early\n") == "early\n");
-    }
+    SECTION("synchronous") { begin_again<SynchronousMixIn>(); }
+    SECTION("threading") { begin_again<ThreadingMixIn>(); }
+    SECTION("forking") { begin_again<ForkingMixIn>(); }
+    SECTION("pool") { begin_again<ThreadPoolMixIn>(); }
+    SECTION("prefork") { begin_again<PreforkMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("serving may begin again after a stop: fiber") { begin_again<FiberMixIn>(); }
+#endif
 
 TEST_CASE("server_close() ends a serve in another thread") {
-    const TimeLimit limit;
-    TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
-    ServingThread serving{server};
-    CHECK(ask(server.server_address(), "x\n") == "x\n");
-    server.server_close();
-    serving.join();
-    CHECK_FALSE(serving.error());
-    CHECK(server.fileno() == -1);
-    server.server_close();
-    CHECK_THROWS_AS(server.socket(), std::system_error);
+    SECTION("synchronous") { close_while_serving<SynchronousMixIn>(); }
+    SECTION("threading") { close_while_serving<ThreadingMixIn>(); }
+    SECTION("forking") { close_while_serving<ForkingMixIn>(); }
+    SECTION("pool") { close_while_serving<ThreadPoolMixIn>(); }
+    SECTION("prefork") { close_while_serving<PreforkMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("server_close() ends a serve in another thread: fiber") {
+    close_while_serving<FiberMixIn>();
+}
+#endif
 
 TEST_CASE("a closed server serves no more") {
     TCPServer<StreamEcho> server{any_port};
@@ -317,8 +361,14 @@ TEST_CASE("a server that never served closes") {
     threading.server_close();
     TCPServer<StreamEcho, ForkingMixIn> forking{any_port};
     forking.server_close();
+    TCPServer<StreamEcho, ThreadPoolMixIn> pool{any_port};
+    pool.server_close();
+    TCPServer<StreamEcho, PreforkMixIn> prefork{any_port};
+    prefork.server_close();
     CHECK(threading.fileno() == -1);
     CHECK(forking.fileno() == -1);
+    CHECK(pool.fileno() == -1);
+    CHECK(prefork.fileno() == -1);
 }
 
 TEST_CASE("a handler serves a server of its own, and stops it") {

@@ -145,7 +145,11 @@ TEST_CASE("each reason of an end is counted and announced") {
     SECTION("synchronous") { check_reasons<SynchronousMixIn>(); }
     SECTION("threading") { check_reasons<ThreadingMixIn>(); }
     SECTION("forking") { check_reasons<ForkingMixIn>(); }
+    SECTION("pool") { check_reasons<ThreadPoolMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("each reason of an end is counted and announced: fiber") { check_reasons<FiberMixIn>(); }
+#endif
 
 TEST_CASE("a child that crashes is an error, and its connection is counted out") {
     const TimeLimit limit;

@@ -119,19 +119,34 @@ TEST_CASE("a client that begins no request is told goodbye") {
     SECTION("synchronous") { check_idle<SynchronousMixIn>(); }
     SECTION("threading") { check_idle<ThreadingMixIn>(); }
     SECTION("forking") { check_idle<ForkingMixIn>(); }
+    SECTION("pool") { check_idle<ThreadPoolMixIn>(); }
+    SECTION("prefork") { check_idle<PreforkMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("a client that begins no request is told goodbye: fiber") { check_idle<FiberMixIn>(); }
+#endif
 
 TEST_CASE("a client that sends a byte now and then does not hold a handler") {
     SECTION("synchronous") { check_slow_sender<SynchronousMixIn>(); }
     SECTION("threading") { check_slow_sender<ThreadingMixIn>(); }
     SECTION("forking") { check_slow_sender<ForkingMixIn>(); }
+    SECTION("pool") { check_slow_sender<ThreadPoolMixIn>(); }
+    SECTION("prefork") { check_slow_sender<PreforkMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("a client that sends a byte now and then: fiber") { check_slow_sender<FiberMixIn>(); }
+#endif
 
 TEST_CASE("a client that reads too slowly does not hold a handler") {
     SECTION("synchronous") { check_slow_reader<SynchronousMixIn>(); }
     SECTION("threading") { check_slow_reader<ThreadingMixIn>(); }
     SECTION("forking") { check_slow_reader<ForkingMixIn>(); }
+    SECTION("pool") { check_slow_reader<ThreadPoolMixIn>(); }
+    SECTION("prefork") { check_slow_reader<PreforkMixIn>(); }
 }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("a client that reads too slowly: fiber") { check_slow_reader<FiberMixIn>(); }
+#endif
 
 TEST_CASE("each request has a time of its own") {
     const TimeLimit limit;
