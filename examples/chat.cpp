@@ -10,6 +10,10 @@
 
 namespace ss = socketserver;
 
+#ifndef POLICY
+#    define POLICY ThreadingMixIn  // the tests build this program with another one, too
+#endif
+
 // [chat]
 class Room {
   public:
@@ -74,7 +78,7 @@ class ChatHandler : public ss::StreamRequestHandler {
 int main(int argc, char** argv) {
     const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
     Room room;
-    ss::ThreadingTCPServer<ChatHandler> server{
+    ss::TCPServer<ChatHandler, ss::POLICY> server{
         {"localhost", port}, {}, [&] { return ChatHandler{room}; }};
     const ss::ShutdownOnSignal signals{server};
     fmt::print(stderr, "serving on {}\n", server.server_address());

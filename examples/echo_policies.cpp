@@ -44,7 +44,12 @@ void serve_by(std::string_view policy, std::string_view transport, const char* w
     if (policy == "synchronous") return serve_on<ss::SynchronousMixIn>(transport, where);
     if (policy == "threading") return serve_on<ss::ThreadingMixIn>(transport, where);
     if (policy == "forking") return serve_on<ss::ForkingMixIn>(transport, where);
-    throw std::invalid_argument("policies: synchronous, threading, forking");
+    if (policy == "pool") return serve_on<ss::ThreadPoolMixIn>(transport, where);
+    if (policy == "prefork") return serve_on<ss::PreforkMixIn>(transport, where);
+#ifdef HAVE_FIBERS  // the program is linked with socketserver::fiber
+    if (policy == "fiber") return serve_on<ss::FiberMixIn>(transport, where);
+#endif
+    throw std::invalid_argument("no such policy");
 }
 // [echo_policies]
 

@@ -9,6 +9,10 @@
 
 namespace ss = socketserver;
 
+#ifndef POLICY
+#    define POLICY ThreadingMixIn  // the tests build this program with another one, too
+#endif
+
 // [proxy]
 static void pump(ss::Socket& from, ss::Socket& to) {
     try {
@@ -47,7 +51,7 @@ int main(int argc, char** argv) {
     }
     const auto port = [&](int i) { return static_cast<std::uint16_t>(std::atoi(argv[i])); };
     const ss::Address target{argv[1], port(2)};
-    ss::ThreadingTCPServer<ProxyHandler> server{
+    ss::TCPServer<ProxyHandler, ss::POLICY> server{
         {"localhost", argc > 3 ? port(3) : std::uint16_t{9999}}, {}, [&] {
             return ProxyHandler{target};
         }};

@@ -49,8 +49,17 @@ void serve_by(std::string_view policy, std::uint16_t port) {
     }
     if (policy == "threading") return serve<ss::ThreadingMixIn>(port, "A thread for each client");
     if (policy == "forking") return serve<ss::ForkingMixIn>(port, "A process for each client");
+    if (policy == "pool") return serve<ss::ThreadPoolMixIn>(port, "So many threads for all");
+    if (policy == "prefork") {
+        return serve<ss::PreforkMixIn>(port, "So many processes, each with one client at a time");
+    }
+#ifdef HAVE_FIBERS
+    if (policy == "fiber") return serve<ss::FiberMixIn>(port, "A fiber for each client");
+#endif
     throw std::invalid_argument(
-        fmt::format("no policy is called {}; there are: synchronous, threading, forking", policy));
+        fmt::format("no policy is called {}; there are: synchronous, threading, forking, pool, "
+                    "prefork, fiber (if built)",
+                    policy));
 }
 
 std::uint16_t port_of(std::string_view text) {
