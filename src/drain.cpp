@@ -142,9 +142,19 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     }
     state_->closed = true;
     if (ended) let_go();
+    if (state_->drain_thread.joinable()) {
+        // As after server_close(): whoever was about to serve returns at once.
+        state_->stop = true;
+        state_->stop_waker.wake();
+    }
     lock.unlock();
 
     const std::uint64_t remaining = registry.size();
+    if (ended && remaining > 0) {
+        // Somebody stopped the server meanwhile.
+        registry.cancel_all();
+        policy_cancel(true);
+    }
     if (ended && state_->drain_thread.joinable()) state_->drain_thread.join();
     if (ended) policy_close(remaining == 0);
     const Counted after{registry};

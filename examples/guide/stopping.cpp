@@ -2,9 +2,11 @@
 // What docs/guide/stopping.md shows, run once.
 #include <socketserver/socketserver.hpp>
 
+#include <csignal>
 #include <thread>
 
 namespace ss = socketserver;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -41,6 +43,21 @@ void stop_by_token() {
     // [token]
 }
 
+void drain_by_signal() {
+    ss::ThreadingTCPServer<QuitHandler> server{{"localhost", 0}};
+    const std::jthread client{[&] {
+        ss::Socket idle = ss::create_connection(server.server_address());
+        idle.sendall("hello\n");
+        idle.recv(6);
+        std::raise(SIGTERM);
+        idle.recv(1);  // the end: this client owed the next request
+    }};
+    // [drain]
+    const ss::ShutdownOnSignal signals{server, ss::DrainFor{10s}};
+    server.serve_forever();  // returns when the server is drained
+    // [drain]
+}
+
 }  // namespace
 
 int main() {
@@ -48,4 +65,5 @@ int main() {
     stop_from_a_handler<ss::ThreadingTCPServer<QuitHandler>>();
     stop_from_a_handler<ss::ForkingTCPServer<QuitHandler>>();
     stop_by_token();
+    drain_by_signal();
 }
