@@ -83,7 +83,7 @@ void ServerBase::announce_opened(Connection* connection) {
     connection_opened(connection->client_address);
 }
 
-void ServerBase::announce_closed(std::shared_ptr<Connection> connection) noexcept {
+void ServerBase::announce_closed(ConnectionHandle connection) noexcept {
     if (connection == nullptr || state_->registry->in_child() || !connection->is_announced) return;
     const CloseReason reason = state_->registry->reason_of(*connection);
     const auto duration = Clock::now() - connection->opened;

@@ -86,7 +86,7 @@ void ChildReaper::watch(Child& child) noexcept {
     ++unwatched_;
 }
 
-std::vector<std::shared_ptr<Connection>> ChildReaper::collect(bool blocking) noexcept {
+std::vector<ConnectionHandle> ChildReaper::collect(bool blocking) noexcept {
     if (!children_.empty()) {
         reap_ended(blocking);
         count_.store(children_.size(), std::memory_order_relaxed);
@@ -94,7 +94,7 @@ std::vector<std::shared_ptr<Connection>> ChildReaper::collect(bool blocking) noe
     return std::exchange(ended_, {});
 }
 
-void ChildReaper::keep(std::shared_ptr<Connection> request) noexcept {
+void ChildReaper::keep(ConnectionHandle request) noexcept {
     children_.back().request = std::move(request);
 }
 

@@ -2,18 +2,14 @@
 #include "connection.hpp"
 
 #include <system_error>
-#include <utility>
 
 #include "registry.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
 
-void EndConnection::operator()(Connection* connection) const noexcept {
-    const std::unique_ptr<Connection> owned{connection};
-    if (const std::shared_ptr<Registry> registry = std::move(owned->registry)) {
-        registry->end(*owned);
-    }
+Connection::~Connection() {
+    if (registry != nullptr) registry->end(*this);
 }
 
 void note_failure(Connection* connection, const std::exception_ptr& error,

@@ -28,6 +28,12 @@ class Connection {
         busy,
     };
 
+    Connection() = default;
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    /// It has ended: the registry counts it out.
+    ~Connection();
+
     std::shared_ptr<Registry> registry;
     Address client_address;
     TimePoint opened = Clock::now();

@@ -32,7 +32,7 @@ void Registry::wake_loop() noexcept {
 }
 
 ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {
-    ConnectionHandle connection{new Connection};
+    auto connection = std::make_shared<Connection>();
     connection->client_address = client_address;
     connection->fd = fd;
     connection->has_room = has_room;

@@ -48,7 +48,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
     void disown_descriptor(Connection& connection) noexcept;
     /// As it is known so far.
     CloseReason reason_of(const Connection& connection) noexcept;
-    /// For EndConnection.
+    /// For ~Connection.
     void end(Connection& connection) noexcept;
 
     /// @name Children

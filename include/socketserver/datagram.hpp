@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "socketserver/detail/connection.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver {
@@ -37,7 +38,7 @@ class Datagram {
     std::string data_;
     bool truncated_ = false;
     std::shared_ptr<Socket> socket_;
-    std::shared_ptr<detail::Connection> connection_;  // what the server keeps of this request
+    detail::ConnectionHandle connection_;  // what the server keeps of this request
 };
 
 }  // namespace socketserver

@@ -136,7 +136,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     void enter_child() noexcept;
     /// The last word on a request: connection_closed(). For a request that a child served, when the
     /// child has been waited for.
-    void announce_closed(std::shared_ptr<detail::Connection> connection) noexcept;
+    void announce_closed(detail::ConnectionHandle connection) noexcept;
     /// In a forked worker, which goes on accepting: the loop ends when `stop` is readable, and
     /// shutdown() asks the parent.
     ///

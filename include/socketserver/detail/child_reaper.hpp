@@ -27,9 +27,9 @@ class SOCKETSERVER_EXPORT ChildReaper {
     /// @throws std::system_error if no process can be made.
     bool fork();
     /// In the parent, after fork(): what is kept until that child has been waited for.
-    void keep(std::shared_ptr<Connection> request) noexcept;
+    void keep(ConnectionHandle request) noexcept;
     /// Waits for those that have ended, or for all. Returns what was kept for them.
-    std::vector<std::shared_ptr<Connection>> collect(bool blocking) noexcept;
+    std::vector<ConnectionHandle> collect(bool blocking) noexcept;
     /// Sends a signal to all.
     void kill(int signal) const noexcept;
 
@@ -42,7 +42,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
   private:
     struct Child {
         int pid;
-        std::shared_ptr<Connection> request;
+        ConnectionHandle request;
         int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
     };
     void watch(Child& child) noexcept;
@@ -50,7 +50,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
     bool reap(Child& child, int options) noexcept;
 
     std::vector<Child> children_;
-    std::vector<std::shared_ptr<Connection>> ended_;
+    std::vector<ConnectionHandle> ended_;
     std::atomic<std::size_t> count_{0};
     std::size_t unwatched_ = 0;
     int epoll_ = -1;

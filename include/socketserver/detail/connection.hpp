@@ -11,14 +11,10 @@ namespace socketserver::detail {
 
 /// What a server knows of one request, from accepting it until it has ended (src/connection.hpp).
 /// The request carries it along, wherever a policy moves it; so it is given back exactly once,
-/// whatever a policy or a handler does or forgets.
+/// whatever a policy or a handler does or forgets: with its last owner the connection has ended,
+/// the server counts it, and has room for another one.
 class Connection;
-
-/// Ends a Connection: the server counts it, and has room for another one.
-struct SOCKETSERVER_EXPORT EndConnection {
-    void operator()(Connection* connection) const noexcept;
-};
-using ConnectionHandle = std::unique_ptr<Connection, EndConnection>;
+using ConnectionHandle = std::shared_ptr<Connection>;
 
 /// Remembers why a request failed. Null is passed over.
 SOCKETSERVER_EXPORT void note_failure(Connection* connection, const std::exception_ptr& error,

@@ -21,10 +21,10 @@ struct RecordAccess {
     static Connection* of(Socket& request) { return request.channel().connection.get(); }
     static Connection* of(Datagram& request) { return request.connection_.get(); }
 
-    static std::shared_ptr<Connection> take(Socket& request) {
+    static ConnectionHandle take(Socket& request) {
         return std::move(request.channel().connection);
     }
-    static std::shared_ptr<Connection> take(Datagram& request) {
+    static ConnectionHandle take(Datagram& request) {
         return std::move(request.connection_);
     }
 
