@@ -73,8 +73,8 @@ struct Counted {
 
 bool ServerBase::is_draining() const noexcept { return state_->registry->is_draining(); }
 
-bool ServerBase::is_drained() const noexcept {
-    if (!state_->queue_is_served || !state_->registry->is_empty()) return false;
+bool ServerBase::is_drained() {
+    if (!state_->queue_is_served || !state_->registry->is_empty() || !policy_ended()) return false;
     wake_loop();  // other threads may serve as well
     return true;
 }
@@ -103,10 +103,12 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     if (state_->closed) return {};
     if (queue == AcceptQueue::leave) {
         state_->queue_is_served = true;
+        registry.counters->queue_is_left = true;
         state_->unix_path.disown();
     } else {
         close_the_door(fileno(), transport_);
     }
+    registry.counters->drain_until = detail::Clock::now() + std::min(within, longest_wait);
     registry.begin_drain();
     wake_loop();
     // The loops that serve now go on until nothing is left.

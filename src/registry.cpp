@@ -81,7 +81,7 @@ void Registry::end(Connection& connection) noexcept {
     if (connection.has_share) limits.give_back_share(connection.client_address);
     const bool somebody_waits = connection.has_room && limits.give_back_room();
     const bool was_last = count_.fetch_sub(1) == 1;
-    if (somebody_waits || (was_last && is_draining())) wake_loop();
+    if (somebody_waits || (was_last && drains_here())) wake_loop();
 }
 
 CloseReason Registry::own_reason(const Connection& connection) noexcept {
@@ -119,6 +119,7 @@ void Registry::share_outcome(Connection& connection) noexcept {
 }
 
 void Registry::begin_drain() noexcept {
+    drains_here_ = true;
     counters->draining = true;
     wakers_->drain.wake();
     end_input(Connection::Phase::idle);

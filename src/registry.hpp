@@ -71,7 +71,10 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// Ends the input of those as well.
     void end_patience() noexcept;
     bool is_patience_over() const noexcept { return patience_over_.load(); }
+    /// The server is being drained, by whichever of its processes.
     bool is_draining() const noexcept { return counters->draining.load(); }
+    /// And this process has begun to: a worker begins when its parent says so.
+    bool drains_here() const noexcept { return drains_here_.load(); }
     /// Breaks all connections off: the operations of their handlers throw Cancelled.
     void cancel_all() noexcept;
     /// Nothing is being served or waits to be served in this process or its children.
@@ -88,6 +91,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
     void end_input(Connection::Phase phase) noexcept;
 
     bool in_child_ = false;
+    std::atomic<bool> drains_here_{false};
     std::atomic<bool> patience_over_{false};
     std::atomic<std::size_t> count_{0};
 

@@ -187,8 +187,9 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     const auto loop = [&] {
         int until_look = 0;
         while (!serving.stopped()) {
-            const bool draining = state_->registry->is_draining();
+            const bool draining = state_->registry->drains_here();
             if (draining) {
+                if (state_->is_worker) state_->go_on_draining();
                 pass_on_cancel();
                 if (is_drained()) break;
             }
@@ -292,6 +293,7 @@ void ServerBase::enter_child() noexcept {
 void ServerBase::enter_worker(int stop) {
     detail::ClientSockets::close_inherited(server_address_);
     state_->unix_path.disown();
+    state_->is_worker = true;
     state_->stop_waker.watch(stop);
     state_->wakers.loop.renew();
 }

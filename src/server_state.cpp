@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
@@ -26,8 +27,29 @@ TimePoint ServerState::accept_at() const noexcept {
         if (again > Clock::now()) return again;
     }
     if (too_late.load(std::memory_order_relaxed)) return {};
-    if (paused.load(std::memory_order_relaxed) && !registry->is_draining()) return never;
+    if (paused.load(std::memory_order_relaxed) && !registry->drains_here()) return never;
     return registry->limits.accept_at();
+}
+
+void ServerState::begin_worker_drain() noexcept {
+    patience_until = Clock::now() + Registry::patience;
+    if (registry->counters->queue_is_left.load()) queue_is_served = true;
+    registry->begin_drain();
+}
+
+void ServerState::go_on_draining() noexcept {
+    const TimePoint now = Clock::now();
+    if (now >= patience_until && !registry->is_patience_over()) registry->end_patience();
+    if (now < registry->counters->drain_until.load() || too_late.exchange(true)) return;
+    cancel_level = 1;
+    registry->end_patience();
+    registry->cancel_all();
+}
+
+TimePoint ServerState::next_drain_step() const noexcept {
+    if (!is_worker || !registry->drains_here() || too_late) return never;
+    const TimePoint until = registry->counters->drain_until.load();
+    return registry->is_patience_over() ? until : std::min(patience_until, until);
 }
 
 Serving::Serving(ServerBase& server, ServerState& state)
@@ -58,14 +80,23 @@ void Serving::look_for_stop() { wait(-1, -1, TimePoint{}); }
 bool Serving::wait(int listener, int policy, TimePoint until) {
     enum : std::size_t { stop, loop, requests, mixin, count };
     std::array<pollfd, count> entries{};
-    entries[stop] = {state_.stop_waker.fileno(), POLLIN, 0};
+    // A worker whose parent drains is not stopped: it serves on until nothing is left.
+    const bool drains = state_.is_worker && state_.registry->drains_here();
+    entries[stop] = {drains ? -1 : state_.stop_waker.fileno(), POLLIN, 0};
     entries[loop] = {state_.wakers.loop.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
     entries[mixin] = {policy, POLLIN, 0};
-    const int ready = poll(entries.data(), entries.size(), until);
+    const int ready =
+        poll(entries.data(), entries.size(), std::min(until, state_.next_drain_step()));
     if (ready == -1) throw_system_error("wait for requests");
     if (entries[loop].revents != 0) state_.wakers.loop.reset();
-    if (entries[stop].revents != 0) state_.stop = true;
+    if (entries[stop].revents != 0) {
+        if (state_.is_worker && state_.registry->is_draining()) {
+            state_.begin_worker_drain();
+        } else {
+            state_.stop = true;
+        }
+    }
     return ready > 0;
 }
 

@@ -50,6 +50,9 @@ struct ServerState {
     bool drain_thread_serves = false;   ///< under the lock
     std::atomic<bool> too_late{false};  ///< whom a drain still finds there is refused
 
+    bool is_worker = false;    ///< a process that the parent forked to accept as well
+    TimePoint patience_until;  ///< of a worker's drain
+
     UnixPath unix_path;
 
     ServerState(const ServerOptions& options, bool is_stream);
@@ -59,6 +62,14 @@ struct ServerState {
 
     /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
     TimePoint accept_at() const noexcept;
+
+    /// @name In a worker: what drain() does in its parent
+    /// @{
+    void begin_worker_drain() noexcept;
+    /// Breaks off whatever is due.
+    void go_on_draining() noexcept;
+    TimePoint next_drain_step() const noexcept;
+    /// @}
 };
 
 /// One stay of a thread in serve_forever() or handle_request().

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "socketserver/detail/channel.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver::detail {
@@ -25,6 +26,9 @@ struct SharedCounters {
     std::array<Counter, refuse_causes> refused{};
     /// The server is being drained: a request that begins to wait for its client ends instead.
     std::atomic<bool> draining{false};
+    /// For worker processes, which end as the drain of their parent has it.
+    std::atomic<TimePoint> drain_until{never};
+    std::atomic<bool> queue_is_left{false};  ///< AcceptQueue::leave
 
     /// Where children leave the reason for which their request ended, see Registry.
     static constexpr std::size_t most_outcomes = 4096;

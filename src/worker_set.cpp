@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -268,6 +269,16 @@ std::vector<std::exception_ptr> WorkerSet::collect(bool blocking) {
         });
     }
     return errors;
+}
+
+bool WorkerSet::empty() const {
+    const std::lock_guard lock{state_->mutex};
+    return state_->workers.empty();
+}
+
+void WorkerSet::kill() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    for (const Worker& worker : state_->workers) ::kill(worker.pid, SIGKILL);
 }
 
 bool WorkerSet::retire(int pid) noexcept {

@@ -7,7 +7,10 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 #include "catch.hpp"
 #include "counts.hpp"
@@ -133,6 +136,7 @@ TEST_CASE("under load no accepted request is lost") {
     SECTION("threading, TCP") { check_load<ThreadingMixIn, TCPServer>(any_port, 3000); }
     SECTION("forking, TCP") { check_load<ForkingMixIn, TCPServer>(any_port, 1000); }
     SECTION("pool, TCP") { check_load<ThreadPoolMixIn, TCPServer>(any_port, 3000); }
+    SECTION("prefork, TCP") { check_load<PreforkMixIn, TCPServer>(any_port, 3000); }
     SECTION("synchronous, Unix") { check_load<SynchronousMixIn, UnixStreamServer>(path, 3000); }
     SECTION("threading, Unix") { check_load<ThreadingMixIn, UnixStreamServer>(path, 3000); }
     SECTION("forking, Unix") { check_load<ForkingMixIn, UnixStreamServer>(path, 1000); }
@@ -148,10 +152,57 @@ TEST_CASE("idle connections go first, busy ones may finish, the rest is broken o
     SECTION("threading") { check_idle_and_busy<ThreadingMixIn>(); }
     SECTION("forking") { check_idle_and_busy<ForkingMixIn>(); }
     SECTION("pool") { check_idle_and_busy<ThreadPoolMixIn>(); }
+    SECTION("threads in workers") { check_idle_and_busy<PreforkOf<ThreadingMixIn>::MixIn>(); }
 }
 #ifdef SOCKETSERVER_TEST_FIBER
 TEST_CASE("idle connections go first: fiber") { check_idle_and_busy<FiberMixIn>(); }
 #endif
+
+TEST_CASE("workers leave the queue to the process that takes over") {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        TCPServer<StreamEcho, PreforkMixIn> server{any_port};
+        Socket copy{::dup(server.fileno())};
+        ServingThread serving{server};
+        CHECK(ask(server.server_address(), "old\n") == "old\n");
+        server.drain(20s, AcceptQueue::leave);
+        serving.join();
+        CHECK_FALSE(serving.error());
+        TCPServer<StreamEcho> next{std::move(copy)};
+        ServingThread serving_next{next};
+        CHECK(ask(next.server_address(), "new\n") == "new\n");
+    }
+    CHECK(before.are_back());
+}
+
+TEST_CASE("a worker whose handler waits beyond the time of a drain is killed") {
+    const TimeLimit limit;
+    const Counts before;
+    class Quiet : public TCPServer<EchoLines, PreforkMixIn> {
+      public:
+        using TCPServer::TCPServer;
+        std::atomic<int> errors{0};
+
+      private:
+        void handle_server_error(std::exception_ptr) override { ++errors; }
+    };
+    {
+        Quiet server{any_port};
+        server.workers = 2;
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        CHECK(ask(client, "hello\n") == "hello\n");
+        client.sendall("half ");
+        const auto begin = Clock::now();
+        server.drain(100ms);
+        CHECK(Clock::now() - begin < 10s);
+        serving.join();
+        CHECK(server.errors == 1);
+        CHECK(read_to_end(client).empty());
+    }
+    CHECK(before.are_back());
+}
 
 TEST_CASE("a synchronous server is drained while its handler waits for a client") {
     const TimeLimit limit;

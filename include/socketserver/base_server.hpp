@@ -34,6 +34,8 @@ namespace socketserver {
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
 /// - `void mixin_cancel(bool kill)`: the time of a drain is over; end what drain() cannot reach by
 ///   shutting connections down. Called again with `kill` if that did not help;
+/// - `bool mixin_ended()`: whether a drain need not wait for anything but the requests that this
+///   process has accepted;
 /// - `void mixin_statistics(Statistics& statistics) const`: add threads, children, fibers, queued;
 ///   called from any thread;
 /// - `void mixin_service()`: called after each wait of the loop;
@@ -116,6 +118,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     int policy_fileno() final;
     void policy_close(bool wait) final;
     void policy_cancel(bool kill) final;
+    bool policy_ended() final;
     void policy_statistics(Statistics& statistics) const final;
 
     void refuse(Request& request, const Address& client_address, RefuseCause cause) noexcept;

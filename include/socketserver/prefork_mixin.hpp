@@ -36,7 +36,9 @@ namespace socketserver {
 /// the workers finish what they serve; it does not wait for them, server_close() does. Workers
 /// also end in this way when the parent dies, however that comes. The signals of ShutdownOnSignal
 /// are for the parent: a worker ignores them, so that Ctrl-C of a terminal, which reaches all, cuts
-/// no request off. server_close() in a worker does nothing.
+/// no request off. server_close() in a worker does nothing. drain() drains every worker; one that
+/// serves by SynchronousMixIn cannot end the wait of its handler, and is killed half a second after
+/// the time is over.
 ///
 /// handle_request() forks nothing: it serves one request in the calling thread of the parent. It
 /// finds none while another thread is in serve_forever(); a second serve_forever() only waits.
@@ -114,6 +116,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         if (is_worker_) {
             if constexpr (requires { this->Policy::mixin_service(); }) Policy::mixin_service();
         } else if (is_supervisor()) {
+            if (server().is_draining()) worker_set_.stop();  // they drain as well, and end
             const auto turn = worker_set_.supervise();
             if (turn.control != -1) run_worker(turn.control);
             report(turn.errors);
@@ -121,7 +124,8 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
     }
 
     bool mixin_ready() {
-        if (!is_worker_) return supervisor_.load() == std::thread::id{};
+        // What the workers of a drained server have left is served by the parent.
+        if (!is_worker_) return supervisor_.load() == std::thread::id{} || has_drained_workers();
         if constexpr (requires { this->Policy::mixin_ready(); }) {
             return Policy::mixin_ready();
         } else {
@@ -137,6 +141,18 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
             return -1;
         }
     }
+
+    // Workers break off by themselves what a drain has no more time for; not, however, a handler
+    // that computes, nor one for which the loop of its worker waits.
+    void mixin_cancel(bool kill) {
+        if (!is_worker_) {
+            if (kill) worker_set_.kill();
+        } else if constexpr (requires { this->Policy::mixin_cancel(kill); }) {
+            Policy::mixin_cancel(kill);
+        }
+    }
+
+    bool mixin_ended() { return is_worker_ || worker_set_.empty(); }
 
     void mixin_close(bool wait) {
         worker_set_.stop();
@@ -160,6 +176,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
 
     Server& server() { return static_cast<Server&>(*this); }
     bool is_supervisor() const { return supervisor_.load() == std::this_thread::get_id(); }
+    bool has_drained_workers() { return server().is_draining() && worker_set_.empty(); }
 
     [[noreturn]] void run_worker(int control) {
         is_worker_ = true;

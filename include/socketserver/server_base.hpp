@@ -217,11 +217,12 @@ class SOCKETSERVER_EXPORT ServerBase {
     virtual int policy_fileno() = 0;
     virtual void policy_close(bool wait) = 0;
     virtual void policy_cancel(bool kill) = 0;
+    virtual bool policy_ended() = 0;
     virtual void policy_statistics(Statistics& statistics) const = 0;
 
     void call_service_actions() noexcept;
     void end_listening() noexcept;
-    bool is_drained() const noexcept;
+    bool is_drained();
     void pass_on_cancel();
     void serve_in_drain_thread() noexcept;
     void let_go() noexcept;

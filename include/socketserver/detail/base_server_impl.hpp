@@ -212,6 +212,12 @@ void BaseServer<Handler, MixIn>::policy_cancel(bool kill) {
 }
 
 template <class Handler, template <class> class MixIn>
+bool BaseServer<Handler, MixIn>::policy_ended() {
+    if constexpr (requires { this->mixin_ended(); }) return this->mixin_ended();
+    return true;
+}
+
+template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::policy_statistics(Statistics& statistics) const {
     if constexpr (requires { this->mixin_statistics(statistics); }) {
         this->mixin_statistics(statistics);

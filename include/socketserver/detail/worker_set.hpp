@@ -48,6 +48,11 @@ class SOCKETSERVER_EXPORT WorkerSet {
     /// After stop(): waits for the workers that have ended, or for all. Returns what to report.
     std::vector<std::exception_ptr> collect(bool blocking);
 
+    /// No worker lives that has not been waited for.
+    bool empty() const;
+    /// Ends all of them at once, by SIGKILL.
+    void kill() noexcept;
+
     /// Lets one worker finish and end; supervise() then replaces it. False: there is no such
     /// worker, or it is ending already.
     bool retire(int pid) noexcept;
