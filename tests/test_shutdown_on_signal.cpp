@@ -256,7 +256,8 @@ TEST_CASE("SIGTERM ends a forked child and not its parent") {
             rfile().read();
         }
     };
-    // Without threads: in a child that was forked beside one, the thread sanitizer keeps signals back.
+    // Without threads: in a child that was forked beside one, the thread sanitizer keeps signals
+    // back.
     CHECK(run_in_child([] {
               TCPServer<Pid, ForkingMixIn> server{any_port};
               const ShutdownOnSignal signals{server};

@@ -3,9 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -13,6 +11,7 @@
 
 #include "catch.hpp"
 #include "connected_sockets.hpp"
+#include "counts.hpp"
 #include "scripted_sys.hpp"
 
 using namespace socketserver::tests;
@@ -59,19 +58,9 @@ class Count {
     int count_ = 0;
 };
 
-std::ptrdiff_t threads_of_this_process() {
-    using std::filesystem::directory_iterator;
-    return std::distance(directory_iterator{"/proc/self/task"}, directory_iterator{});
-}
-
 /// The kernel shows a thread for a moment after it was joined.
-bool threads_become(std::ptrdiff_t wanted) {
-    const Stopwatch watch;
-    while (threads_of_this_process() != wanted) {
-        if (watch.elapsed() > 20s) return false;
-        std::this_thread::yield();
-    }
-    return true;
+bool threads_become(std::size_t wanted) {
+    return eventually([wanted] { return thread_count() == wanted; });
 }
 
 }  // namespace
@@ -101,14 +90,14 @@ TEST_CASE("jobs run at once, each in a thread of its own") {
 }
 
 TEST_CASE("a thread whose job has ended takes the next one") {
-    int created = 0;
+    std::size_t created = 0;
     const Scripted<&Calls::pthread_create> create{[&](auto... arguments) {
         ++created;
         return sys::kernel.pthread_create(arguments...);
     }};
     ThreadGroup group;
     Count done;
-    const auto before = threads_of_this_process();
+    const auto before = thread_count();
     run(group, [&] { done.increment(); });
     REQUIRE(done.reaches(1));
     // The job has ended; its thread may need another moment until it waits.
@@ -117,7 +106,7 @@ TEST_CASE("a thread whose job has ended takes the next one") {
         REQUIRE(done.reaches(i));
     }
     CHECK(created < 200);
-    CHECK(threads_of_this_process() - before == created);
+    CHECK(thread_count() - before == created);
     group.close();
     group.join();
     CHECK(threads_become(before));
@@ -146,7 +135,7 @@ TEST_CASE("a job that no thread can be had for stays the caller's") {
 }
 
 TEST_CASE("join waits for jobs that run, and no thread is left") {
-    const auto before = threads_of_this_process();
+    const auto before = thread_count();
     Count done;
     {
         ThreadGroup group;
@@ -181,7 +170,7 @@ TEST_CASE("closing and joining twice does nothing more, and an empty group is jo
 }
 
 TEST_CASE("a daemon's job is not waited for, and outlives its group") {
-    const auto before = threads_of_this_process();
+    const auto before = thread_count();
     auto leave = std::make_shared<Count>();
     auto done = std::make_shared<Count>();
     {
@@ -214,9 +203,7 @@ TEST_CASE("a daemon's thread serves an ordinary job later, which is waited for")
     run(
         group, [&] { done.increment(); }, true);
     REQUIRE(done.reaches(1));
-    const Stopwatch watch;
-    while (group.has_daemons() && watch.elapsed() < 20s) std::this_thread::yield();
-    CHECK_FALSE(group.has_daemons());
+    CHECK(eventually([&] { return !group.has_daemons(); }));
     {
         // No new thread: the daemon's must do.
         const Scripted<&Calls::pthread_create> create{[](auto...) { return EAGAIN; }};
@@ -232,7 +219,7 @@ TEST_CASE("a daemon's thread serves an ordinary job later, which is waited for")
 }
 
 TEST_CASE("many callers and many short jobs") {
-    const auto before = threads_of_this_process();
+    const auto before = thread_count();
     Count done;
     {
         ThreadGroup group;
