@@ -8,12 +8,16 @@
 /// A new process takes over the listening socket of an old one, which then drains: no client is
 /// refused meanwhile, because the queue of the socket is the same.
 ///
-///     // the old process                              // the new process
-///     Socket peer = channel.accept().first;           Socket peer =
-///     create_connection("@handover"); send_listener(peer, server); TCPServer<Handler> server{
-///                                                         receive_listener(peer)};
-///     if (peer.recv(1) == "r")                        std::thread serving{...};
-///         server.drain(30s, AcceptQueue::leave);      peer.sendall("r");
+///     // The old process:
+///     Socket peer = channel.accept().first;
+///     send_listener(peer, server);
+///     if (peer.recv(1) == "r") server.drain(30s, AcceptQueue::leave);
+///
+///     // The new process:
+///     Socket peer = create_connection("@handover");
+///     TCPServer<Handler> server{receive_listener(peer)};
+///     std::thread serving{[&] { server.serve_forever(); }};
+///     peer.sendall("r");
 ///
 /// Until the new process has said that it serves, the old one serves on; if the new one never does,
 /// nothing has changed. A child that a server was inherited by needs neither function: it adopts
