@@ -57,7 +57,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     // The kernel takes at most this much in one call.
     constexpr std::size_t most = 0x7ffff000;
     flush_corked();
-    off_t position = static_cast<off_t>(offset);
+    auto position = static_cast<off_t>(offset);
     std::size_t left = count.value_or(static_cast<std::size_t>(-1));
     detail::before_send(channel_);
     const TimePoint until = channel_.until();
