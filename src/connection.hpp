@@ -42,7 +42,6 @@ class Connection {
     bool has_share = false;     ///< counts against ServerOptions::max_connections_per_address
     bool is_refused = false;    ///< was counted when it was refused
     bool is_announced = false;  ///< connection_opened() was called for it
-    bool answered = false;      ///< something was sent since something was received
     bool client_ended = false;
     bool is_waited_for = false;  ///< its first request
     bool done_in_drain = false;  ///< a request was finished since a drain began
@@ -50,7 +49,9 @@ class Connection {
     std::uint64_t bytes_out = 0;
     int outcome = -1;  ///< where a child leaves its reason, see SharedCounters
 
+    /// One thread may receive while another sends: both use these two.
     std::atomic<Phase> phase{Phase::fresh};
+    std::atomic<bool> answered{false};  ///< something was sent since something was received
     std::atomic<bool> cancelled{false};
     std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
     int fd = -1;                          ///< under the lock; -1: not to be broken off

@@ -18,17 +18,18 @@ namespace {
 using Phase = Connection::Phase;
 using Timeout = std::optional<std::chrono::nanoseconds>;
 
-TimePoint deadline_after(const Timeout& timeout) {
-    if (!timeout) return never;
+/// Without the timeouts nothing is written: another thread may use the channel in the other
+/// direction.
+void set_deadline(Channel& channel, const Timeout& timeout) {
+    if (!timeout && channel.deadline == never) return;
     const TimePoint now = Clock::now();
-    return never - now < *timeout ? never : now + *timeout;
+    channel.deadline = !timeout || never - now < *timeout ? never : now + *timeout;
 }
 
 void begin_request(Channel& channel, Connection& connection) {
-    // Only this thread writes it: no need for more than the store.
     connection.phase.store(Phase::busy, std::memory_order_release);
-    connection.answered = false;
-    channel.deadline = deadline_after(connection.registry->request_timeout);
+    connection.answered.store(false, std::memory_order_relaxed);
+    set_deadline(channel, connection.registry->request_timeout);
 }
 
 /// @return whether the operation was broken off rather than ended by the client.
@@ -42,8 +43,7 @@ bool is_cancelled(const Connection& connection) {
 Input wait_in_child(Channel& channel, const Registry& registry, Phase phase) {
     if (channel.timeout.count() == 0) return Input::wait;
     const TimePoint until = channel.until();
-    std::array<pollfd, 2> entries{
-        {{channel.fd, POLLIN, 0}, {registry.drain_fileno(), POLLIN, 0}}};
+    std::array<pollfd, 2> entries{{{channel.fd, POLLIN, 0}, {registry.drain_fileno(), POLLIN, 0}}};
     int ready = poll(entries.data(), entries.size(), until);
     if (ready == 0) return Input::time_over;
     if (ready < 0 || entries[1].revents == 0) return Input::wait;
@@ -62,14 +62,14 @@ Input before_receive(Channel& channel, bool partial) {
     Registry& registry = *connection->registry;
     const Phase phase = connection->phase.load(std::memory_order_relaxed);
     if (phase == Phase::busy) {
-        if (!connection->answered) return Input::wait;
+        if (!connection->answered.load(std::memory_order_relaxed)) return Input::wait;
         if (partial) {
             begin_request(channel, *connection);
             return Input::wait;
         }
     }
     if (phase == Phase::busy || !connection->is_waited_for) {
-        channel.deadline = deadline_after(registry.idle_timeout);
+        set_deadline(channel, registry.idle_timeout);
         connection->is_waited_for = true;
     }
     if (phase == Phase::busy) {
@@ -100,7 +100,7 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
         if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
             begin_request(channel, *connection);
         }
-        connection->answered = false;
+        connection->answered.store(false, std::memory_order_relaxed);
         return result;
     }
     const int error = errno;
@@ -123,7 +123,7 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
     if (connection == nullptr) return result;
     if (result >= 0) {
         connection->bytes_out += static_cast<std::uint64_t>(result);
-        connection->answered = true;
+        connection->answered.store(true, std::memory_order_relaxed);
         return result;
     }
     const int error = errno;

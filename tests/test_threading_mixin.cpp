@@ -336,3 +336,29 @@ TEST_CASE("threading: many clients at once from many threads") {
     for (std::thread& client : clients) client.join();
     CHECK(right == 400);
 }
+
+TEST_CASE("threading: a handler may receive in one thread and send in another") {
+    const TimeLimit limit;
+    constexpr int count = 2000;
+    class Handler : public StreamRequestHandler {
+        void handle() override {
+            std::jthread sender{[this] {
+                for (int i = 0; i < count; ++i) connection().sendall("to the client\n");
+            }};
+            int lines = 0;
+            while (lines < count && !rfile().readline().empty()) ++lines;
+            sender.join();
+            wfile().print("{}\n", lines);
+        }
+    };
+    TCPServer<Handler, ThreadingMixIn> server{any_port};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    std::jthread sender{[&] {
+        for (int i = 0; i < count; ++i) client.sendall("to the server\n");
+        client.shutdown(ShutdownHow::write);
+    }};
+    const std::string all = read_to_end(client);
+    CHECK(all.size() == count * std::string{"to the client\n"}.size() + 5);
+    CHECK_THAT(all, Catch::Matchers::EndsWith("\n2000\n"));
+}
