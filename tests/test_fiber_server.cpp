@@ -108,6 +108,32 @@ TEST_CASE("serving may begin again after shutdown()") {
     }
 }
 
+TEST_CASE("fibers are counted") {
+    const TimeLimit limit;
+    const unsigned workers = GENERATE(1U, 2U);
+    CallingServer server{[](Calling& handler) {
+                             Queue<std::string> lines;
+                             Fiber sibling = spawn([&] {
+                                 while (const auto line = lines.pop()) handler.wfile().write(*line);
+                             });
+                             for (std::string_view line : handler.rfile()) {
+                                 lines.push(std::string{line});
+                             }
+                             lines.close();
+                         },
+                         workers};
+    ServingThread serving{server};
+    {
+        Socket first = connect(server.server_address());
+        CHECK(ask(first, "a\n") == "a\n");
+        CHECK(server.statistics().fibers == 2);
+        Socket second = connect(server.server_address());
+        CHECK(ask(second, "b\n") == "b\n");
+        CHECK(server.statistics().fibers == 4);
+    }
+    CHECK(eventually([&] { return server.statistics().fibers == 0; }));
+}
+
 TEST_CASE("a fiber's operations have timeouts") {
     const TimeLimit limit;
     CallingServer server{[](Calling& handler) {

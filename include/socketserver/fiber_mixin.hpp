@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -10,6 +11,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/fiber_engine.hpp"
+#include "socketserver/statistics.hpp"
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/udp_server.hpp"
 #include "socketserver/unix_server.hpp"
@@ -62,9 +64,12 @@ class FiberMixIn {
             {workers, stack_size, report_blocking,
              [this](const Address& client_address, std::chrono::nanoseconds time) {
                  handle_blocking(client_address, time);
-             }},
+             },
+             fibers_},
             loop);
     }
+
+    void mixin_statistics(Statistics& statistics) const { statistics.fibers += fibers_; }
 
   private:
     template <class Request>
@@ -86,6 +91,8 @@ class FiberMixIn {
         Request request_;
         Address client_address_;
     };
+
+    std::atomic<std::size_t> fibers_{0};
 };
 
 template <detail::stream_handler Handler>

@@ -26,8 +26,8 @@ namespace {
 
 /// One worker. The first one runs in the serving thread, the others have their own.
 struct Worker {
-    Worker(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle)
-        : scheduler{stack_size, blocking, idle} {}
+    Worker(const FiberSettings& settings, BlockingPool& blocking, IdleSignal& idle)
+        : scheduler{settings.stack_size, blocking, idle, settings.fibers} {}
     Scheduler scheduler;
     std::thread thread;
 };
@@ -80,7 +80,7 @@ Serve::Serve(const ServerBase& server, const FiberSettings& settings)
 }
 
 Worker& Serve::add_worker() {
-    auto worker = std::make_unique<Worker>(settings_.stack_size, blocking_, idle_);
+    auto worker = std::make_unique<Worker>(settings_, blocking_, idle_);
     if (settings_.report_blocking.count() > 0) worker->scheduler.slice_watch().enable();
     const std::lock_guard lock{watch_mutex_};
     return *workers_.emplace_back(std::move(worker));

@@ -5,11 +5,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <new>
-#include <span>
 #include <system_error>
 #include <utility>
 
@@ -40,32 +37,25 @@ void prefetch(const Fiber& fiber) noexcept {
 
 thread_local Scheduler* scheduler_of_this_thread = nullptr;
 
-timespec to_timespec(TimePoint time) {
-    const auto since = std::max(time.time_since_epoch(), Clock::duration{1});  // 0 would disarm
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
-    timespec result{};
-    result.tv_sec = seconds.count();
-    result.tv_nsec = std::chrono::nanoseconds{since - seconds}.count();
-    return result;
-}
-
 }  // namespace
 
 Scheduler* Scheduler::here() noexcept { return scheduler_of_this_thread; }
 
-Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle)
+Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle,
+                     std::atomic<std::size_t>& fibers)
     : stacks_{stack_size},
       own_pool_{own_stack_size, 1},
       own_stack_{own_pool_.take()},
       blocking_{blocking},
-      idle_{idle} {
+      idle_{idle},
+      fibers_{fibers} {
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
     event.events =
         EPOLLIN | EPOLLET;  // each wake(), each expiry is an edge: nothing has to be read
     timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (epoll_ == -1 || timer_ == -1 ||
-        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mail_waker_.fileno(), &event) == -1 ||
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mailbox_.fileno(), &event) == -1 ||
         sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event) == -1) {
         const int error = errno;
         for (const int fd : {epoll_, timer_}) {
@@ -159,6 +149,7 @@ void Scheduler::spawn(std::unique_ptr<FiberRequest>& request) {
     fiber->serving = base_serving_;
     make_context(fiber->context, stack.bottom, top, fiber_main, fiber);
     link(*fiber);
+    ++fibers_;
     ready_.push(*fiber);
 }
 
@@ -187,6 +178,7 @@ void Scheduler::bury(Fiber& fiber) noexcept {
     const StackPool::Stack stack = fiber.stack;
     fiber.~Fiber();
     stacks_.give_back(stack);
+    --fibers_;
     take_load();
     if (live_ == nullptr && ending_) end_wait(main_, Wake::ready);
 }
@@ -223,13 +215,6 @@ Wake Scheduler::park(TimePoint until, bool may_be_cancelled) {
     return wake;
 }
 
-void Scheduler::end_wait(Fiber& fiber, Wake wake) noexcept {
-    if (!fiber.waits) return;
-    fiber.waits = false;
-    fiber.wake = wake;
-    ready_.push(fiber);
-}
-
 void Scheduler::yield() {
     ready_.push(*running_);
     switch_context(running_->context, loop_);
@@ -240,114 +225,6 @@ void Scheduler::cancel() noexcept {
     for (Fiber* fiber = live_; fiber != nullptr; fiber = fiber->next_live) {
         if (fiber->may_be_cancelled) end_wait(*fiber, Wake::cancelled);
     }
-}
-
-void Scheduler::wait_for_events() {
-    if (!timers_.empty() && timers_.earliest() < armed_) arm_timer();
-    int timeout = ready_.empty() ? -1 : 0;
-    if (timeout != 0) {
-        // Either we see the mail, or its sender sees that we sleep.
-        sleeps_ = true;
-        if (has_mail_) timeout = 0;
-    }
-    const int count =
-        ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
-    sleeps_.store(false, std::memory_order_relaxed);
-    const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
-    // In steps, each on what the one before has fetched, so that the waits for memory overlap.
-    for (const epoll_event& event : reported) __builtin_prefetch(FdRecord::at(event.data.u64), 1);
-    for (const epoll_event& event : reported) {
-        const FdRecord* record = FdRecord::at(event.data.u64);
-        if (record != nullptr) __builtin_prefetch(record->reader, 1);
-    }
-    for (const epoll_event& event : reported) report(event);
-    if (std::exchange(look_at_timers_, false)) expire_timers();
-}
-
-/// The kernel's timer is set only for a time earlier than the one it has: a timeout of epoll_wait()
-/// would be set, and taken back, at each wait.
-void Scheduler::arm_timer() noexcept {
-    armed_ = timers_.earliest();
-    itimerspec at{};
-    at.it_value = to_timespec(armed_);
-    ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
-}
-
-void Scheduler::report(const epoll_event& event) noexcept {
-    FdRecord* record = FdRecord::of_tag(event.data.u64);
-    if (record == nullptr) {
-        look_at_timers_ = true;  // mail, the timer, or a descriptor that was closed
-        return;
-    }
-    constexpr unsigned last_input = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
-    if ((event.events & (EPOLLIN | last_input)) != 0) {
-        record->input = Readiness::ready;
-        if ((event.events & last_input) != 0) record->read_to_the_end = true;
-        if (record->reader != nullptr) end_wait(*record->reader, Wake::ready);
-    }
-    if ((event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
-        record->output = Readiness::ready;
-        if (record->writer != nullptr) end_wait(*record->writer, Wake::ready);
-    }
-}
-
-void Scheduler::expire_timers() noexcept {
-    const TimePoint now = Clock::now();
-    if (armed_ <= now) armed_ = never;
-    while (!timers_.empty() && timers_.earliest() <= now) {
-        auto& fiber = static_cast<Fiber&>(timers_.first());
-        if (fiber.waits && fiber.deadline > now && fiber.deadline != never) {
-            timers_.put_off_first(fiber.deadline);
-            continue;
-        }
-        timers_.remove(fiber);
-        if (fiber.waits && fiber.deadline <= now) end_wait(fiber, Wake::timeout);
-    }
-}
-
-template <class Change>
-void Scheduler::send_mail(Change change) {
-    const std::lock_guard lock{mail_mutex_};
-    change(mail_);
-    has_mail_ = true;
-    // Under the lock: this scheduler may end as soon as it has read its mail.
-    if (sleeps_.exchange(false)) mail_waker_.wake();
-}
-
-void Scheduler::post(std::unique_ptr<FiberRequest> request) {
-    send_mail([&](Mail& mail) { mail.requests.push_back(std::move(request)); });
-}
-
-void Scheduler::post_cancel() {
-    send_mail([](Mail& mail) { mail.cancel = true; });
-}
-
-void Scheduler::finish() {
-    send_mail([](Mail& mail) { mail.finish = true; });
-}
-
-void Scheduler::unpark(Fiber& fiber) {
-    if (here() != this) {
-        return send_mail([&](Mail& mail) { mail.unparked.push_back(&fiber); });
-    }
-    fiber.unparked = true;
-    end_wait(fiber, Wake::unparked);
-}
-
-void Scheduler::read_mail() {
-    if (!has_mail_.load(std::memory_order_relaxed)) return;
-    {
-        const std::lock_guard lock{mail_mutex_};
-        std::swap(mail_, being_read_);
-        has_mail_.store(false, std::memory_order_relaxed);
-    }
-    for (Fiber* fiber : being_read_.unparked) unpark(*fiber);
-    being_read_.unparked.clear();
-    for (auto& request : being_read_.requests) posted_.push_back(std::move(request));
-    being_read_.requests.clear();
-    if (std::exchange(being_read_.finish, false)) finished_ = true;
-    if (std::exchange(being_read_.cancel, false)) cancel();
-    if (!posted_.empty() || finished_) end_wait(main_, Wake::ready);
 }
 
 void Scheduler::start_posted() {

@@ -5,13 +5,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <vector>
 
 #include <sys/epoll.h>
 
 #include "fiber/fiber.hpp"
+#include "fiber/mailbox.hpp"
 #include "fiber/registrations.hpp"
 #include "fiber/slice_watch.hpp"
 #include "fiber/stack_pool.hpp"
@@ -38,7 +37,9 @@ struct IdleSignal {
 /// Thread safety: members are called in the thread of run(), except those that say otherwise.
 class Scheduler final : public BlockingIo {
   public:
-    Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle);
+    /// `fibers` counts them, those of other schedulers as well.
+    Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle,
+              std::atomic<std::size_t>& fibers);
     ~Scheduler() override;
 
     /// The scheduler whose run() the calling thread is in; or null.
@@ -59,7 +60,12 @@ class Scheduler final : public BlockingIo {
     Wake suspend(TimePoint until, bool may_be_cancelled);
     /// Suspends the running fiber until unpark(); or no longer than that.
     Wake park(TimePoint until, bool may_be_cancelled);
-    void end_wait(Fiber& fiber, Wake wake) noexcept;
+    void end_wait(Fiber& fiber, Wake wake) noexcept {
+        if (!fiber.waits) return;
+        fiber.waits = false;
+        fiber.wake = wake;
+        ready_.push(fiber);
+    }
     Fiber& running() const noexcept { return *running_; }
     bool owns(const FdRecord& record) const noexcept { return record.owner == registrations_; }
     /// Ends every wait that may be cancelled, now and from now on.
@@ -102,14 +108,14 @@ class Scheduler final : public BlockingIo {
     std::size_t next_color() noexcept;
     void link(Fiber& fiber) noexcept;
     void unlink(Fiber& fiber) noexcept;
+    bool refuses() const noexcept { return cancelled_ && !running_->is_main; }
+
+    // scheduler_events.cpp: what ends their waits
     void wait_for_events();
     void report(const epoll_event& event) noexcept;
     void arm_timer() noexcept;
     void expire_timers() noexcept;
     void read_mail();
-    template <class Change>
-    void send_mail(Change change);
-    bool refuses() const noexcept { return cancelled_ && !running_->is_main; }
 
     // scheduler_io.cpp: what they wait for
     FdRecord* record_of(Channel& channel) const noexcept;
@@ -145,23 +151,14 @@ class Scheduler final : public BlockingIo {
     const ServerMark* base_serving_ = nullptr;
     BlockingPool& blocking_;
     IdleSignal& idle_;
+    std::atomic<std::size_t>& fibers_;
     SliceWatch slice_watch_;
     std::array<epoll_event, events_in_a_row> events_;
 
-    struct Mail {
-        std::vector<std::unique_ptr<FiberRequest>> requests;
-        std::vector<Fiber*> unparked;
-        bool cancel = false;
-        bool finish = false;
-    };
-    std::mutex mail_mutex_;
-    Mail mail_;
+    Mailbox mailbox_;
     Mail being_read_;
     std::vector<std::unique_ptr<FiberRequest>> posted_;  // for start_posted()
     bool finished_ = false;
-    std::atomic<bool> has_mail_{false};
-    std::atomic<bool> sleeps_{false};
-    Waker mail_waker_;
     std::atomic<std::size_t> load_{0};
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -37,6 +38,7 @@ struct FiberSettings {
     std::size_t stack_size;
     std::chrono::nanoseconds report_blocking;  ///< 0: not at all
     std::function<void(const Address&, std::chrono::nanoseconds)> handle_blocking;
+    std::atomic<std::size_t>& fibers;  ///< counts them
 };
 
 /// Runs `loop` in the calling thread, with fibers beside it, until it and all of them have ended.

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "socketserver/detail/fiber_engine.hpp"
+#include "socketserver/detail/waker.hpp"
+
+namespace socketserver::detail {
+
+struct Fiber;
+
+/// What other threads ask of a scheduler.
+struct Mail {
+    std::vector<std::unique_ptr<FiberRequest>> requests;
+    std::vector<Fiber*> unparked;
+    bool cancel = false;
+    bool finish = false;
+};
+
+/// Takes mail from any thread to the one thread that reads it, and wakes that thread if it sleeps
+/// in the kernel. A reader that does not sleep finds the mail on its own: no system call is made.
+///
+/// Thread safety: send() from any thread, the rest from the reader's.
+class Mailbox {
+  public:
+    template <class Change>
+    void send(Change change) {
+        const std::lock_guard lock{mutex_};
+        change(mail_);
+        has_mail_ = true;
+        // Under the lock: the reader may end as soon as it has read its mail.
+        if (sleeps_.exchange(false)) waker_.wake();
+    }
+
+    /// Readable when mail came to a reader that sleeps. Each wake-up is an edge.
+    int fileno() const noexcept { return waker_.fileno(); }
+    /// Called before sleeping. False: there is mail, and nobody will wake the reader for it.
+    bool may_sleep() noexcept {
+        // Either the reader sees the mail, or its sender sees that the reader sleeps.
+        sleeps_ = true;
+        return !has_mail_;
+    }
+    void is_awake() noexcept { sleeps_.store(false, std::memory_order_relaxed); }
+
+    bool has_mail() const noexcept { return has_mail_.load(std::memory_order_relaxed); }
+    /// Exchanges what has come for `empty`, whose memory is used again.
+    void take(Mail& empty) {
+        const std::lock_guard lock{mutex_};
+        std::swap(mail_, empty);
+        has_mail_.store(false, std::memory_order_relaxed);
+    }
+
+  private:
+    std::mutex mutex_;
+    Mail mail_;
+    std::atomic<bool> has_mail_{false};
+    std::atomic<bool> sleeps_{false};
+    Waker waker_;
+};
+
+}  // namespace socketserver::detail
