@@ -2,6 +2,7 @@
 // What the library's benchmark servers share: the handler, the addresses, and how to serve.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -20,21 +21,38 @@ struct Options {
     std::string address;        // a port of 127.0.0.1 (0: the kernel picks one), a path, or @name
     int write_buffer_size = 0;  // the handler's wbufsize: above 0 replies are corked
     int workers = 1;            // of a fiber server
+    int timeout = 0;            // seconds that a client may be silent; 0: for ever
+    int work = 0;               // thousands of steps of a computation, done for each line
 };
 
 inline Options options;
 
+// Some microseconds for each thousand: each step needs the result of the one before.
+inline void compute(int thousands) {
+    std::uint64_t state = 1;
+    for (int i = 0; i < thousands * 1000; ++i) {
+        state = state * 6364136223846793005U + 1442695040888963407U;
+        asm volatile("" : "+r"(state));
+    }
+}
+
 class EchoHandler : public ss::StreamRequestHandler {
   public:
-    EchoHandler() { wbufsize = static_cast<decltype(wbufsize)>(options.write_buffer_size); }
+    EchoHandler() {
+        wbufsize = static_cast<decltype(wbufsize)>(options.write_buffer_size);
+        if (options.timeout > 0) timeout = std::chrono::seconds{options.timeout};
+    }
 
   private:
     void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
+        for (std::string_view line : rfile()) {
+            if (options.work > 0) compute(options.work);
+            wfile().write(line);
+        }
     }
 };
 
-// argv: POLICY ADDRESS [--wbufsize N] [--workers N]
+// argv: POLICY ADDRESS [--wbufsize N] [--workers N] [--timeout N] [--work N]
 inline bool parse(int argc, char** argv) {
     if (argc < 3 || argc % 2 == 0) return false;
     options.policy = argv[1];
@@ -45,6 +63,10 @@ inline bool parse(int argc, char** argv) {
             options.write_buffer_size = std::atoi(argv[i + 1]);
         } else if (name == "--workers") {
             options.workers = std::atoi(argv[i + 1]);
+        } else if (name == "--timeout") {
+            options.timeout = std::atoi(argv[i + 1]);
+        } else if (name == "--work") {
+            options.work = std::atoi(argv[i + 1]);
         } else {
             return false;
         }

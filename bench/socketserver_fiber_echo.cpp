@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The library's line echo server with a fiber per connection:
-// socketserver_fiber_echo fiber ADDRESS [--wbufsize N] [--workers N]
+// socketserver_fiber_echo fiber ADDRESS [--wbufsize N] [--workers N] [--timeout N] [--work N]
 #include "echo_server.hpp"
 
 namespace {
@@ -17,8 +17,10 @@ int serve_fibers(Server& server) {
 
 int main(int argc, char** argv) {
     if (!parse(argc, argv) || options.policy != "fiber") {
-        std::fputs("usage: socketserver_fiber_echo fiber ADDRESS [--wbufsize N] [--workers N]\n",
-                   stderr);
+        std::fputs(
+            "usage: socketserver_fiber_echo fiber ADDRESS"
+            " [--wbufsize N] [--workers N] [--timeout N] [--work N]\n",
+            stderr);
         return 2;
     }
     raise_descriptor_limit();

@@ -65,7 +65,10 @@ LOADS = {
     "unix": Workload("echo", connections=64, unix=True),
     "1": ONE,
 }
+# Of the requests per CPU second. "1" is compared with the synchronous loop.
+FIBER_TARGETS = {"64": 0.97, "1000": 0.94, "10000": 0.94, "16k": 0.95, "connect": 0.97, "1": 0.95}
 PIPELINED = Workload("echo", connections=64, pipeline=10)
+COMPUTING = Workload("echo", connections=16)
 IDLE = {"10000": Workload("idle", connections=10_000),
         "100000": Workload("idle", connections=100_000)}
 
@@ -95,12 +98,19 @@ def core_scenarios():
 
 def fiber_scenarios():
     for name, load in LOADS.items():
-        yield Scenario(f"fiber-{name}", f"fibers against one epoll loop: {describe(load)}",
-                       (pair(s.FIBER, s.RAW_EPOLL, load),), descriptors=load.connections + 100)
+        raw = s.RAW_SYNC if name == "1" else s.RAW_EPOLL
+        yield Scenario(f"fiber-{name}", f"fibers against {raw.name}: {describe(load)}",
+                       (pair(s.FIBER, raw, load, target=FIBER_TARGETS.get(name)),),
+                       descriptors=load.connections + 100)
     yield Scenario("fiber-pipelined", f"corked replies: {describe(PIPELINED)}",
                    (pair(s.FIBER_CORKED, s.RAW_EPOLL, PIPELINED),))
+    yield Scenario("fiber-timeout", "an idle timeout for each of 10,000 connections against none",
+                   (pair(s.FIBER_TIMEOUT, s.FIBER, LOADS["10000"]),), descriptors=10_100)
     yield Scenario("fiber-workers-2", "two workers against two epoll loops, on all cores",
                    (pair(s.FIBER_2, s.RAW_EPOLL_2, MANY, cores="free"),))
+    yield Scenario("fiber-cpu-2", "a handler that computes: two workers against one, on all cores",
+                   (pair(s.FIBER_CPU_2, s.FIBER_CPU, COMPUTING, metric="req/s", target=1.7,
+                         cores="free"),))
     for name, load in IDLE.items():
         yield Scenario(f"fiber-idle-{name}", f"resident memory per idle connection, {name} of them",
                        (pair(s.FIBER, s.RAW_EPOLL, load, metric="RSS B/conn"),),

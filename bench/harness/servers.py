@@ -68,6 +68,11 @@ FIBER = kind("fiber", "socketserver_fiber_echo", "fiber", "{}")
 FIBER_CORKED = kind("fiber, wbufsize", "socketserver_fiber_echo", "fiber", "{}",
                     "--wbufsize", "65536")
 FIBER_2 = kind("fiber, 2 workers", "socketserver_fiber_echo", "fiber", "{}", "--workers", "2")
+FIBER_TIMEOUT = kind("fiber, idle timeout", "socketserver_fiber_echo", "fiber", "{}",
+                     "--timeout", "60")
+COMPUTING = ("socketserver_fiber_echo", "fiber", "{}", "--work", "200")
+FIBER_CPU = kind("fiber, computing", *COMPUTING)
+FIBER_CPU_2 = kind("fiber, computing, 2 workers", *COMPUTING, "--workers", "2")
 
 PEERS = (
     kind("libuv", "peer_libuv", "{}"),
