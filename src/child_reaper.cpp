@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "buffer_pool.hpp"
+#include "drain_signal.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
 
@@ -96,6 +97,10 @@ std::vector<ConnectionHandle> ChildReaper::collect(bool blocking) noexcept {
 
 void ChildReaper::keep(ConnectionHandle request) noexcept {
     children_.back().request = std::move(request);
+}
+
+void ChildReaper::announce_drain() const noexcept {
+    for (const Child& child : children_) DrainSignal::send(child.pid);
 }
 
 void ChildReaper::kill(int signal) const noexcept {

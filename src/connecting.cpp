@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "client_sockets.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "socketserver/socket.hpp"
@@ -42,6 +43,7 @@ void Socket::listen(int backlog) {
         throw std::system_error(error, std::system_category(),
                                 "listen on " + getsockname().to_string());
     }
+    detail::ClientSockets::remove(channel_.fd);
 }
 
 std::pair<Socket, Address> Socket::accept() {

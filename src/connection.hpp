@@ -54,7 +54,7 @@ class Connection {
     std::atomic<bool> answered{false};  ///< something was sent since something was received
     std::atomic<bool> cancelled{false};
     std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
-    int fd = -1;                          ///< under the lock; -1: not to be broken off
+    std::atomic<int> fd{-1};              ///< under the lock; -1: not to be broken off
     Connection* next = nullptr;
     Connection* previous = nullptr;
 };

@@ -86,7 +86,9 @@ void ServerBase::end_listening() noexcept {
     wake_loop();
 }
 
-void ServerBase::pass_on_cancel() {
+void ServerBase::pass_on_drain() {
+    const int stage = state_->registry->is_patience_over() ? 2 : 1;
+    if (state_->announced_level.exchange(stage) < stage) policy_drain();
     const int wanted = state_->cancel_level;
     if (state_->cancelled_level.exchange(wanted) < wanted) policy_cancel(wanted > 1);
 }
@@ -127,6 +129,7 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     bool ended = ended_within(patience);
     if (!ended) {
         registry.end_patience();
+        wake_loop();
         ended = ended_within(within - patience);
     }
     for (const int level : {1, 2}) {

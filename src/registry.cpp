@@ -2,7 +2,9 @@
 #include "registry.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "drain_signal.hpp"
 #include "sys.hpp"
 
 namespace socketserver::detail {
@@ -14,21 +16,21 @@ constexpr unsigned char no_outcome = 0xff;
 
 }  // namespace
 
-Registry::Registry(const ServerOptions& options, bool is_stream, const Wakers& wakers)
+Registry::Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker)
     : limits{options, is_stream},
       idle_timeout{options.idle_timeout},
       request_timeout{options.request_timeout},
-      wakers_{&wakers} {}
+      loop_waker_{&loop_waker} {}
 
 void Registry::leave_server() noexcept {
     if (in_child_) return;
     const std::lock_guard lock{mutex_};
-    wakers_ = nullptr;
+    loop_waker_ = nullptr;
 }
 
 void Registry::wake_loop() noexcept {
     const std::lock_guard lock{mutex_};
-    if (wakers_ != nullptr) wakers_->loop.wake();
+    if (loop_waker_ != nullptr) loop_waker_->wake();
 }
 
 ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {
@@ -38,6 +40,7 @@ ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_
     connection->has_room = has_room;
     connection->registry = shared_from_this();
     SharedCounters::add(counters->accepted);
+    if (worker_ != nullptr) SharedCounters::add(worker_->active);
     count_.fetch_add(1);
     const std::lock_guard lock{mutex_};
     connection->next = first_;
@@ -48,11 +51,15 @@ ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_
 
 void Registry::refuse(Connection& connection, RefuseCause cause) noexcept {
     connection.is_refused = true;
+    if (worker_ != nullptr) --worker_->active;
     SharedCounters::add(counters->of(cause));
 }
 
 void Registry::disown_descriptor(Connection& connection) noexcept {
-    if (in_child_) return;
+    if (in_child_) {
+        connection.fd = -1;
+        return;
+    }
     const std::lock_guard lock{mutex_};
     connection.fd = -1;
 }
@@ -71,6 +78,7 @@ void Registry::end(Connection& connection) noexcept {
         }
         return;
     }
+    if (worker_ != nullptr && !connection.is_refused) --worker_->active;
     if (!connection.is_refused) SharedCounters::add(counters->of(reason));
     {
         const std::lock_guard lock{mutex_};
@@ -121,22 +129,57 @@ void Registry::share_outcome(Connection& connection) noexcept {
 void Registry::begin_drain() noexcept {
     drains_here_ = true;
     counters->draining = true;
-    wakers_->drain.wake();
     end_input(Connection::Phase::idle);
 }
 
 void Registry::end_patience() noexcept {
     patience_over_ = true;
+    counters->patience_over = true;
     end_input(Connection::Phase::fresh);
+}
+
+void Registry::enter_child() noexcept {
+    in_child_ = is_signalled_ = true;
+    DrainSignal::listen();
+}
+
+void Registry::enter_worker() noexcept {
+    is_signalled_ = true;
+    DrainSignal::listen();
+    for (SharedCounters::Worker& each : counters->workers) {
+        int nobody = 0;
+        if (!each.pid.compare_exchange_strong(nobody, ::getpid())) continue;
+        worker_ = &each;
+        return;
+    }
+}
+
+void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
+    for (SharedCounters::Worker& each : counters->workers) {
+        if (each.pid.load() != pid) continue;
+        SharedCounters::add(counters->of(reason), each.active.exchange(0));
+        each.pid = 0;
+        return;
+    }
+}
+
+bool Registry::is_input_over(Connection::Phase phase) const noexcept {
+    if (phase == Connection::Phase::idle) return is_draining();
+    return phase == Connection::Phase::fresh && counters->patience_over.load();
+}
+
+void Registry::end_input_if_over(Connection& connection) const noexcept {
+    const int fd = connection.fd;
+    if (fd == -1 || !is_input_over(connection.phase.load())) return;
+    // What has arrived can still be received; then comes the end of the stream.
+    sys::calls.shutdown(fd, SHUT_RD);
+    connection.idle_ended = true;
 }
 
 void Registry::end_input(Connection::Phase phase) noexcept {
     const std::lock_guard lock{mutex_};
     for (Connection* each = first_; each != nullptr; each = each->next) {
-        if (each->fd == -1 || each->phase.load() != phase) continue;
-        // What has arrived can still be received; then comes the end of the stream.
-        sys::calls.shutdown(each->fd, SHUT_RD);
-        each->idle_ended = true;
+        if (each->phase.load() == phase) end_input_if_over(*each);
     }
 }
 

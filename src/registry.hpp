@@ -18,22 +18,16 @@ namespace socketserver::detail {
 
 /// The requests of a server that have been accepted and have not ended, and the counters.
 ///
-/// Shared by the server and its requests, which may outlive it; the wakers are the server's and go
-/// with it. In a forked child it is a copy: the list and the limits are the parent's, only the
-/// counters are shared, and no lock is taken.
+/// Shared by the server and its requests, which may outlive it; the loop's waker is the server's
+/// and goes with it. In a forked child it is a copy: the list and the limits are the parent's, only
+/// the counters are shared, and no lock is taken.
 ///
 /// Thread safety: all members may be called from any thread.
 class Registry : public std::enable_shared_from_this<Registry> {
   public:
-    /// What requests tell the server's loop, and the server its children.
-    struct Wakers {
-        Waker loop;   ///< the serve loop looks again whether it may accept
-        Waker drain;  ///< readable for ever once the server is being drained
-    };
-
     /// @throws std::system_error if there is no memory.
-    Registry(const ServerOptions& options, bool is_stream, const Wakers& wakers);
-    /// The server goes, and its wakers with it.
+    Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker);
+    /// The server goes, and its waker with it.
     void leave_server() noexcept;
 
     CountersMapping counters;
@@ -53,11 +47,16 @@ class Registry : public std::enable_shared_from_this<Registry> {
 
     /// @name Children
     /// @{
-    void enter_child() noexcept { in_child_ = true; }
+    /// In a child that serves one request.
+    void enter_child() noexcept;
     bool in_child() const noexcept { return in_child_; }
-    /// In a child, where the server stays until the end.
-    int drain_fileno() const noexcept { return wakers_->drain.fileno(); }
     void share_outcome(Connection& connection) noexcept;
+    /// In a worker, which counts what it accepts for itself.
+    void enter_worker() noexcept;
+    /// In the parent, when a worker has gone: counts what it has not brought to an end.
+    void count_out_worker(int pid, CloseReason reason) noexcept;
+    /// Whether a DrainSignal may come.
+    bool is_signalled() const noexcept { return is_signalled_; }
     /// @}
 
     /// @name Draining
@@ -71,6 +70,10 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// Ends the input of those as well.
     void end_patience() noexcept;
     bool is_patience_over() const noexcept { return patience_over_.load(); }
+    /// Whether a connection in this phase is to see the end of the stream.
+    bool is_input_over(Connection::Phase phase) const noexcept;
+    /// Ends the input of one that is. Takes no lock, for a signal handler.
+    void end_input_if_over(Connection& connection) const noexcept;
     /// The server is being drained, by whichever of its processes.
     bool is_draining() const noexcept { return counters->draining.load(); }
     /// And this process has begun to: a worker begins when its parent says so.
@@ -91,6 +94,8 @@ class Registry : public std::enable_shared_from_this<Registry> {
     void end_input(Connection::Phase phase) noexcept;
 
     bool in_child_ = false;
+    bool is_signalled_ = false;
+    SharedCounters::Worker* worker_ = nullptr;
     std::atomic<bool> drains_here_{false};
     std::atomic<bool> patience_over_{false};
     std::atomic<std::size_t> count_{0};
@@ -98,7 +103,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
     void wake_loop() noexcept;
 
     mutable std::mutex mutex_;
-    const Wakers* wakers_;  // null when the server is gone
+    const Waker* loop_waker_;  // null when the server is gone
     Connection* first_ = nullptr;
     std::vector<int> free_outcomes_;
     int used_outcomes_ = 0;

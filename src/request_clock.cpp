@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "request_clock.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 
-#include <poll.h>
-
 #include "connection.hpp"
+#include "drain_signal.hpp"
 #include "registry.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 
@@ -39,28 +36,13 @@ bool is_cancelled(const Connection& connection) {
     return true;
 }
 
-/// The parent cannot end the input of its child's connection, so the child waits for both.
-Input wait_in_child(Channel& channel, const Registry& registry, Phase phase) {
-    if (channel.timeout.count() == 0) return Input::wait;
-    const TimePoint until = channel.until();
-    std::array<pollfd, 2> entries{{{channel.fd, POLLIN, 0}, {registry.drain_fileno(), POLLIN, 0}}};
-    int ready = poll(entries.data(), entries.size(), until);
-    if (ready == 0) return Input::time_over;
-    if (ready < 0 || entries[1].revents == 0) return Input::wait;
-    if (phase == Phase::idle) return Input::look;
-    const TimePoint patience_over = Clock::now() + Registry::patience;
-    ready = poll(entries.data(), 1, std::min(until, patience_over));
-    if (ready != 0) return Input::wait;
-    return until <= patience_over ? Input::time_over : Input::look;
-}
-
 }  // namespace
 
 Input before_receive(Channel& channel, bool partial) {
     Connection* connection = channel.connection.get();
     if (connection == nullptr) return Input::wait;
     Registry& registry = *connection->registry;
-    const Phase phase = connection->phase.load(std::memory_order_relaxed);
+    Phase phase = connection->phase.load(std::memory_order_relaxed);
     if (phase == Phase::busy) {
         if (!connection->answered.load(std::memory_order_relaxed)) return Input::wait;
         if (partial) {
@@ -74,13 +56,13 @@ Input before_receive(Channel& channel, bool partial) {
     }
     if (phase == Phase::busy) {
         // Before the look at the drain: one of the two threads sees what the other one does.
-        connection->phase.store(Phase::idle);
+        phase = Phase::idle;
+        connection->phase.store(phase);
         connection->done_in_drain = registry.is_draining();
     }
-    if (phase == Phase::fresh ? registry.is_patience_over() : registry.is_draining()) {
-        return Input::look;
-    }
-    return registry.in_child() ? wait_in_child(channel, registry, phase) : Input::wait;
+    // In a child the signal handler does what the other thread does here.
+    if (registry.is_signalled() && current().io == nullptr) DrainSignal::receiving(connection);
+    return registry.is_input_over(phase) ? Input::look : Input::wait;
 }
 
 bool is_idle(const Channel& channel) noexcept {
@@ -95,6 +77,7 @@ void ended_by_drain(Channel& channel) noexcept {
 std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     Connection* connection = channel.connection.get();
     if (connection == nullptr) return result;
+    if (connection->registry->is_signalled()) DrainSignal::receiving(nullptr);
     if (result > 0) {
         connection->bytes_in += static_cast<std::uint64_t>(result);
         if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {

@@ -11,9 +11,8 @@ namespace socketserver::detail {
 
 /// What to do about input that is not there yet.
 enum class Input : unsigned char {
-    wait,       ///< for it
-    look,       ///< do not wait: the server is being drained, and the client owes the next request
-    time_over,  ///< the wait was made, and nothing came
+    wait,  ///< for it
+    look,  ///< do not wait: the server is being drained, and the client owes the next request
 };
 /// Before waiting for input. `partial`: a part of the next request has been read and not used yet.
 Input before_receive(Channel& channel, bool partial);

@@ -190,7 +190,7 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
             const bool draining = state_->registry->drains_here();
             if (draining) {
                 if (state_->is_worker) state_->go_on_draining();
-                pass_on_cancel();
+                pass_on_drain();
                 if (is_drained()) break;
             }
             const TimePoint accept_at = state_->accept_at();
@@ -295,14 +295,20 @@ void ServerBase::enter_worker(int stop) {
     state_->unix_path.disown();
     state_->is_worker = true;
     state_->stop_waker.watch(stop);
-    state_->wakers.loop.renew();
+    state_->loop_waker.renew();
+    state_->registry->enter_worker();
 }
 
 void ServerBase::end_worker_loop() noexcept { state_->stop = true; }
 
+void ServerBase::worker_has_ended(int pid) noexcept {
+    state_->registry->count_out_worker(
+        pid, state_->too_late ? CloseReason::cancelled : CloseReason::error);
+}
+
 void ServerBase::leave_worker() noexcept { socket_.reset(); }
 
-void ServerBase::wake_loop() const noexcept { state_->wakers.loop.wake(); }
+void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
 
 int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
 

@@ -16,7 +16,7 @@
 namespace socketserver::detail {
 
 ServerState::ServerState(const ServerOptions& options, bool is_stream)
-    : registry{std::make_shared<Registry>(options, is_stream, wakers)}, owner{::getpid()} {}
+    : registry{std::make_shared<Registry>(options, is_stream, loop_waker)}, owner{::getpid()} {}
 
 ServerState::~ServerState() { registry->leave_server(); }
 
@@ -83,13 +83,13 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     // A worker whose parent drains is not stopped: it serves on until nothing is left.
     const bool drains = state_.is_worker && state_.registry->drains_here();
     entries[stop] = {drains ? -1 : state_.stop_waker.fileno(), POLLIN, 0};
-    entries[loop] = {state_.wakers.loop.fileno(), POLLIN, 0};
+    entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
     entries[mixin] = {policy, POLLIN, 0};
     const int ready =
         poll(entries.data(), entries.size(), std::min(until, state_.next_drain_step()));
     if (ready == -1) throw_system_error("wait for requests");
-    if (entries[loop].revents != 0) state_.wakers.loop.reset();
+    if (entries[loop].revents != 0) state_.loop_waker.reset();
     if (entries[stop].revents != 0) {
         if (state_.is_worker && state_.registry->is_draining()) {
             state_.begin_worker_drain();

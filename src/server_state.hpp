@@ -29,7 +29,7 @@ namespace socketserver::detail {
 /// child as well. `stop` is the same for a glance, without a system call.
 struct ServerState {
     Waker stop_waker;
-    Registry::Wakers wakers;
+    Waker loop_waker;  ///< the serve loop looks again whether it may accept
     const std::shared_ptr<Registry> registry;
     std::atomic<bool> stop{false};
 
@@ -46,6 +46,8 @@ struct ServerState {
     std::atomic<bool> queue_is_served{false};  ///< a drain has found nobody left to accept
     std::atomic<int> cancel_level{0};  ///< of a drain: 1 its time is over, 2 that did not help
     std::atomic<int> cancelled_level{0};
+    std::atomic<int> announced_level{
+        0};                             ///< to the policy: 1 a drain has begun, 2 patience is over
     std::thread drain_thread;           ///< serves the queue if nobody else does
     bool drain_thread_serves = false;   ///< under the lock
     std::atomic<bool> too_late{false};  ///< whom a drain still finds there is refused

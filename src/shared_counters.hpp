@@ -12,7 +12,7 @@
 namespace socketserver::detail {
 
 /// The counters of a server, in memory that it shares with its children: what a child counts is
-/// seen in the parent. All lock-free, and only ever added to.
+/// seen in the parent. All lock-free, and only ever added to, but for those of the workers.
 struct SharedCounters {
     using Counter = std::atomic<std::uint64_t>;
     static_assert(Counter::is_always_lock_free);
@@ -26,9 +26,19 @@ struct SharedCounters {
     std::array<Counter, refuse_causes> refused{};
     /// The server is being drained: a request that begins to wait for its client ends instead.
     std::atomic<bool> draining{false};
+    /// And so does one that waits for the first request of its client.
+    std::atomic<bool> patience_over{false};
     /// For worker processes, which end as the drain of their parent has it.
     std::atomic<TimePoint> drain_until{never};
     std::atomic<bool> queue_is_left{false};  ///< AcceptQueue::leave
+
+    /// What is being served in each worker process, for the parent to count if the worker dies.
+    struct Worker {
+        std::atomic<int> pid{0};
+        Counter active{0};
+    };
+    static constexpr std::size_t most_workers = 64;  // of further ones, that is not known
+    std::array<Worker, most_workers> workers{};
 
     /// Where children leave the reason for which their request ended, see Registry.
     static constexpr std::size_t most_outcomes = 4096;

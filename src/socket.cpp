@@ -62,10 +62,6 @@ Socket::~Socket() { close(); }
 std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, bool partial) {
     const bool waits = (flags & MSG_DONTWAIT) == 0;
     const Input input = waits ? detail::before_receive(channel_, partial) : Input::wait;
-    if (input == Input::time_over) {
-        errno = ETIMEDOUT;
-        throw_io_error(channel_, "recv");
-    }
     if (input == Input::look) flags |= MSG_DONTWAIT;
     const std::ptrdiff_t received =
         detail::after_receive(channel_, detail::recv(channel_, data, size, flags));

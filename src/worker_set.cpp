@@ -14,6 +14,7 @@
 #include <optional>
 #include <system_error>
 
+#include "drain_signal.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/child_reaper.hpp"
@@ -54,7 +55,8 @@ struct WorkerSet::State {
 
     std::size_t accepting() const;
     void look_at_control(Worker& worker) noexcept;
-    std::optional<std::exception_ptr> look_for_end(const Worker& worker, int options);
+    /// Whether the worker is gone.
+    bool look_for_end(const Worker& worker, int options, Ended& into);
     void lengthen_pause();
     void fill_up(Turn& turn);
     /// In the worker its end of the control, in the parent -1.
@@ -104,9 +106,7 @@ WorkerSet::Turn WorkerSet::supervise() {
     const std::lock_guard lock{state_->mutex};
     std::erase_if(state_->workers, [&](Worker& worker) {
         state_->look_at_control(worker);
-        const auto error = state_->look_for_end(worker, WNOHANG);
-        if (error && *error) turn.errors.push_back(*error);
-        return error.has_value();
+        return state_->look_for_end(worker, WNOHANG, turn.ended);
     });
     state_->fill_up(turn);
     if (turn.control == -1) state_->set_timer();
@@ -131,11 +131,9 @@ void WorkerSet::State::look_at_control(Worker& worker) noexcept {
     }
 }
 
-/// Nothing: it lives. Otherwise it is gone, and a null pointer says that all was well.
-std::optional<std::exception_ptr> WorkerSet::State::look_for_end(const Worker& worker,
-                                                                 int options) {
+bool WorkerSet::State::look_for_end(const Worker& worker, int options, Ended& into) {
     const auto ended = wait_for_child(worker.pid, options);
-    if (!ended) return {};
+    if (!ended) return false;
     if (!worker.leaving) {
         if (Clock::now() - worker.started >= settled)
             pause = std::chrono::milliseconds{0};
@@ -143,7 +141,11 @@ std::optional<std::exception_ptr> WorkerSet::State::look_for_end(const Worker& w
             lengthen_pause();
     }
     forget(worker);
-    return describe_end(worker.pid, *ended, worker.leaving);
+    into.pids.push_back(worker.pid);
+    if (const auto error = describe_end(worker.pid, *ended, worker.leaving)) {
+        into.errors.push_back(error);
+    }
+    return true;
 }
 
 void WorkerSet::State::lengthen_pause() {
@@ -159,7 +161,7 @@ void WorkerSet::State::fill_up(Turn& turn) {
             is_fork_failing = false;
         } catch (const std::system_error&) {
             // Once, not at each attempt.
-            if (!is_fork_failing) turn.errors.push_back(std::current_exception());
+            if (!is_fork_failing) turn.ended.errors.push_back(std::current_exception());
             is_fork_failing = true;
             lengthen_pause();
         }
@@ -246,8 +248,8 @@ void WorkerSet::stop() noexcept {
     }
 }
 
-std::vector<std::exception_ptr> WorkerSet::collect(bool blocking) {
-    std::vector<std::exception_ptr> errors;
+WorkerSet::Ended WorkerSet::collect(bool blocking) {
+    Ended ended;
     std::vector<int> waiting;
     {
         const std::lock_guard lock{state_->mutex};
@@ -263,12 +265,15 @@ std::vector<std::exception_ptr> WorkerSet::collect(bool blocking) {
         const std::lock_guard lock{state_->mutex};
         std::erase_if(state_->workers, [&](const Worker& worker) {
             if (worker.pid != pid) return false;
-            const auto error = state_->look_for_end(worker, WNOHANG);
-            if (error && *error) errors.push_back(*error);
-            return error.has_value();
+            return state_->look_for_end(worker, WNOHANG, ended);
         });
     }
-    return errors;
+    return ended;
+}
+
+void WorkerSet::announce_drain() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    for (const Worker& worker : state_->workers) DrainSignal::send(worker.pid);
 }
 
 bool WorkerSet::empty() const {

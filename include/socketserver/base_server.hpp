@@ -32,6 +32,8 @@ namespace socketserver {
 /// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
 ///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
+/// - `void mixin_drain()`: a drain has begun, or no longer waits for first requests; tell it to
+///   those whose connections drain() cannot reach;
 /// - `void mixin_cancel(bool kill)`: the time of a drain is over; end what drain() cannot reach by
 ///   shutting connections down. Called again with `kill` if that did not help;
 /// - `bool mixin_ended()`: whether a drain need not wait for anything but the requests that this
@@ -117,6 +119,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     bool policy_ready() final;
     int policy_fileno() final;
     void policy_close(bool wait) final;
+    void policy_drain() final;
     void policy_cancel(bool kill) final;
     bool policy_ended() final;
     void policy_statistics(Statistics& statistics) const final;

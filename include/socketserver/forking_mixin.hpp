@@ -21,6 +21,8 @@ namespace socketserver {
 /// streams are flushed, destructors of the program's statics are not run. Children are waited for
 /// one by one, never those of somebody else.
 ///
+/// SIGURG, which is ignored by default, is the library's in the child: drain() sends it.
+///
 /// In a program that has threads, only the serving thread exists in the child: a lock that another
 /// one held at that moment stays locked for ever. The library takes none there, and the C library
 /// keeps malloc and stdio usable; a handler must not take locks that it shares with threads.
@@ -73,6 +75,7 @@ class ForkingMixIn {
     void mixin_service() { collect_children(); }
     bool mixin_ready() { return children_.count() < max_children; }
     int mixin_fileno() const { return children_.fileno(); }
+    void mixin_drain() { children_.announce_drain(); }
     void mixin_cancel(bool kill) { children_.kill(kill ? SIGKILL : SIGTERM); }
     void mixin_statistics(Statistics& statistics) const {
         statistics.children += children_.count();

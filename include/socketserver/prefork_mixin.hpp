@@ -37,8 +37,9 @@ namespace socketserver {
 /// also end in this way when the parent dies, however that comes. The signals of ShutdownOnSignal
 /// are for the parent: a worker ignores them, so that Ctrl-C of a terminal, which reaches all, cuts
 /// no request off. server_close() in a worker does nothing. drain() drains every worker; one that
-/// serves by SynchronousMixIn cannot end the wait of its handler, and is killed half a second after
-/// the time is over.
+/// serves by SynchronousMixIn cannot break its handler off, and is killed half a second after the
+/// time is over. SIGURG, which is ignored by default, is the library's in a worker: drain() sends
+/// it.
 ///
 /// handle_request() forks nothing: it serves one request in the calling thread of the parent. It
 /// finds none while another thread is in serve_forever(); a second serve_forever() only waits.
@@ -119,7 +120,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
             if (server().is_draining()) worker_set_.stop();  // they drain as well, and end
             const auto turn = worker_set_.supervise();
             if (turn.control != -1) run_worker(turn.control);
-            report(turn.errors);
+            report(turn.ended);
         }
     }
 
@@ -139,6 +140,14 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
             return Policy::mixin_fileno();
         } else {
             return -1;
+        }
+    }
+
+    void mixin_drain() {
+        if (!is_worker_) {
+            worker_set_.announce_drain();
+        } else if constexpr (requires { this->Policy::mixin_drain(); }) {
+            Policy::mixin_drain();
         }
     }
 
@@ -204,8 +213,9 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         }
     }
 
-    void report(const std::vector<std::exception_ptr>& errors) {
-        for (const std::exception_ptr& error : errors) server().report_server_error(error);
+    void report(const detail::WorkerSet::Ended& ended) {
+        for (const int pid : ended.pids) server().worker_has_ended(pid);
+        for (const std::exception_ptr& error : ended.errors) server().report_server_error(error);
     }
 
     detail::WorkerSet worker_set_;

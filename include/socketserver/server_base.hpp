@@ -144,6 +144,8 @@ class SOCKETSERVER_EXPORT ServerBase {
     void enter_worker(int stop);
     /// In a worker, in its loop: the loop ends after this turn.
     void end_worker_loop() noexcept;
+    /// In the parent, when a worker has been waited for: counts the requests that it has not ended.
+    void worker_has_ended(int pid) noexcept;
     /// In a worker that accepts no more: lets go of the listening socket.
     void leave_worker() noexcept;
     /// Calls handle_server_error().
@@ -216,6 +218,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     virtual bool policy_ready() = 0;
     virtual int policy_fileno() = 0;
     virtual void policy_close(bool wait) = 0;
+    virtual void policy_drain() = 0;
     virtual void policy_cancel(bool kill) = 0;
     virtual bool policy_ended() = 0;
     virtual void policy_statistics(Statistics& statistics) const = 0;
@@ -223,7 +226,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     void call_service_actions() noexcept;
     void end_listening() noexcept;
     bool is_drained();
-    void pass_on_cancel();
+    void pass_on_drain();
     void serve_in_drain_thread() noexcept;
     void let_go() noexcept;
     const detail::Waker& stop_waker() const noexcept;

@@ -207,6 +207,11 @@ int BaseServer<Handler, MixIn>::policy_fileno() {
 }
 
 template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::policy_drain() {
+    if constexpr (requires { this->mixin_drain(); }) this->mixin_drain();
+}
+
+template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::policy_cancel(bool kill) {
     if constexpr (requires { this->mixin_cancel(kill); }) this->mixin_cancel(kill);
 }

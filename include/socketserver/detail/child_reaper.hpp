@@ -30,6 +30,8 @@ class SOCKETSERVER_EXPORT ChildReaper {
     void keep(ConnectionHandle request) noexcept;
     /// Waits for those that have ended, or for all. Returns what was kept for them.
     std::vector<ConnectionHandle> collect(bool blocking) noexcept;
+    /// Lets all know that a drain has come further.
+    void announce_drain() const noexcept;
     /// Sends a signal to all.
     void kill(int signal) const noexcept;
 

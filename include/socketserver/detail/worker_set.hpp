@@ -32,9 +32,14 @@ class SOCKETSERVER_EXPORT WorkerSet {
     /// @throws std::system_error if no descriptor can be had.
     void start(std::size_t count);
 
+    /// Of workers that have been waited for, and of forks that failed.
+    struct Ended {
+        std::vector<int> pids;
+        std::vector<std::exception_ptr> errors;  ///< to be reported
+    };
     struct Turn {
-        int control = -1;                        ///< in a new worker: its end, which it owns
-        std::vector<std::exception_ptr> errors;  ///< in the parent: to be reported
+        int control = -1;  ///< in a new worker: its end, which it owns
+        Ended ended;       ///< in the parent
     };
     /// Waits for the workers that have ended and replaces those that are missing, unless it is too
     /// early for that: after a worker that died at once, or a fork that failed, there is a pause
@@ -45,8 +50,10 @@ class SOCKETSERVER_EXPORT WorkerSet {
 
     /// Lets all workers finish what they serve and end.
     void stop() noexcept;
-    /// After stop(): waits for the workers that have ended, or for all. Returns what to report.
-    std::vector<std::exception_ptr> collect(bool blocking);
+    /// After stop(): waits for the workers that have ended, or for all.
+    Ended collect(bool blocking);
+    /// Lets all workers know that a drain has come further.
+    void announce_drain() noexcept;
 
     /// No worker lives that has not been waited for.
     bool empty() const;

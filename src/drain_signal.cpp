@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "drain_signal.hpp"
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+
+#include "connection.hpp"
+#include "registry.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+constinit thread_local std::atomic<Connection*> connection_of_this_thread{nullptr};
+
+extern "C" void socketserver_on_drain(int) {
+    const int saved = errno;
+    Connection* connection = connection_of_this_thread.load(std::memory_order_relaxed);
+    // Who has just finished a request looks for the drain before waiting.
+    if (connection != nullptr && !connection->done_in_drain) {
+        connection->registry->end_input_if_over(*connection);
+    }
+    errno = saved;
+}
+
+}  // namespace
+
+void DrainSignal::listen() noexcept {
+    struct sigaction action {};
+    action.sa_handler = socketserver_on_drain;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    ::sigaction(SIGURG, &action, nullptr);
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, SIGURG);
+    ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
+}
+
+void DrainSignal::receiving(Connection* connection) noexcept {
+    connection_of_this_thread.store(connection, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+void DrainSignal::send(int pid) noexcept { ::kill(pid, SIGURG); }
+
+}  // namespace socketserver::detail
