@@ -193,8 +193,8 @@ TEST_CASE("an error of poll is an error of the wait") {
 }
 
 TEST_CASE("a carrier gets every operation") {
+    RecordingIo io;  // destroyed after the sockets that it knows
     auto pair = unix_pair();
-    RecordingIo io;
     pair.near.sendall("x");
     CHECK(pair.far.recv(1) == "x");
     detail::run_blocking([] {});
@@ -215,8 +215,8 @@ TEST_CASE("a carrier gets every operation") {
 }
 
 TEST_CASE("a carrier forgets a descriptor before it is closed or given away") {
-    auto pair = unix_pair();
     RecordingIo io;
+    auto pair = unix_pair();
     pair.far.close();
     CHECK(io.forgotten == 0);  // it never knew this one
     CHECK(pair.near.recv(1).empty());
@@ -232,8 +232,8 @@ TEST_CASE("a carrier forgets a descriptor before it is closed or given away") {
 }
 
 TEST_CASE("an idle reader on a carrier waits without a buffer") {
-    auto pair = unix_pair();
     RecordingIo io;
+    auto pair = unix_pair();
     BufferedReader reader{pair.near};
     pair.far.sendall("half ");
     CHECK(reader.read(5) == "half ");
