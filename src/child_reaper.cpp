@@ -63,6 +63,7 @@ ChildReaper::~ChildReaper() {
 
 bool ChildReaper::fork() {
     flush_before_fork();
+    DrainSignal::prepare_to_fork();
     children_.reserve(children_.size() + 1);  // nothing may throw once there is a child
     BufferPool::warm();                       // what the parent has ready no child has to make
     const pid_t pid = sys::calls.fork();

@@ -26,14 +26,28 @@ extern "C" void socketserver_on_drain(int) {
     errno = saved;
 }
 
-}  // namespace
-
-void DrainSignal::listen() noexcept {
+void catch_it() noexcept {
     struct sigaction action {};
     action.sa_handler = socketserver_on_drain;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
     ::sigaction(SIGURG, &action, nullptr);
+}
+
+}  // namespace
+
+void DrainSignal::prepare_to_fork() noexcept {
+    static const bool done = [] {
+        struct sigaction before {};
+        ::sigaction(SIGURG, nullptr, &before);
+        if (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN) catch_it();
+        return true;
+    }();
+    static_cast<void>(done);
+}
+
+void DrainSignal::listen() noexcept {
+    catch_it();
     sigset_t only;
     sigemptyset(&only);
     sigaddset(&only, SIGURG);

@@ -14,8 +14,12 @@ class Connection;
 /// What to do, the handler reads from the counters that parent and child share.
 class DrainSignal {
   public:
-    /// In a child: catches the signal from now on.
+    /// In a worker: catches the signal from now on.
     static void listen() noexcept;
+    /// In the parent, before it forks for a request: the child finds all done, with no page of its
+    /// own written. In the parent the handler has nothing to do. Leaves a handler of the program's
+    /// alone; the children are then broken off when the time of a drain is over.
+    static void prepare_to_fork() noexcept;
     /// The calling thread is about to receive from a connection, or (null) has done so. Seen by the
     /// handler when it runs in this thread: the first one of the process, which the kernel prefers.
     static void receiving(Connection* connection) noexcept;

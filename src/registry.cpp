@@ -138,11 +138,6 @@ void Registry::end_patience() noexcept {
     end_input(Connection::Phase::fresh);
 }
 
-void Registry::enter_child() noexcept {
-    in_child_ = is_signalled_ = true;
-    DrainSignal::listen();
-}
-
 void Registry::enter_worker() noexcept {
     is_signalled_ = true;
     DrainSignal::listen();

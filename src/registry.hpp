@@ -48,7 +48,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// @name Children
     /// @{
     /// In a child that serves one request.
-    void enter_child() noexcept;
+    void enter_child() noexcept { in_child_ = is_signalled_ = true; }
     bool in_child() const noexcept { return in_child_; }
     void share_outcome(Connection& connection) noexcept;
     /// In a worker, which counts what it accepts for itself.

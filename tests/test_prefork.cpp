@@ -282,6 +282,67 @@ TEST_CASE("a crash in a handler costs the connections of its worker and nothing 
     CHECK(Counts{} == before);
 }
 
+TEST_CASE("what a worker had accepted when it died is counted as an error") {
+    const TimeLimit limit;
+    const Shared<Board> board;
+    const bool threads = GENERATE(false, true);
+    CAPTURE(threads);
+    const auto check = [](auto& server, int clients) {
+        server.workers = 1;
+        ServingThread serving{server};
+        std::vector<Socket> others;
+        for (int i = 1; i < clients; ++i) {
+            others.push_back(connect(server.server_address()));
+            CHECK(ask(others.back(), "x\n") == "x\n");
+        }
+        Socket client = connect(server.server_address());
+        client.sendall("crash\n");
+        CHECK(read_to_end(client).empty());
+        for (Socket& other : others) CHECK(read_to_end(other).empty());
+        const auto expected = static_cast<std::uint64_t>(clients);
+        CHECK(
+            eventually([&] { return server.statistics().closed(CloseReason::error) == expected; }));
+        CHECK(server.statistics().active == 0);
+        CHECK(ask(server.server_address(), "x\n") == "x\n");
+        CHECK(eventually([&] { return server.statistics().active == 0; }));
+        CHECK(server.statistics().closed(CloseReason::error) == expected);
+    };
+    if (threads) {
+        Server<PreforkOf<ThreadingMixIn>::MixIn> server{*board};
+        check(server, 3);
+    } else {
+        Server<> server{*board};
+        check(server, 1);
+    }
+}
+
+TEST_CASE("a drain reaches a worker whose only thread waits for a client") {
+    const TimeLimit limit;
+    const Shared<Board> board;
+    Server<> server{*board};
+    server.workers = 3;
+    ServingThread serving{server};
+    Socket idle = connect(server.server_address());
+    CHECK(ask(idle, "1\n") == "1\n");
+    Socket busy = connect(server.server_address());
+    busy.sendall("2\nhalf ");  // the half has been read when the answer comes
+    CHECK(busy.recv(10) == "2\n");
+    Socket fresh = connect(server.server_address());
+    DrainReport report;
+    std::thread draining{[&] { report = server.drain(40s); }};
+    CHECK(read_to_end(idle).empty());
+    CHECK(read_to_end(fresh).empty());
+    busy.sendall("line\n");
+    CHECK(read_to_end(busy) == "half line\n");
+    draining.join();
+    serving.join();
+    CHECK_FALSE(serving.error());
+    CHECK(report.idle_closed == 2);
+    CHECK(report.finished == 1);
+    CHECK(report.cancelled == 0);
+    CHECK(server.statistics().active == 0);
+}
+
 TEST_CASE("a worker's end is seen without a pidfd as well") {
     const TimeLimit limit;
     const Counts before;

@@ -21,7 +21,8 @@ namespace socketserver {
 /// streams are flushed, destructors of the program's statics are not run. Children are waited for
 /// one by one, never those of somebody else.
 ///
-/// SIGURG, which is ignored by default, is the library's in the child: drain() sends it.
+/// SIGURG, which is ignored by default, is the library's if the program does not catch it: drain()
+/// sends it to the children.
 ///
 /// In a program that has threads, only the serving thread exists in the child: a lock that another
 /// one held at that moment stays locked for ever. The library takes none there, and the C library
