@@ -26,6 +26,9 @@ using detail::Transport;
 
 /// How long broken-off requests may take to end: for children first after SIGTERM, then SIGKILL.
 constexpr std::chrono::milliseconds grace{500};
+/// A client whose handshake is under way when the door closes believes to be connected a moment
+/// later. The queue is not known to be served before that.
+constexpr std::chrono::milliseconds handshake_time{100};
 /// A wait for longer would overflow the clock.
 constexpr std::chrono::nanoseconds longest_wait{std::chrono::hours{24 * 365}};
 
@@ -109,6 +112,9 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         state_->unix_path.disown();
     } else {
         close_the_door(fileno(), transport_);
+        if (transport_ == Transport::tcp) {
+            registry.counters->handshakes_until = detail::Clock::now() + handshake_time;
+        }
     }
     registry.counters->drain_until = detail::Clock::now() + std::min(within, longest_wait);
     registry.begin_drain();

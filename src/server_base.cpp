@@ -198,10 +198,14 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
             const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
             if (turn == Turn::took) {
                 --until_look;
-            } else if (turn == Turn::nothing && draining) {
+            } else if (turn == Turn::nothing && draining &&
+                       Clock::now() >= state_->handshakes_until()) {
                 end_listening();
             } else {
-                const TimePoint poll_at = after(poll_interval);
+                TimePoint poll_at = after(poll_interval);
+                if (turn == Turn::nothing && draining) {
+                    poll_at = std::min(poll_at, state_->handshakes_until());
+                }
                 serving.wait(ready ? fileno() : -1, policy_fileno(),
                              std::min(poll_at, wait_end(accept_at)));
                 until_look = requests_between_looks;

@@ -65,6 +65,9 @@ struct ServerState {
     /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
     TimePoint accept_at() const noexcept;
 
+    /// While a drain must expect further connections, although the queue is empty.
+    TimePoint handshakes_until() const noexcept { return registry->counters->handshakes_until; }
+
     /// @name In a worker: what drain() does in its parent
     /// @{
     void begin_worker_drain() noexcept;

@@ -28,6 +28,8 @@ struct SharedCounters {
     std::atomic<bool> draining{false};
     /// And so does one that waits for the first request of its client.
     std::atomic<bool> patience_over{false};
+    /// Of a drain: who had begun to connect when it began may be connected until then.
+    std::atomic<TimePoint> handshakes_until{TimePoint{}};
     /// For worker processes, which end as the drain of their parent has it.
     std::atomic<TimePoint> drain_until{never};
     std::atomic<bool> queue_is_left{false};  ///< AcceptQueue::leave
