@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "client_sockets.hpp"
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -25,6 +26,14 @@ constinit std::array<std::atomic<std::uint64_t>, most_descriptors / bits> words{
 constinit std::atomic<std::size_t> count{0};
 constinit std::atomic<std::size_t> words_in_use{0};  // no bit was ever set beyond
 
+constinit pthread_rwlock_t forking = PTHREAD_RWLOCK_INITIALIZER;
+
+// For every fork of the program, whoever makes it. The child's thread has another number than the
+// one that took the lock: it cannot give it back.
+[[maybe_unused]] const int at_fork = ::pthread_atfork(
+    [] { ::pthread_rwlock_wrlock(&forking); }, [] { ::pthread_rwlock_unlock(&forking); },
+    [] { ::pthread_rwlock_init(&forking, nullptr); });
+
 bool is_listening(int descriptor) {
     int value = 0;
     socklen_t size = sizeof value;
@@ -47,6 +56,10 @@ bool is_client_of(int descriptor, const Address& server) {
 
 }  // namespace
 
+ClientSockets::NoFork::NoFork() noexcept { ::pthread_rwlock_rdlock(&forking); }
+
+ClientSockets::NoFork::~NoFork() { ::pthread_rwlock_unlock(&forking); }
+
 void ClientSockets::add(int descriptor) noexcept {
     const auto index = static_cast<std::size_t>(descriptor);
     if (descriptor < 0 || index >= most_descriptors) return;
@@ -58,11 +71,17 @@ void ClientSockets::add(int descriptor) noexcept {
     }
 }
 
-void ClientSockets::remove(int descriptor) noexcept {
+bool ClientSockets::knows(int descriptor) noexcept {
     const auto index = static_cast<std::size_t>(descriptor);
-    if (descriptor < 0 || index >= most_descriptors) return;
+    if (descriptor < 0 || index >= most_descriptors) return false;
     const std::uint64_t bit = std::uint64_t{1} << (index % bits);
-    if ((words[index / bits].load(std::memory_order_relaxed) & bit) == 0) return;
+    return (words[index / bits].load(std::memory_order_relaxed) & bit) != 0;
+}
+
+void ClientSockets::remove(int descriptor) noexcept {
+    if (!knows(descriptor)) return;
+    const auto index = static_cast<std::size_t>(descriptor);
+    const std::uint64_t bit = std::uint64_t{1} << (index % bits);
     if ((words[index / bits].fetch_and(~bit) & bit) != 0) --count;
 }
 

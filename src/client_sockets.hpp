@@ -10,10 +10,21 @@ namespace socketserver::detail {
 /// program may be the client of its own server, as tests are. A forked child would then inherit the
 /// client's end of a connection, and nobody would ever see that client close it.
 ///
-/// Thread safety: all members may be called from any thread, and in a forked child; no locks.
+/// Thread safety: all members may be called from any thread, and in a forked child.
 class SOCKETSERVER_EXPORT ClientSockets {
   public:
+    /// While one lives nobody forks: a child would have a descriptor that is not known here for the
+    /// moment between making and adding it, or between removing and closing it.
+    class NoFork {
+      public:
+        NoFork() noexcept;
+        NoFork(const NoFork&) = delete;
+        NoFork& operator=(const NoFork&) = delete;
+        ~NoFork();
+    };
+
     static void add(int descriptor) noexcept;
+    static bool knows(int descriptor) noexcept;
     static void remove(int descriptor) noexcept;
     /// In a forked child: closes those that are connected to `server`, and those that may still
     /// become so in the parent. Costs a glance if there are none.

@@ -37,6 +37,7 @@ int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM :
 }  // namespace
 
 Socket::Socket(const Address& address, SocketType type) {
+    const detail::ClientSockets::NoFork no_fork;
     channel_.fd = sys::calls.socket(detail::domain_of(address), type_of(type) | SOCK_CLOEXEC, 0);
     if (channel_.fd == -1) throw_system_error("create a socket for " + address.to_string());
     if (type == SocketType::stream) {
@@ -167,6 +168,8 @@ void Socket::shutdown(ShutdownHow how) {
 }
 
 void Socket::close() noexcept {
+    if (!detail::ClientSockets::knows(channel_.fd)) return detail::close(channel_);
+    const detail::ClientSockets::NoFork no_fork;
     detail::ClientSockets::remove(channel_.fd);
     detail::close(channel_);
 }

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 
 #include "catch.hpp"
+#include "scripted_sys.hpp"
 #include "socketserver/socketserver.hpp"
 
 namespace ss = socketserver;
@@ -27,6 +29,35 @@ class CountHandler : public ss::StreamRequestHandler {
 };
 
 bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) != -1; }
+
+/// Forks in another thread.
+class Forker {
+  public:
+    /// Returns when the child has ended, or after a while if nobody may fork now.
+    void fork_with(int descriptor) {
+        std::promise<void> forked;
+        auto done = forked.get_future();
+        thread_ = std::jthread{[this, descriptor, forked = std::move(forked)]() mutable {
+            const pid_t child = ::fork();
+            if (child == 0) {
+                const bool is_kept =
+                    is_open(descriptor) && !ss::detail::ClientSockets::knows(descriptor);
+                ::_exit(is_kept ? 1 : 0);
+            }
+            ::waitpid(child, &status_, 0);
+            forked.set_value();
+        }};
+        done.wait_for(50ms);  // what must not happen cannot be waited for
+    }
+    int status() {
+        thread_.join();
+        return status_;
+    }
+
+  private:
+    int status_ = -1;
+    std::jthread thread_;
+};
 
 }  // namespace
 
@@ -89,4 +120,27 @@ TEST_CASE("only what is, or may become, a client of the server is closed") {
     REQUIRE(::waitpid(child, &status, 0) == child);
     CHECK(status == 0);
     CHECK(is_open(client.fileno()));
+}
+
+TEST_CASE("no child has an end of a client that it does not know of") {
+    using namespace ss::tests;
+    Forker forker;
+    SECTION("made while it was forked") {
+        const Scripted<&Calls::socket> socket{[&](auto... arguments) {
+            const int descriptor = sys::kernel.socket(arguments...);
+            forker.fork_with(descriptor);
+            return descriptor;
+        }};
+        const ss::Socket client{{"127.0.0.1", 0}, ss::SocketType::stream};
+        CHECK(forker.status() == 0);
+    }
+    SECTION("closed while it was forked") {
+        ss::Socket client{{"127.0.0.1", 0}, ss::SocketType::stream};
+        const Scripted<&Calls::close> close{[&](int descriptor) {
+            forker.fork_with(descriptor);
+            return sys::kernel.close(descriptor);
+        }};
+        client.close();
+        CHECK(forker.status() == 0);
+    }
 }
