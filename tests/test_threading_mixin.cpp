@@ -297,7 +297,8 @@ TEST_CASE("threading: a thread that cannot be created costs that request and not
         server.server_close();  // nothing is left to join of what never began
         CHECK(server.shutdowns == 4);
     }
-    CHECK(eventually([&] { return open_descriptors() == descriptors; }));
+    // A daemon of an earlier test may have closed its connection meanwhile.
+    CHECK(eventually([&] { return open_descriptors() <= descriptors; }));
 }
 
 TEST_CASE("threading: server_close() right after serving began, many times") {
