@@ -338,7 +338,7 @@ TEST_CASE("shutdown() waits for no thread, server_close() serves what is in the 
     for (int i = 0; i < 4; ++i) clients.push_back(asking_client(server, std::to_string(i) + "\n"));
     REQUIRE(eventually([&] { return server.accepted == 4; }));
     serving.stop();  // the gate is closed: it would wait for ever
-    CHECK(gate.arrived() == 1);
+    CHECK(eventually([&] { return gate.arrived() == 1; }));
     std::atomic<bool> begun{false};
     std::atomic<bool> closed{false};
     std::thread closing{[&] {
