@@ -2,7 +2,9 @@
 #include "client_sockets.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -26,13 +28,32 @@ constinit std::array<std::atomic<std::uint64_t>, most_descriptors / bits> words{
 constinit std::atomic<std::size_t> count{0};
 constinit std::atomic<std::size_t> words_in_use{0};  // no bit was ever set beyond
 
-constinit pthread_rwlock_t forking = PTHREAD_RWLOCK_INITIALIZER;
+// A lock of readers and one writer, the fork, that a child need not unlock: it would have to write
+// to a page, which is then copied for it. Whose fork it is stands in the lock, and in a child it is
+// another process's.
+constinit std::atomic<int> keep_from_forking{0};
+constinit std::atomic<pid_t> forking{0};
 
-// For every fork of the program, whoever makes it. The child's thread has another number than the
-// one that took the lock: it cannot give it back.
-[[maybe_unused]] const int at_fork = ::pthread_atfork(
-    [] { ::pthread_rwlock_wrlock(&forking); }, [] { ::pthread_rwlock_unlock(&forking); },
-    [] { ::pthread_rwlock_init(&forking, nullptr); });
+bool is_forking() { return forking != 0 && forking == ::getpid(); }
+
+void before_fork() {
+    const pid_t self = ::getpid();
+    for (pid_t other = 0; !forking.compare_exchange_weak(other, self); other = 0) {
+        if (other == 0 || other == self) {  // another thread forks
+            ::sched_yield();
+            continue;
+        }
+        // The first fork in a child: what its parent's other threads held is nobody's here.
+        keep_from_forking = 0;
+        forking.compare_exchange_strong(other, 0);
+    }
+    while (keep_from_forking > 0) ::sched_yield();
+}
+
+void after_fork_in_parent() { forking = 0; }
+
+// For every fork of the program, whoever makes it.
+[[maybe_unused]] const int at_fork = ::pthread_atfork(before_fork, after_fork_in_parent, nullptr);
 
 bool is_listening(int descriptor) {
     int value = 0;
@@ -56,9 +77,14 @@ bool is_client_of(int descriptor, const Address& server) {
 
 }  // namespace
 
-ClientSockets::NoFork::NoFork() noexcept { ::pthread_rwlock_rdlock(&forking); }
+ClientSockets::NoFork::NoFork() noexcept {
+    for (++keep_from_forking; is_forking(); ++keep_from_forking) {
+        --keep_from_forking;
+        while (is_forking()) ::sched_yield();
+    }
+}
 
-ClientSockets::NoFork::~NoFork() { ::pthread_rwlock_unlock(&forking); }
+ClientSockets::NoFork::~NoFork() { --keep_from_forking; }
 
 void ClientSockets::add(int descriptor) noexcept {
     const auto index = static_cast<std::size_t>(descriptor);

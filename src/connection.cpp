@@ -34,6 +34,10 @@ void share_outcome(Connection* connection) noexcept {
     if (connection != nullptr) connection->registry->share_outcome(*connection);
 }
 
+void leave_outcome(Connection* connection) noexcept {
+    if (connection != nullptr) connection->registry->end(*connection);
+}
+
 void disown_descriptor(Connection* connection) noexcept {
     if (connection != nullptr) connection->registry->disown_descriptor(*connection);
 }

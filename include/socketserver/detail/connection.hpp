@@ -23,6 +23,8 @@ SOCKETSERVER_EXPORT void note_failure(Connection* connection, const std::excepti
 /// For a request that a child process will serve. Before the fork: a place where the child leaves
 /// the reason of the end. Null is passed over.
 SOCKETSERVER_EXPORT void share_outcome(Connection* connection) noexcept;
+/// In the child: the request has ended. Frees nothing: each page that is written to is copied.
+SOCKETSERVER_EXPORT void leave_outcome(Connection* connection) noexcept;
 /// In the parent: the descriptor is no longer this process's to break off.
 SOCKETSERVER_EXPORT void disown_descriptor(Connection* connection) noexcept;
 /// In the parent: the child is being killed.

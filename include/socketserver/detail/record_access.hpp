@@ -21,12 +21,13 @@ struct RecordAccess {
     static Connection* of(Socket& request) { return request.channel().connection.get(); }
     static Connection* of(Datagram& request) { return request.connection_.get(); }
 
+    static ConnectionHandle share(Socket& request) { return request.channel().connection; }
+    static ConnectionHandle share(Datagram& request) { return request.connection_; }
+
     static ConnectionHandle take(Socket& request) {
         return std::move(request.channel().connection);
     }
-    static ConnectionHandle take(Datagram& request) {
-        return std::move(request.connection_);
-    }
+    static ConnectionHandle take(Datagram& request) { return std::move(request.connection_); }
 
     static int fileno(const Socket& request) { return request.fileno(); }
     static int fileno(const Datagram&) { return -1; }
