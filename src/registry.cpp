@@ -187,10 +187,20 @@ void Registry::cancel_all() noexcept {
 }
 
 void Registry::read(Statistics& statistics) const noexcept {
-    // In this order: what has ended was accepted before, so the difference is never negative.
-    for (std::size_t i = 0; i < close_reasons; ++i) statistics.closed_by[i] = counters->closed[i];
-    for (std::size_t i = 0; i < refuse_causes; ++i) statistics.refused_by[i] = counters->refused[i];
-    statistics.accepted = counters->accepted;
+    // In this order: what has ended was accepted before, so the difference is never negative. Once
+    // more if something was accepted meanwhile, or it would be too large.
+    std::uint64_t before = 0;
+    int tries = 100;
+    do {
+        before = counters->accepted;
+        for (std::size_t i = 0; i < close_reasons; ++i) {
+            statistics.closed_by[i] = counters->closed[i];
+        }
+        for (std::size_t i = 0; i < refuse_causes; ++i) {
+            statistics.refused_by[i] = counters->refused[i];
+        }
+        statistics.accepted = counters->accepted;
+    } while (statistics.accepted != before && --tries > 0);
     statistics.active = statistics.accepted - statistics.closed() - statistics.refused();
     statistics.accept_errors = counters->accept_errors;
     statistics.bytes_in = counters->bytes_in;

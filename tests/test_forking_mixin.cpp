@@ -17,6 +17,7 @@
 
 #include "catch.hpp"
 #include "counts.hpp"
+#include "sanitizers.hpp"
 #include "scripted_sys.hpp"
 #include "serving.hpp"
 
@@ -27,19 +28,6 @@ using namespace socketserver::tests;
 
 const Address any_port{"127.0.0.1", 0};
 
-// The C library keeps malloc usable in the child of a program with threads. The allocator that
-// AddressSanitizer puts in its place takes no care of that (seen with clang 14): children hang.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool malloc_is_usable_in_children = false;
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-constexpr bool malloc_is_usable_in_children = false;
-#    else
-constexpr bool malloc_is_usable_in_children = true;
-#    endif
-#else
-constexpr bool malloc_is_usable_in_children = true;
-#endif
 using EchoServer = TCPServer<StreamEcho, ForkingMixIn>;
 
 /// Sends its process id, then waits for the end of the client.
@@ -353,7 +341,7 @@ TEST_CASE("forking: malloc and stdio work in the children of a program with busy
             std::FILE* own = std::fopen("/dev/null", "w");
             std::string text(5000, 'y');
             while (busy) {
-                if (malloc_is_usable_in_children) text = std::string(5000, 'y');
+                if (may_fork_beside_allocating_threads) text = std::string(5000, 'y');
                 std::fwrite(text.data(), 1, text.size(), own);
                 std::fflush(own);
             }

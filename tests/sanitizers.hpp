@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Which sanitizer the tests are built with, and what it cannot do.
+#pragma once
+
+namespace socketserver::tests {
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool under_asan = true;
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer)
+inline constexpr bool under_asan = true;
+#    else
+inline constexpr bool under_asan = false;
+#    endif
+#else
+inline constexpr bool under_asan = false;
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool under_tsan = true;
+#elif defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+inline constexpr bool under_tsan = true;
+#    else
+inline constexpr bool under_tsan = false;
+#    endif
+#else
+inline constexpr bool under_tsan = false;
+#endif
+
+/// The C library keeps malloc usable in the child of a program with threads. The allocator that
+/// AddressSanitizer puts in its place takes no lock at a fork, so that a child hangs if another
+/// thread was allocating (g++ 12, clang 14).
+inline constexpr bool may_fork_beside_allocating_threads = !under_asan;
+
+/// ThreadSanitizer keeps caught signals back until the thread calls something that it intercepts,
+/// and in a child that was forked beside other threads it intercepts no more.
+inline constexpr bool delivers_signals_in_forked_children = !under_tsan;
+
+}  // namespace socketserver::tests
