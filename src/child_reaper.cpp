@@ -117,9 +117,8 @@ void ChildReaper::reap_ended(bool blocking) noexcept {
         return;
     }
     if (unwatched_ > 0) {
-        std::erase_if(children_, [this](Child& child) {
-            return child.pidfd == -1 && reap(child, WNOHANG);
-        });
+        std::erase_if(children_,
+                      [this](Child& child) { return child.pidfd == -1 && reap(child, WNOHANG); });
     }
     if (children_.size() == unwatched_) return;
     std::array<epoll_event, 16> ended{};

@@ -247,8 +247,8 @@ TEST_CASE("the stacks of a burst go back to the system") {
         after = resident_bytes();
     });
     CHECK(during - before > count * each * 9 / 10);
-    // What TSan notes of the stacks stays.
-    if (!under_tsan) CHECK(after < before + (during - before) / 4);
+    // What a sanitizer notes of the stacks stays.
+    if (!sanitized) CHECK(after < before + (during - before) / 4);
 }
 
 TEST_CASE("each fiber has the exceptions that it handles for itself") {

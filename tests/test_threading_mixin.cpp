@@ -201,7 +201,7 @@ TEST_CASE("threading: a daemon thread may outlive its server") {
         }
         ServingThread serving{server};
         client = ready_client(server.server_address());
-    }  // waits for nobody: this test would not go on
+    }                                              // waits for nobody: this test would not go on
     CHECK(open_descriptors() == descriptors + 2);  // both ends of the connection
     daemon->go.set_value();
     CHECK(client.recv(100) == "still here\n");
