@@ -153,7 +153,7 @@ class Scheduler final : public BlockingIo {
     IdleSignal& idle_;
     std::atomic<std::size_t>& fibers_;
     SliceWatch slice_watch_;
-    std::array<epoll_event, events_in_a_row> events_;
+    std::array<epoll_event, events_in_a_row> events_{};
 
     Mailbox mailbox_;
     Mail being_read_;
