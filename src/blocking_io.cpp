@@ -16,8 +16,6 @@ namespace socketserver::detail {
 
 namespace {
 
-thread_local Current current_of_this_thread;
-
 /// Rounded up, as Python rounds: a wait never ends before its time.
 int milliseconds_until(TimePoint until) {
     if (until == never) return -1;
@@ -87,7 +85,7 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
 
 BlockingIo::~BlockingIo() = default;
 
-Current& current() noexcept { return current_of_this_thread; }
+constinit thread_local Current current_of_this_thread;
 
 std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) {
     if (BlockingIo* io = current().io) return io->recv(channel, data, size, flags);

@@ -4,7 +4,7 @@
 #include <array>
 #include <bit>
 #include <memory>
-#include <vector>
+#include <utility>
 
 namespace socketserver::detail {
 
@@ -14,38 +14,51 @@ constexpr std::size_t classes = 5;  // 8 KiB to 128 KiB
 constexpr std::size_t kept_of_each = 16;
 
 struct Kept {
-    Kept() {
-        for (auto& kept : of_class) kept.reserve(kept_of_each);
-    }
-    std::array<std::vector<std::unique_ptr<char[]>>, classes> of_class;
+    std::array<std::unique_ptr<char[]>, kept_of_each> buffers{};
+    std::size_t count = 0;
 };
 
-std::vector<std::unique_ptr<char[]>>* kept_for(std::size_t size) {
-    thread_local Kept kept;
-    const auto index = static_cast<std::size_t>(std::countr_zero(size / BufferPool::smallest));
-    return index < classes ? &kept.of_class[index] : nullptr;
-}
+/// What a thread keeps. A plain pointer leads to it: a thread_local object with a destructor would
+/// be asked for each request whether it exists.
+struct Pool {
+    Pool() noexcept { of_this_thread = this; }
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+    ~Pool() { of_this_thread = nullptr; }
+
+    static Kept* kept_for(std::size_t size) {
+        if (of_this_thread == nullptr) thread_local Pool pool;
+        const auto index = static_cast<std::size_t>(std::countr_zero(size / BufferPool::smallest));
+        // Null at the end of the thread.
+        return of_this_thread == nullptr || index >= classes ? nullptr
+                                                             : &of_this_thread->of_class[index];
+    }
+
+    static constinit thread_local Pool* of_this_thread;
+    std::array<Kept, classes> of_class{};
+};
+
+constinit thread_local Pool* Pool::of_this_thread = nullptr;
 
 }  // namespace
 
 char* BufferPool::take(std::size_t size) {
-    if (auto* kept = kept_for(size); kept != nullptr && !kept->empty()) {
-        char* buffer = kept->back().release();
-        kept->pop_back();
-        return buffer;
-    }
-    return new char[size];
+    Kept* kept = Pool::kept_for(size);
+    return kept != nullptr && kept->count > 0 ? kept->buffers[--kept->count].release()
+                                              : new char[size];
 }
 
 void BufferPool::give_back(char* buffer, std::size_t size) noexcept {
     std::unique_ptr<char[]> owned{buffer};
-    auto* kept = kept_for(size);
-    // Within the reserved capacity: does not throw.
-    if (kept != nullptr && kept->size() < kept_of_each) kept->push_back(std::move(owned));
+    Kept* kept = Pool::kept_for(size);
+    if (kept != nullptr && kept->count < kept_of_each) {
+        kept->buffers[kept->count++] = std::move(owned);
+    }
 }
 
 void BufferPool::warm() {
-    if (auto* kept = kept_for(smallest); kept->empty()) give_back(take(smallest), smallest);
+    const Kept* kept = Pool::kept_for(smallest);
+    if (kept != nullptr && kept->count == 0) give_back(take(smallest), smallest);
 }
 
 }  // namespace socketserver::detail

@@ -110,19 +110,21 @@ std::size_t BufferedReader::receive(std::size_t most) {
     source_->flush_corked();
     if (detail::current().io != nullptr) {
         // A carrier that can wait without a buffer: an idle connection then holds none.
+        detail::Channel& channel = source_->channel();
         while (buffered() == 0) {
-            make_room(most);
-            const std::ptrdiff_t received =
-                source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
-            if (received != -1) {
-                filled_ = static_cast<std::size_t>(received) == capacity_;
-                return static_cast<std::size_t>(received);
+            if (!channel.is_drained || channel.timeout.count() == 0) {
+                make_room(most);
+                const std::ptrdiff_t received =
+                    source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
+                if (received != -1) {
+                    filled_ = static_cast<std::size_t>(received) == capacity_;
+                    return static_cast<std::size_t>(received);
+                }
             }
             release();
             // A message as long as the buffer cannot be seen to be all there is: with a larger one
             // the carrier is spared a call that finds nothing.
             if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
-            detail::Channel& channel = source_->channel();
             if (detail::before_receive(channel, false) == detail::Input::look) {
                 detail::ended_by_drain(channel);
                 return 0;

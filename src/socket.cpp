@@ -73,8 +73,8 @@ std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, boo
     return 0;
 }
 
+/// Between before_send() and the next wait.
 std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
-    detail::before_send(channel_);
     const std::ptrdiff_t sent =
         detail::after_send(channel_, detail::send(channel_, data.data(), data.size(), flags));
     if (sent == -1 && errno != EAGAIN) throw_io_error(channel_, "send");
@@ -96,6 +96,7 @@ std::string Socket::recv(std::size_t size) {
 
 std::size_t Socket::send(std::string_view data) {
     flush_corked();
+    detail::before_send(channel_);
     const std::ptrdiff_t sent = send_some(data, 0);
     if (sent == -1) throw_io_error(channel_, "send");
     return static_cast<std::size_t>(sent);
@@ -106,14 +107,17 @@ void Socket::sendall(std::string_view data) {
     detail::before_send(channel_);
     // The time is for all of it: a peer that takes a byte now and then does not prolong it.
     const TimePoint until = channel_.until();
-    data.remove_prefix(send(data));  // at least once: an empty datagram is a datagram
-    while (!data.empty()) {
-        const std::ptrdiff_t sent = send_some(data, MSG_DONTWAIT);
+    int flags = 0;  // the first time: one system call that waits
+    for (;;) {      // at least once: an empty datagram is a datagram
+        const std::ptrdiff_t sent = send_some(data, flags);
         if (sent != -1) {
             data.remove_prefix(static_cast<std::size_t>(sent));
-        } else if (wait_again(channel_, Direction::write, until) == -1) {
+        } else if (flags == 0 || wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, "send");
         }
+        if (data.empty()) return;
+        flags = MSG_DONTWAIT;
+        detail::before_send(channel_);
     }
 }
 

@@ -42,7 +42,9 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
         }
         if (refuses()) return fail(ECANCELED);
         FdRecord* record = record_of(channel);
-        if (record == nullptr || record->input != Readiness::exhausted) {
+        // Who never waits would never hear of input: the kernel is asked.
+        if (record == nullptr || record->input != Readiness::exhausted ||
+            channel.timeout.count() == 0) {
             const ssize_t received = sys::retry_on_eintr(
                 [&] { return sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT); });
             if (received == -1 && errno != EAGAIN) return -1;
@@ -50,7 +52,10 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
                 received == -1 ||
                 (static_cast<std::size_t>(received) < size && received > 0 && channel.is_stream &&
                  (flags & ~MSG_DONTWAIT) == 0 && record != nullptr && !record->read_to_the_end);
-            if (drained && record != nullptr) record->input = Readiness::exhausted;
+            if (drained && record != nullptr) {
+                record->input = Readiness::exhausted;
+                channel.is_drained = true;
+            }
             if (received != -1) return received;
         }
         if (!may_wait) return fail(EAGAIN);
@@ -99,6 +104,7 @@ int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) 
         record->watches_output = record->watches_output || !reads;
         if (control(EPOLL_CTL_MOD, *record) == -1) return -1;
     }
+    if (reads) channel.is_drained = false;
     if (std::exchange(readiness, Readiness::unknown) == Readiness::ready) return 0;
     (reads ? record->reader : record->writer) = running_;
     readiness = Readiness::exhausted;

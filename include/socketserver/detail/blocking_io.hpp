@@ -50,7 +50,8 @@ struct Current {
     const ServerMark* serving = nullptr;  ///< the servers whose loop this thread runs
     const ServerMark* request = nullptr;  ///< the servers whose request is being served here
 };
-SOCKETSERVER_EXPORT Current& current() noexcept;
+SOCKETSERVER_EXPORT extern constinit thread_local Current current_of_this_thread;
+inline Current& current() noexcept { return current_of_this_thread; }
 
 /// The seam as Socket uses it: through the carrier if there is one, else the kernel.
 SOCKETSERVER_EXPORT std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags);

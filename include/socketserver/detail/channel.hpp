@@ -38,6 +38,9 @@ struct Channel {
     bool kernel_timeout_is_set = true;
     /// Known to be a byte stream: receiving less than was asked for means that no more is there.
     bool is_stream = false;
+    /// The carrier knows that nothing is there to be received, unless it came meanwhile: it is
+    /// cheaper to wait first. Never set where the kernel carries.
+    bool is_drained = false;
     /// For each operation; negative: none; zero: do not wait.
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.
