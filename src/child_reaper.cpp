@@ -50,9 +50,12 @@ bool has_ended(pid_t pid, int options) {
 }  // namespace
 
 void flush_before_fork() {
-    must_flush_cout = cout_has_own_buffer();
+    const bool must = cout_has_own_buffer();
+    if (must_flush_cout != must) must_flush_cout = must;  // a page that is written to is copied
     flush_standard_output();
 }
+
+ChildReaper::ChildReaper() { children_.reserve(usual_children); }
 
 ChildReaper::~ChildReaper() {
     for (const Child& child : children_) {
@@ -72,7 +75,7 @@ bool ChildReaper::fork() {
     // descriptors are closed when it ends, or executes a program.
     if (pid == 0) return true;
     Child& child = children_.emplace_back(Child{pid, nullptr, -1});
-    count_.store(children_.size(), std::memory_order_relaxed);
+    count_.fetch_add(1, std::memory_order_relaxed);
     watch(child);
     return false;
 }
@@ -88,12 +91,16 @@ void ChildReaper::watch(Child& child) noexcept {
     ++unwatched_;
 }
 
-std::vector<ConnectionHandle> ChildReaper::collect(bool blocking) noexcept {
-    if (!children_.empty()) {
-        reap_ended(blocking);
-        count_.store(children_.size(), std::memory_order_relaxed);
-    }
-    return std::exchange(ended_, {});
+void ChildReaper::collect(bool blocking) noexcept {
+    if (!children_.empty()) reap_ended(blocking);
+}
+
+std::optional<ConnectionHandle> ChildReaper::take_ended() noexcept {
+    const auto found = std::ranges::find(children_, ended, &Child::pid);
+    if (found == children_.end()) return {};
+    std::optional request{std::move(found->request)};
+    children_.erase(found);
+    return request;
 }
 
 void ChildReaper::keep(ConnectionHandle request) noexcept {
@@ -101,11 +108,14 @@ void ChildReaper::keep(ConnectionHandle request) noexcept {
 }
 
 void ChildReaper::announce_drain() const noexcept {
-    for (const Child& child : children_) DrainSignal::send(child.pid);
+    for (const Child& child : children_) {
+        if (child.pid != ended) DrainSignal::send(child.pid);
+    }
 }
 
 void ChildReaper::kill(int signal) const noexcept {
     for (const Child& child : children_) {
+        if (child.pid == ended) continue;
         note_cancelled(child.request.get());
         ::kill(child.pid, signal);
     }
@@ -113,46 +123,49 @@ void ChildReaper::kill(int signal) const noexcept {
 
 void ChildReaper::reap_ended(bool blocking) noexcept {
     if (blocking) {
-        std::erase_if(children_, [this](Child& child) { return reap(child, 0); });
+        for (Child& child : children_) reap(child, 0);
         return;
     }
     if (unwatched_ > 0) {
-        std::erase_if(children_,
-                      [this](Child& child) { return child.pidfd == -1 && reap(child, WNOHANG); });
+        for (Child& child : children_) {
+            if (child.pidfd == -1) reap(child, WNOHANG);
+        }
     }
     if (children_.size() == unwatched_) return;
-    std::array<epoll_event, 16> ended{};
+    std::array<epoll_event, 16> events{};
     for (;;) {
-        const int count = ::epoll_wait(epoll_, ended.data(), ended.size(), 0);
+        const int count = ::epoll_wait(epoll_, events.data(), events.size(), 0);
         for (int i = 0; i < count; ++i) {
-            const int pid = ended[static_cast<std::size_t>(i)].data.fd;
-            std::erase_if(children_, [this, pid](Child& child) {
-                return child.pid == pid && reap(child, WNOHANG);
-            });
+            const int pid = events[static_cast<std::size_t>(i)].data.fd;
+            for (Child& child : children_) {
+                if (child.pid == pid) reap(child, WNOHANG);
+            }
         }
-        if (count < static_cast<int>(ended.size())) return;
+        if (count < static_cast<int>(events.size())) return;
     }
 }
 
-/// Whether the child has ended and nothing is left of it.
-bool ChildReaper::reap(Child& child, int options) noexcept {
-    if (!has_ended(child.pid, options)) return false;
+/// If the child has ended, nothing but what was kept for it is left of it.
+void ChildReaper::reap(Child& child, int options) noexcept {
+    if (child.pid == ended || !has_ended(child.pid, options)) return;
     if (child.pidfd == -1) {
         --unwatched_;
     } else {
         // Closing alone would leave it in the set for as long as a child that was forked meanwhile
         // has a copy of it.
         ::epoll_ctl(epoll_, EPOLL_CTL_DEL, child.pidfd, nullptr);
-        sys::calls.close(child.pidfd);
+        sys::calls.close(std::exchange(child.pidfd, -1));
     }
-    if (child.request != nullptr) ended_.push_back(std::move(child.request));
-    return true;
+    child.pid = ended;
+    count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 std::vector<int> ChildReaper::pids() const {
-    std::vector<int> pids(children_.size());
-    std::transform(children_.begin(), children_.end(), pids.begin(),
-                   [](const Child& child) { return child.pid; });
+    std::vector<int> pids;
+    pids.reserve(children_.size());
+    for (const Child& child : children_) {
+        if (child.pid != ended) pids.push_back(child.pid);
+    }
     return pids;
 }
 

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,6 +38,8 @@ constinit std::atomic<pid_t> forking{0};
 bool is_forking() { return forking != 0 && forking == ::getpid(); }
 
 void before_fork() {
+    // Nobody is kept out, and nothing is written: see above.
+    if (__libc_single_threaded != 0) return;
     const pid_t self = ::getpid();
     for (pid_t other = 0; !forking.compare_exchange_weak(other, self); other = 0) {
         if (other == 0 || other == self) {  // another thread forks
@@ -50,7 +53,9 @@ void before_fork() {
     while (keep_from_forking > 0) ::sched_yield();
 }
 
-void after_fork_in_parent() { forking = 0; }
+void after_fork_in_parent() {
+    if (forking != 0) forking = 0;
+}
 
 // For every fork of the program, whoever makes it.
 [[maybe_unused]] const int at_fork = ::pthread_atfork(before_fork, after_fork_in_parent, nullptr);

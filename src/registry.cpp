@@ -34,7 +34,8 @@ void Registry::wake_loop() noexcept {
 }
 
 ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {
-    auto connection = std::make_shared<Connection>();
+    auto connection =
+        std::allocate_shared<Connection>(RecordAllocator<Connection, Registry>{shared_from_this()});
     connection->client_address = client_address;
     connection->fd = fd;
     connection->has_room = has_room;

@@ -10,6 +10,7 @@
 
 #include "connection.hpp"
 #include "limits.hpp"
+#include "record_memory.hpp"
 #include "shared_counters.hpp"
 #include "socketserver/detail/waker.hpp"
 #include "socketserver/server_options.hpp"
@@ -32,6 +33,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
 
     CountersMapping counters;
     Limits limits;
+    RecordMemory record_memory;
     const std::optional<std::chrono::nanoseconds> idle_timeout;
     const std::optional<std::chrono::nanoseconds> request_timeout;
 

@@ -47,8 +47,9 @@ class ForkingMixIn {
   protected:
     /// Waits for the children that have ended; for all of them if `blocking`.
     void collect_children(bool blocking = false) {
-        for (auto& request : children_.collect(blocking)) {
-            static_cast<Server&>(*this).announce_closed(std::move(request));
+        children_.collect(blocking);
+        while (auto request = children_.take_ended()) {
+            static_cast<Server&>(*this).announce_closed(std::move(*request));
         }
     }
 

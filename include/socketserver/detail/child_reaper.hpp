@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
-#include <memory>
+#include <memory_resource>
+#include <optional>
 #include <vector>
 
 #include "socketserver/detail/connection.hpp"
@@ -16,7 +18,7 @@ namespace socketserver::detail {
 /// Thread safety: none; it belongs to the serving thread.
 class SOCKETSERVER_EXPORT ChildReaper {
   public:
-    ChildReaper() = default;
+    ChildReaper();
     ChildReaper(const ChildReaper&) = delete;
     ChildReaper& operator=(const ChildReaper&) = delete;
     /// Does not wait. A child that has not ended is left to init.
@@ -28,8 +30,10 @@ class SOCKETSERVER_EXPORT ChildReaper {
     bool fork();
     /// In the parent, after fork(): what is kept until that child has been waited for.
     void keep(ConnectionHandle request) noexcept;
-    /// Waits for those that have ended, or for all. Returns what was kept for them.
-    std::vector<ConnectionHandle> collect(bool blocking) noexcept;
+    /// Waits for those that have ended, or for all.
+    void collect(bool blocking) noexcept;
+    /// What was kept for one that has been waited for, which is then forgotten; or nothing.
+    std::optional<ConnectionHandle> take_ended() noexcept;
     /// Lets all know that a drain has come further.
     void announce_drain() const noexcept;
     /// Sends a signal to all.
@@ -42,17 +46,22 @@ class SOCKETSERVER_EXPORT ChildReaper {
     int fileno() const noexcept { return epoll_; }
 
   private:
+    static constexpr int ended = 0;
     struct Child {
-        int pid;
+        int pid;  // or `ended`: waited for
         ConnectionHandle request;
         int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
     };
+    static constexpr std::size_t usual_children = 40;
+
     void watch(Child& child) noexcept;
     void reap_ended(bool blocking) noexcept;
-    bool reap(Child& child, int options) noexcept;
+    void reap(Child& child, int options) noexcept;
 
-    std::vector<Child> children_;
-    std::vector<ConnectionHandle> ended_;
+    // A part of the server, which is written to anyway: see RecordMemory.
+    alignas(Child) std::array<std::byte, usual_children * sizeof(Child)> room_;
+    std::pmr::monotonic_buffer_resource memory_{room_.data(), room_.size()};
+    std::pmr::vector<Child> children_{&memory_};
     std::atomic<std::size_t> count_{0};
     std::size_t unwatched_ = 0;
     int epoll_ = -1;
