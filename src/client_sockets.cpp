@@ -34,10 +34,12 @@ constinit std::atomic<std::size_t> words_in_use{0};  // no bit was ever set beyo
 // another process's.
 constinit std::atomic<int> keep_from_forking{0};
 constinit std::atomic<pid_t> forking{0};
+constinit std::atomic<bool> has_forked{false};
 
 bool is_forking() { return forking != 0 && forking == ::getpid(); }
 
 void before_fork() {
+    if (!has_forked.load(std::memory_order_relaxed)) has_forked = true;
     // Nobody is kept out, and nothing is written: see above.
     if (__libc_single_threaded != 0) return;
     const pid_t self = ::getpid();
@@ -114,6 +116,10 @@ void ClientSockets::remove(int descriptor) noexcept {
     const auto index = static_cast<std::size_t>(descriptor);
     const std::uint64_t bit = std::uint64_t{1} << (index % bits);
     if ((words[index / bits].fetch_and(~bit) & bit) != 0) --count;
+}
+
+bool ClientSockets::may_be_inherited() noexcept {
+    return has_forked.load(std::memory_order_relaxed);
 }
 
 void ClientSockets::close_inherited(const Address& server) noexcept {

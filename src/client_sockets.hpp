@@ -26,6 +26,9 @@ class SOCKETSERVER_EXPORT ClientSockets {
     static void add(int descriptor) noexcept;
     static bool knows(int descriptor) noexcept;
     static void remove(int descriptor) noexcept;
+    /// Whether this process has ever forked, or was forked: then another one may have a copy of any
+    /// descriptor.
+    static bool may_be_inherited() noexcept;
     /// In a forked child: closes those that are connected to `server`, and those that may still
     /// become so in the parent. Costs a glance if there are none.
     static void close_inherited(const Address& server) noexcept;

@@ -6,6 +6,8 @@
 #include <cerrno>
 
 #include "buffer_pool.hpp"
+#include "client_sockets.hpp"
+#include "connection.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -72,7 +74,12 @@ std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_pt
 }
 
 void end_output(Socket& connection) noexcept {
-    if (connection.is_open()) sys::calls.shutdown(connection.fileno(), SHUT_WR);
+    if (!connection.is_open()) return;
+    // With the last descriptor closing says the same to a client that has ended its side as well:
+    // nothing is left unread. One system call of the five of a short connection.
+    const Connection* record = connection.channel().connection.get();
+    if (record != nullptr && record->client_ended && !ClientSockets::may_be_inherited()) return;
+    sys::calls.shutdown(connection.fileno(), SHUT_WR);
 }
 
 }  // namespace socketserver::detail

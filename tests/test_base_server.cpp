@@ -9,8 +9,13 @@
 #include <vector>
 
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "catch.hpp"
+#include "client_sockets.hpp"
+#include "scripted_sys.hpp"
 #include "serving.hpp"
 
 namespace {
@@ -391,4 +396,43 @@ TEST_CASE("many more bytes than any buffer holds pass a request both ways") {
     client.sendall(data);
     client.shutdown(ShutdownHow::write);
     CHECK((read_to_end(client) == data));
+}
+
+TEST_CASE("the output is ended before closing, unless closing alone says the same") {
+    const TimeLimit limit;
+    class Handler : public StreamRequestHandler {
+        void handle() override {
+            // "bye": the server ends the connection; "end": it waits for the client to do so.
+            if (rfile().readline() == "end\n") rfile().read();
+            wfile().write("over");
+        }
+    };
+    std::atomic<int> shutdowns{0};
+    const Scripted<&Calls::shutdown> shutdown{[&](int descriptor, int how) {
+        ++shutdowns;
+        return sys::kernel.shutdown(descriptor, how);
+    }};
+    TCPServer<Handler> server{any_port};
+    ServingThread serving{server};
+    const auto end = [&](const char* line) {
+        Socket client = connect(server.server_address());
+        client.sendall(line);
+        if (std::string_view{line} == "end\n") ::shutdown(client.fileno(), SHUT_WR);
+        // Its end comes after a shutdown, if there is one.
+        CHECK(read_to_end(client) == "over");
+    };
+    const bool has_forked = detail::ClientSockets::may_be_inherited();
+    end("bye\n");
+    const int by_server = shutdowns.exchange(0);
+    end("end\n");
+    const int by_client = shutdowns.exchange(0);
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    ::waitpid(child, nullptr, 0);
+    end("end\n");
+    serving.stop();
+    CHECK(by_server >= 1);
+    if (!has_forked) CHECK(by_client == 0);
+    // Now another process could have the connection.
+    CHECK(shutdowns >= 1);
 }
