@@ -5,10 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
-#include <utility>
 
+#include "shared_limits.hpp"
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/export.hpp"
@@ -45,13 +46,29 @@ class SOCKETSERVER_EXPORT Limits {
     /// Whether the server waits at max_connections and at max_accept_rate.
     bool waits() const noexcept { return waits_; }
 
+    /// @name Worker processes
+    /// @{
+
+    /// In the parent, before it forks the first: from now on its workers share the limits. Does
+    /// nothing without limits, or the second time.
+    ///
+    /// @throws std::system_error if there is no memory.
+    void share();
+    /// In a worker, see SharedLimits. The parent itself goes on to count for itself.
+    void enter_worker(std::size_t number) noexcept;
+    /// In the parent: the worker has ended, whatever it had taken.
+    void worker_has_ended(std::size_t number) noexcept;
+    /// @}
+
   private:
-    using Origin = std::pair<AddressFamily, std::uint64_t>;
     static std::optional<Origin> origin_of(const Address& address);
-    TimePoint turn_at() const noexcept { return next_turn_ - burst_; }
+    bool shares_room() const noexcept { return worker_ && is_most_of_all_; }
+    std::size_t taken() noexcept;
+    TimePoint turn_at() noexcept;
 
     const bool waits_;
     const std::size_t most_;              // 0: no limit
+    const bool is_most_of_all_;           // workers; the default is each process's own
     const std::size_t most_per_address_;  // 0: no limit
     const Clock::duration interval_;      // between two accepts; 0: no limit
     const Clock::duration burst_;
@@ -61,6 +78,9 @@ class SOCKETSERVER_EXPORT Limits {
     std::mutex mutex_;
     TimePoint next_turn_;
     std::map<Origin, std::size_t> shares_;
+
+    std::unique_ptr<SharedLimits> shared_;
+    std::optional<std::size_t> worker_;  // the number of this process: `shared_` is what counts
 };
 
 }  // namespace socketserver::detail

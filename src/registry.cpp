@@ -142,17 +142,26 @@ void Registry::end_patience() noexcept {
 void Registry::enter_worker() noexcept {
     is_signalled_ = true;
     DrainSignal::listen();
+    std::size_t number = 0;
     for (SharedCounters::Worker& each : counters->workers) {
         int nobody = 0;
-        if (!each.pid.compare_exchange_strong(nobody, ::getpid())) continue;
-        worker_ = &each;
-        return;
+        if (each.pid.compare_exchange_strong(nobody, ::getpid())) {
+            worker_ = &each;
+            break;
+        }
+        ++number;
     }
+    limits.enter_worker(number);
 }
 
 void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
+    std::size_t number = 0;
     for (SharedCounters::Worker& each : counters->workers) {
-        if (each.pid.load() != pid) continue;
+        if (each.pid.load() != pid) {
+            ++number;
+            continue;
+        }
+        limits.worker_has_ended(number);
         SharedCounters::add(counters->of(reason), each.active.exchange(0));
         each.pid = 0;
         return;

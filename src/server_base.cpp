@@ -294,6 +294,8 @@ void ServerBase::enter_child() noexcept {
     if (is_stream(transport_)) socket_->close();
 }
 
+void ServerBase::prepare_workers() { state_->registry->limits.share(); }
+
 void ServerBase::enter_worker(int stop) {
     detail::ClientSockets::close_inherited(server_address_);
     state_->unix_path.disown();

@@ -105,6 +105,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         } else if (forever &&
                    supervisor_.compare_exchange_strong(nobody, std::this_thread::get_id())) {
             const Supervision until_the_end{*this};
+            server().prepare_workers();
             worker_set_.start(std::max<std::size_t>(workers, 1));
             loop_ = &loop;
             loop();

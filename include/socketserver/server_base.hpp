@@ -137,6 +137,10 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// The last word on a request: connection_closed(). For a request that a child served, when the
     /// child has been waited for.
     void announce_closed(detail::ConnectionHandle connection) noexcept;
+    /// Before the first worker is forked.
+    ///
+    /// @throws std::system_error if there is no memory for what workers share.
+    void prepare_workers();
     /// In a forked worker, which goes on accepting: the loop ends when `stop` is readable, and
     /// shutdown() asks the parent.
     ///
