@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Descriptors, threads, children and zombies: as many after 200 connections as before, however they
-// ended, under each policy.
+// Descriptors, threads, children, zombies and memory: as many after 200 connections as before,
+// however they ended, under each policy.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include <malloc.h>
 #include <sys/socket.h>
 
 #include "catch.hpp"
@@ -78,6 +83,25 @@ void visit(const Address& address, int number, bool forks) {
     if (forks) ::shutdown(client.fileno(), SHUT_RDWR);
 }
 
+/// Bytes that malloc has given out, in all threads.
+std::size_t memory_in_use() {
+    // mallinfo2() knows nothing of the arenas of other threads.
+    char* text = nullptr;
+    std::size_t size = 0;
+    std::FILE* file = ::open_memstream(&text, &size);
+    ::malloc_info(0, file);
+    std::fclose(file);
+    const std::string info{text, size};
+    std::free(text);
+    // The last element of each kind is the total.
+    const auto value = [&](const char* element, const char* attribute) {
+        const std::size_t place = info.find(attribute, info.rfind(element));
+        return std::stoull(info.substr(place + std::strlen(attribute)));
+    };
+    return value("<system type=\"current\"", "size=\"") - value("<total type=\"rest\"", "size=\"") -
+           value("<total type=\"fast\"", "size=\"");
+}
+
 template <template <class> class MixIn>
 void check_nothing_is_left() {
     const TimeLimit limit;
@@ -89,7 +113,22 @@ void check_nothing_is_left() {
         ask(server.server_address(), "served\n");
         constexpr bool forks = requires { server.active_children(); }
         || requires { server.worker_pids(); };
-        for (int i = 0; i < 200; ++i) visit(server.server_address(), i, forks);
+        const auto visit_all = [&] {
+            for (int i = 0; i < 200; ++i) visit(server.server_address(), i, forks);
+            CHECK(eventually([&] { return server.statistics().active == 0; }));
+        };
+        visit_all();
+        // What each connection left would show in every round, what a thread keeps for later in
+        // one.
+        std::size_t memory = memory_in_use();
+        std::size_t least_growth = memory;
+        for (int round = 0; round < 3; ++round) {
+            visit_all();
+            const std::size_t now = memory_in_use();
+            least_growth = std::min(least_growth, now - std::min(now, memory));
+            memory = now;
+        }
+        CHECK(least_growth < std::size_t{200} * 16);
         serving.reset();
         server.server_close();
         CHECK(eventually([&] { return thread_count() == before.threads; }));

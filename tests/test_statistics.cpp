@@ -119,11 +119,17 @@ void check_reasons() {
     } else {
         client.sendall(line);
     }
-    const Closed closed = server.closed();
-    CHECK(closed.client == address);
-    CHECK(closed.reason == reason);
-    CHECK(closed.duration > 0ns);
-    CHECK(closed.duration < patience);
+    // The hooks of a worker process tell its own copy of the server.
+    constexpr bool hooks_are_here = !requires { server.worker_pids(); };
+    if constexpr (hooks_are_here) {
+        const Closed closed = server.closed();
+        CHECK(closed.client == address);
+        CHECK(closed.reason == reason);
+        CHECK(closed.duration > 0ns);
+        CHECK(closed.duration < patience);
+    } else {
+        CHECK(eventually([&] { return server.statistics().active == 0; }));
+    }
     const Statistics statistics = server.statistics();
     CHECK(statistics.accepted == 1);
     CHECK(statistics.active == 0);
@@ -136,7 +142,7 @@ void check_reasons() {
     if (reason != CloseReason::reset) {
         CHECK(statistics.bytes_in == 6 + std::string_view{line}.size());
     }
-    CHECK(server.opened() == std::vector{address});
+    if constexpr (hooks_are_here) CHECK(server.opened() == std::vector{address});
 }
 
 }  // namespace
@@ -146,6 +152,7 @@ TEST_CASE("each reason of an end is counted and announced") {
     SECTION("threading") { check_reasons<ThreadingMixIn>(); }
     SECTION("forking") { check_reasons<ForkingMixIn>(); }
     SECTION("pool") { check_reasons<ThreadPoolMixIn>(); }
+    SECTION("prefork") { check_reasons<PreforkMixIn>(); }
 }
 #ifdef SOCKETSERVER_TEST_FIBER
 TEST_CASE("each reason of an end is counted and announced: fiber") { check_reasons<FiberMixIn>(); }
