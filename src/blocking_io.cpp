@@ -4,7 +4,6 @@
 #include <sys/time.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <thread>
@@ -60,12 +59,10 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
     }
     // Taken before the first attempt, or a signal would begin the time anew.
     const TimePoint until = channel.until();
-    if (channel.deadline == never) {
-        // Atomic: one thread may receive while another sends.
-        std::atomic_ref is_set{channel.kernel_timeout_is_set};
-        if (!is_set.load(std::memory_order_relaxed)) {
+    if (channel.deadline.load() == never) {
+        if (!channel.kernel_timeout_is_set.load()) {
             set_kernel_timeout(channel);
-            is_set.store(true, std::memory_order_relaxed);
+            channel.kernel_timeout_is_set.store(true);
         }
         const std::ptrdiff_t result = call(flags);
         if (result != -1) return result;

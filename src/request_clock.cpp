@@ -18,9 +18,9 @@ using Timeout = std::optional<std::chrono::nanoseconds>;
 /// Without the timeouts nothing is written: another thread may use the channel in the other
 /// direction.
 void set_deadline(Channel& channel, const Timeout& timeout) {
-    if (!timeout && channel.deadline == never) return;
+    if (!timeout && channel.deadline.load() == never) return;
     const TimePoint now = Clock::now();
-    channel.deadline = !timeout || never - now < *timeout ? never : now + *timeout;
+    channel.deadline.store(!timeout || never - now < *timeout ? never : now + *timeout);
 }
 
 void begin_request(Channel& channel, Connection& connection) {

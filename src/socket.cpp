@@ -199,7 +199,7 @@ Address Socket::getpeername() const {
 
 void Socket::settimeout(std::optional<std::chrono::nanoseconds> timeout) {
     channel_.timeout = timeout.value_or(std::chrono::nanoseconds{-1});
-    channel_.kernel_timeout_is_set = false;
+    channel_.kernel_timeout_is_set.store(false);
 }
 
 std::optional<std::chrono::nanoseconds> Socket::gettimeout() const noexcept {

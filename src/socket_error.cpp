@@ -31,7 +31,7 @@ std::string bind_advice(int error, const Address& address) {
 }
 
 [[noreturn]] void throw_timeout(const Channel& channel, const std::string& operation) {
-    if (channel.deadline > Clock::now()) throw TimeoutError(operation);
+    if (channel.deadline.load() > Clock::now()) throw TimeoutError(operation);
     if (is_idle(channel)) throw IdleTimeout(operation);
     throw DeadlineExceeded(operation);
 }
@@ -53,7 +53,7 @@ void throw_io_error(Channel& channel, const std::string& operation) {
         case EPIPE:
         case ECONNABORTED:
         case ENOTCONN:  // shutdown(2) after a reset that no other operation has met
-            channel.peer_gone = true;
+            channel.peer_gone.store(true);
             break;
         default:
             break;

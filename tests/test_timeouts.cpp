@@ -168,3 +168,27 @@ TEST_CASE("the timeout of an operation is told from the other two") {
     CHECK(read_to_end(client).empty());
     CHECK(*timed.caught == timeout_of_operation);
 }
+
+TEST_CASE("one thread may receive while another sends, with all timeouts set") {
+    const TimeLimit limit;
+    static constexpr int lines = 300;
+    class Handler : public StreamRequestHandler {
+        void handle() override {
+            request().settimeout(patience);
+            std::thread sender{[this] {
+                for (int i = 0; i < lines; ++i) request().sendall("out\n");
+            }};
+            for (int i = 0; i < lines; ++i) rfile().readline();
+            sender.join();
+        }
+    };
+    TCPServer<Handler, ThreadingMixIn> server{
+        {"127.0.0.1", 0}, {.idle_timeout = patience, .request_timeout = patience}};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    for (int i = 0; i < lines; ++i) client.sendall("in\n");
+    CHECK(read_to_end(client).size() == std::size_t{4} * lines);
+    serving.stop();
+    CHECK(server.statistics().bytes_in == std::uint64_t{3} * lines);
+    CHECK(server.statistics().bytes_out == std::uint64_t{4} * lines);
+}

@@ -113,7 +113,7 @@ class SOCKETSERVER_EXPORT Socket {
     /// Does nothing on a socket that is not TCP.
     void set_nodelay(bool on);
     /// Whether the peer reset the connection, or closed it while something was sent to it.
-    bool peer_gone() const noexcept { return channel_.peer_gone; }
+    bool peer_gone() const noexcept { return channel_.peer_gone.load(); }
     /// @}
 
     /// @name For derived parts of the library

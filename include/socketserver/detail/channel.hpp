@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 
 #include "socketserver/detail/connection.hpp"
@@ -27,15 +28,33 @@ class Registration {
     ~Registration() = default;
 };
 
+/// A value that one thread may write while another reads it: one may receive while another sends.
+/// Copying it is for the owner alone.
+template <class T>
+class Relaxed {
+  public:
+    explicit(false) Relaxed(T value) noexcept : value_{value} {}
+    Relaxed(const Relaxed& other) noexcept : value_{other.load()} {}
+    Relaxed& operator=(const Relaxed& other) noexcept {
+        store(other.load());
+        return *this;
+    }
+    T load() const noexcept { return value_.load(std::memory_order_relaxed); }
+    void store(T value) noexcept { value_.store(value, std::memory_order_relaxed); }
+
+  private:
+    std::atomic<T> value_;
+};
+
 /// What the blocking-I/O seam knows of one descriptor. Owned by a Socket.
 ///
 /// An operation ends at the earlier of `timeout` from its start and `deadline`.
 struct Channel {
     int fd = -1;
     /// The peer reset the connection or closed its reading side: what follows is its doing.
-    bool peer_gone = false;
+    Relaxed<bool> peer_gone = false;
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
-    bool kernel_timeout_is_set = true;
+    Relaxed<bool> kernel_timeout_is_set = true;
     /// Known to be a byte stream: receiving less than was asked for means that no more is there.
     bool is_stream = false;
     /// The carrier knows that nothing is there to be received, unless it came meanwhile: it is
@@ -44,19 +63,20 @@ struct Channel {
     /// For each operation; negative: none; zero: do not wait.
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.
-    TimePoint deadline = never;
+    Relaxed<TimePoint> deadline = never;
     /// Made by the carrier of the request at the first wait.
     Registration* registration = nullptr;
     /// What the server keeps of this connection; null for a socket that no server accepted.
     ConnectionHandle connection;
 
     TimePoint until() const {
-        if (timeout.count() < 0) return deadline;
+        const TimePoint latest = deadline.load();
+        if (timeout.count() < 0) return latest;
         const TimePoint now = Clock::now();
         // Without the overflow that now + timeout would have for a timeout of centuries.
-        return deadline - now > timeout ? now + timeout : deadline;
+        return latest - now > timeout ? now + timeout : latest;
     }
-    bool is_timed() const { return timeout.count() >= 0 || deadline != never; }
+    bool is_timed() const { return timeout.count() >= 0 || deadline.load() != never; }
 };
 
 }  // namespace socketserver::detail
