@@ -40,8 +40,12 @@ bool is_forking() { return forking != 0 && forking == ::getpid(); }
 
 void before_fork() {
     if (!has_forked.load(std::memory_order_relaxed)) has_forked = true;
-    // Nobody is kept out, and nothing is written: see above.
-    if (__libc_single_threaded != 0) return;
+    if (__libc_single_threaded != 0) {
+        // There is nobody to be kept out, and nothing is written. What is held was held by threads
+        // of the parent, of which this is a child.
+        if (forking != 0) keep_from_forking = forking = 0;
+        return;
+    }
     const pid_t self = ::getpid();
     for (pid_t other = 0; !forking.compare_exchange_weak(other, self); other = 0) {
         if (other == 0 || other == self) {  // another thread forks
