@@ -45,7 +45,7 @@ struct Load {
         for (int i = 0; i < clients; ++i) {
             threads.emplace_back([this, address] { connect_until_refused(address); });
         }
-        while (answered < requests_before_drain) std::this_thread::yield();
+        eventually([&] { return answered >= requests_before_drain; });
         report = server.drain(20s);
         for (std::thread& thread : threads) thread.join();
     }

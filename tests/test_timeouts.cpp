@@ -70,7 +70,7 @@ struct TimedServer {
 template <template <class> class MixIn>
 void check_idle() {
     const TimeLimit limit;
-    TimedServer<MixIn> timed{{.idle_timeout = 100ms, .request_timeout = 20s}};
+    TimedServer<MixIn> timed{{.idle_timeout = 300ms, .request_timeout = 20s}};
     Socket client = connect(timed.server.server_address());
     CHECK(ask(client, "hello\n") == "hello\n");
     CHECK(read_to_end(client) == "goodbye\n");
