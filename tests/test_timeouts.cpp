@@ -188,7 +188,7 @@ TEST_CASE("one thread may receive while another sends, with all timeouts set") {
     Socket client = connect(server.server_address());
     for (int i = 0; i < lines; ++i) client.sendall("in\n");
     CHECK(read_to_end(client).size() == std::size_t{4} * lines);
-    serving.stop();
+    CHECK(eventually([&] { return server.statistics().active == 0; }));
     CHECK(server.statistics().bytes_in == std::uint64_t{3} * lines);
     CHECK(server.statistics().bytes_out == std::uint64_t{4} * lines);
 }
