@@ -52,7 +52,7 @@ class RecordMemory {
     };
 
     std::atomic<std::uint32_t> free_{(std::uint32_t{1} << count) - 1};
-    std::array<Slot, count> slots_;
+    std::array<Slot, count> slots_{};
 };
 
 /// For std::allocate_shared(): from the RecordMemory of `Owner`, else from the heap. Each copy
@@ -64,6 +64,7 @@ class RecordAllocator {
 
     explicit RecordAllocator(std::shared_ptr<Owner> owner) noexcept : owner_{std::move(owner)} {}
     template <class Other>
+    // NOLINTNEXTLINE(google-explicit-constructor): as the requirements of an allocator have it
     explicit(false) RecordAllocator(const RecordAllocator<Other, Owner>& other) noexcept
         : owner_{other.owner()} {}
 

@@ -33,6 +33,7 @@ class Registration {
 template <class T>
 class Relaxed {
   public:
+    // NOLINTNEXTLINE(google-explicit-constructor): it stands for the value
     explicit(false) Relaxed(T value) noexcept : value_{value} {}
     Relaxed(const Relaxed& other) noexcept : value_{other.load()} {}
     Relaxed& operator=(const Relaxed& other) noexcept {

@@ -59,7 +59,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
     void reap(Child& child, int options) noexcept;
 
     // A part of the server, which is written to anyway: see RecordMemory.
-    alignas(Child) std::array<std::byte, usual_children * sizeof(Child)> room_;
+    alignas(Child) std::array<std::byte, usual_children * sizeof(Child)> room_{};
     std::pmr::monotonic_buffer_resource memory_{room_.data(), room_.size()};
     std::pmr::vector<Child> children_{&memory_};
     std::atomic<std::size_t> count_{0};
