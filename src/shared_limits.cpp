@@ -40,6 +40,7 @@ struct SharedLimits::Share {
     std::uint32_t worker;
 };
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the shares, see there
 struct SharedLimits::Memory {
     pthread_mutex_t mutex{};
     TimePoint next_turn{};
