@@ -192,6 +192,13 @@ TEST_CASE("the inner policy of the workers is selectable") {
         Server<PreforkOf<ThreadPoolMixIn>::MixIn> server{*board};
         serve(server, *board);
     }
+#ifdef SOCKETSERVER_TEST_FIBER
+    SECTION("fibers") {
+        Server<PreforkOf<FiberMixIn>::MixIn> server{*board};
+        server.FiberMixIn::workers = 1;  // threads in each process
+        serve(server, *board);
+    }
+#endif
     CHECK(Counts{} == before);
 }
 

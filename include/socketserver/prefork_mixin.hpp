@@ -86,6 +86,9 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
     }
 
   protected:
+    MixIn() = default;
+    ~MixIn() = default;  // of a server, whose destructor is virtual
+
     void dispatch(auto request, Address client_address) {
         if (!is_worker_) {
             server().serve_request(request, std::move(client_address));
