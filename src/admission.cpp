@@ -29,6 +29,15 @@ using detail::Turn;
 constexpr std::chrono::milliseconds shortest_pause{1};
 constexpr std::chrono::milliseconds longest_pause{100};
 
+void take(Limits& limits, Permit& permit) noexcept {
+    permit.has_room = limits.take_room();
+    if (!permit.has_room) {
+        permit.refused = RefuseCause::max_connections;
+    } else if (permit.has_turn = limits.take_turn(); !permit.has_turn) {
+        permit.refused = RefuseCause::max_accept_rate;
+    }
+}
+
 }  // namespace
 
 std::optional<Permit> ServerBase::ask_permit() noexcept {
@@ -38,13 +47,11 @@ std::optional<Permit> ServerBase::ask_permit() noexcept {
         permit.refused = RefuseCause::stopping;
         return permit;
     }
-    permit.has_room = limits.take_room();
-    if (!permit.has_room) {
-        permit.refused = RefuseCause::max_connections;
-    } else if (permit.has_turn = limits.take_turn(); !permit.has_turn) {
-        permit.refused = RefuseCause::max_accept_rate;
-    }
-    if (!permit.refused || !limits.waits()) return permit;
+    // Who refuses rather than waits takes when there is a connection: what a worker takes in vain,
+    // because a sibling was faster to accept, would let a third one refuse for nothing.
+    if (!limits.waits()) return permit;
+    take(limits, permit);
+    if (!permit.refused) return permit;
     give_back(permit);
     return {};
 }
@@ -58,6 +65,7 @@ void ServerBase::give_back(const Permit& permit) noexcept {
 ConnectionHandle ServerBase::open_connection(Permit& permit, const Address& client_address,
                                              int descriptor) {
     Registry& registry = *state_->registry;
+    if (!permit.refused && !registry.limits.waits()) take(registry.limits, permit);
     ConnectionHandle connection = registry.open(client_address, descriptor, permit.has_room);
     permit.has_room = permit.has_turn = false;  // the connection has it now
     if (!permit.refused && registry.limits.limits_addresses()) {

@@ -18,8 +18,9 @@
 namespace socketserver::detail {
 
 /// The limits of ServerOptions: how much is taken, and whether more may be. Room, a share and a
-/// turn are taken before something is accepted and given back afterwards, so that the limits are
-/// exact with several accepting threads as well.
+/// turn are taken before something is accepted (right behind it by a server that would refuse it)
+/// and given back when it has ended, so that the limits are exact with several accepting threads or
+/// processes as well.
 ///
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT Limits {
