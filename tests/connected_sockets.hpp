@@ -18,6 +18,9 @@
 /// What the tests of everything below the servers need: connections without a server.
 namespace socketserver::tests {
 
+/// Far more than any test takes: only what never ends meets it.
+inline constexpr std::chrono::seconds too_long{20};
+
 struct Pair {
     Socket near;
     Socket far;

@@ -2,6 +2,7 @@
 // A fiber server whose handlers run a function of the test.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -61,5 +62,24 @@ class CallingServer : public FiberTCPServer<Calling> {
     std::mutex mutex_;
     std::vector<std::string> errors_;
 };
+
+/// Runs one function in a fiber of a server with one worker.
+inline void in_fiber(const std::function<void()>& function, std::size_t stack_size = 256 * 1024) {
+    std::exception_ptr error;
+    CallingServer server{[&](Calling& handler) {
+        try {
+            function();
+        } catch (...) {
+            error = std::current_exception();
+        }
+        handler.wfile().write("done\n");
+    }};
+    server.stack_size = stack_size;
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    read_to_end(client);
+    serving.stop();
+    if (error) std::rethrow_exception(error);
+}
 
 }  // namespace socketserver::tests
