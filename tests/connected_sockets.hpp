@@ -19,7 +19,7 @@
 namespace socketserver::tests {
 
 /// Far more than any test takes: only what never ends meets it.
-inline constexpr std::chrono::seconds too_long{20};
+inline constexpr std::chrono::seconds longest_wait{20};
 
 struct Pair {
     Socket near;

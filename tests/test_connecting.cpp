@@ -70,5 +70,5 @@ TEST_CASE("a Unix server whose queue is full is waited for") {
         std::this_thread::sleep_for(10ms);
         listening.accept();
     }};
-    CHECK(create_connection(address, SocketType::stream, too_long).is_open());
+    CHECK(create_connection(address, SocketType::stream, longest_wait).is_open());
 }

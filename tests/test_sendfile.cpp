@@ -40,7 +40,7 @@ TEST_CASE("sendfile") {
     }
     SECTION("a receive in another thread, with a timeout, does not notice") {
         const File file{pattern(20'000'000)};
-        pair.near.settimeout(too_long);
+        pair.near.settimeout(longest_wait);
         std::string got;
         std::jthread reading{[&] { got = pair.near.recv(10); }};
         std::jthread peer{[&] {

@@ -52,7 +52,7 @@ TEST_CASE("what is sent is received, and the end of stream is empty") {
 TEST_CASE("one thread receives while another sends") {
     auto pair = unix_pair();
     const bool timed = GENERATE(false, true);
-    if (timed) pair.near.settimeout(too_long);
+    if (timed) pair.near.settimeout(longest_wait);
     std::string got;
     {
         const std::jthread reading{[&] { got = receive_all(pair.near); }};
@@ -178,7 +178,7 @@ TEST_CASE("an operation leaves a non-blocking descriptor non-blocking") {
     for (const Socket* socket : {&listening, &client}) {
         REQUIRE(::fcntl(socket->fileno(), F_SETFL, O_NONBLOCK) == 0);
     }
-    listening.settimeout(too_long);
+    listening.settimeout(longest_wait);
     client.connect(listening.getsockname());
     CHECK(listening.accept().first.is_open());
     const File file{"content"};
