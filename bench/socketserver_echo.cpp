@@ -11,6 +11,7 @@ template <class Server>
 int configure_and_serve(Server& server) {
     // Python's limit of 40 children would leave the other connections without an answer.
     if constexpr (requires { server.max_children; }) server.max_children = 100'000;
+    if constexpr (requires { server.max_threads; }) server.max_threads = 64;
     return serve(server);
 }
 
@@ -34,8 +35,10 @@ int serve_datagrams() {
 }
 
 int usage() {
-    std::fputs("usage: socketserver_echo sync|threading|forking|udp ADDRESS [--wbufsize N]\n",
-               stderr);
+    std::fputs(
+        "usage: socketserver_echo sync|threading|forking|pool|prefork|udp ADDRESS"
+        " [--wbufsize N]\n",
+        stderr);
     return 2;
 }
 
@@ -47,7 +50,8 @@ int main(int argc, char** argv) {
     if (options.policy == "sync") return serve_lines<ss::SynchronousMixIn>();
     if (options.policy == "threading") return serve_lines<ss::ThreadingMixIn>();
     if (options.policy == "forking") return serve_lines<ss::ForkingMixIn>();
-    // "pool" (ThreadPoolMixIn) and "prefork" (PreforkMixIn) belong here.
+    if (options.policy == "pool") return serve_lines<ss::ThreadPoolMixIn>();
+    if (options.policy == "prefork") return serve_lines<ss::PreforkMixIn>();
     if (options.policy == "udp") return serve_datagrams();
     return usage();
 }

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+from . import held
 from .processes import BenchError, Cores, Server, run_load
 from .scenarios import METRICS
 
@@ -157,6 +158,17 @@ def compile_time(runner, scenario):
                     f"{(_children_cpu() - cpu_before) / len(times):.2f} s")]
 
 
+def held_connections(runner, scenario):
+    row = Row(scenario.name, "", "")
+    try:
+        row.note = held.run(runner)
+    except BenchError as error:
+        runner.progress(f"\nFAILED: {error}\n")
+        row.failed = True
+        row.note = "FAILED"
+    return [row]
+
+
 def _children_cpu():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -171,4 +183,4 @@ def limited(scenario, label, unit, value, limit, detail):
     return row
 
 
-SPECIAL = {"stop_latency": stop_latency, "compile_time": compile_time}
+SPECIAL = {"stop_latency": stop_latency, "compile_time": compile_time, "held": held_connections}

@@ -69,8 +69,7 @@ LOADS = {
 FIBER_TARGETS = {"64": 0.97, "1000": 0.94, "10000": 0.94, "16k": 0.95, "connect": 0.97, "1": 0.95}
 PIPELINED = Workload("echo", connections=64, pipeline=10)
 COMPUTING = Workload("echo", connections=16)
-IDLE = {"10000": Workload("idle", connections=10_000),
-        "100000": Workload("idle", connections=100_000)}
+IDLE = Workload("idle", connections=10_000)
 
 
 def core_scenarios():
@@ -83,9 +82,12 @@ def core_scenarios():
     yield Scenario("connect", "one line per connection, 16 at a time", (
         pair(s.SYNC, s.RAW_SYNC, CONNECT, metric="req/s", target=0.95, cores="split"),
         pair(s.THREADING, s.RAW_THREAD, CONNECT, metric="req/s", target=1.4, cores="split"),
-        pair(s.FORKING, s.RAW_FORK, CONNECT, metric="req/s", target=0.95, cores="split")))
+        pair(s.FORKING, s.RAW_FORK, CONNECT, metric="req/s", target=0.95, cores="split"),
+        pair(s.POOL, s.RAW_THREAD, CONNECT, metric="req/s", cores="split"),
+        pair(s.PREFORK, s.RAW_FORK, CONNECT, metric="req/s", cores="split")))
     yield Scenario("threads-64", "64 persistent connections, a thread or a child each", (
-        pair(s.THREADING, s.RAW_THREAD, MANY), pair(s.FORKING, s.RAW_FORK, MANY)))
+        pair(s.THREADING, s.RAW_THREAD, MANY), pair(s.FORKING, s.RAW_FORK, MANY),
+        pair(s.POOL, s.RAW_THREAD, MANY)))
     yield Scenario("pipelined", "ten lines at once, corked replies", (
         pair(s.SYNC_CORKED, s.RAW_SYNC, Workload("echo", pipeline=10)),))
     yield Scenario("unix-1", "one persistent connection over a Unix socket", (
@@ -111,10 +113,10 @@ def fiber_scenarios():
     yield Scenario("fiber-cpu-2", "a handler that computes: two workers against one, on all cores",
                    (pair(s.FIBER_CPU_2, s.FIBER_CPU, COMPUTING, metric="req/s", target=1.7,
                          cores="free"),))
-    for name, load in IDLE.items():
-        yield Scenario(f"fiber-idle-{name}", f"resident memory per idle connection, {name} of them",
-                       (pair(s.FIBER, s.RAW_EPOLL, load, metric="RSS B/conn"),),
-                       descriptors=load.connections + 100)
+    yield Scenario("fiber-idle-10000", "resident memory per idle connection, 10,000 of them",
+                   (pair(s.FIBER, s.RAW_EPOLL, IDLE, metric="RSS B/conn"),), descriptors=10_100)
+    yield Scenario("fiber-held-100000", "100,000 connections, each echoing once a minute",
+                   special="held", default=False)
 
 
 def peer_scenarios():
@@ -126,7 +128,7 @@ def peer_scenarios():
                    (Comparison(PIPELINED, s.RAW_EPOLL, (s.FIBER_CORKED, *peers(PIPELINED))),),
                    default=False)
     yield Scenario("peers-idle-10000", "other frameworks: resident memory per idle connection",
-                   (Comparison(IDLE["10000"], s.RAW_EPOLL, (s.FIBER, *peers(IDLE["10000"])),
+                   (Comparison(IDLE, s.RAW_EPOLL, (s.FIBER, *peers(IDLE)),
                                metric="RSS B/conn"),),
                    default=False, descriptors=10_100)
 

@@ -62,11 +62,19 @@ THREADING = kind("threading", "socketserver_echo", "threading", "{}")
 FORKING = kind("forking", "socketserver_echo", "forking", "{}")
 UDP = kind("udp", "socketserver_echo", "udp", "{}")
 SYNC_CORKED = kind("sync, wbufsize", "socketserver_echo", "sync", "{}", "--wbufsize", "65536")
-# "pool" and "prefork" belong here.
+POOL = kind("pool", "socketserver_echo", "pool", "{}")
+PREFORK = kind("prefork", "socketserver_echo", "prefork", "{}")
 
 FIBER = kind("fiber", "socketserver_fiber_echo", "fiber", "{}")
 FIBER_CORKED = kind("fiber, wbufsize", "socketserver_fiber_echo", "fiber", "{}",
                     "--wbufsize", "65536")
+
+
+def prefork_fibers(processes):
+    return kind(f"fiber, {processes} processes", "socketserver_fiber_echo", "prefork", "{}",
+                "--workers", str(processes))
+
+
 FIBER_2 = kind("fiber, 2 workers", "socketserver_fiber_echo", "fiber", "{}", "--workers", "2")
 FIBER_TIMEOUT = kind("fiber, idle timeout", "socketserver_fiber_echo", "fiber", "{}",
                      "--timeout", "60")
