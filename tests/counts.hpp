@@ -24,10 +24,13 @@ inline std::size_t entries_of(const char* folder) {
 
 inline std::size_t open_descriptors() { return entries_of("/proc/self/fd") - 1; }  // its own
 inline std::size_t thread_count() {
-    // A sanitizer makes a thread of its own together with the program's first one.
+    // A sanitizer makes a thread of its own together with the program's first one, for good. And a
+    // thread that was joined stays in /proc for a moment.
     static const bool has_had_a_thread = [] {
-        std::thread{[] {}}.join();
-        return true;
+        pid_t id = 0;
+        std::thread{[&id] { id = ::gettid(); }}.join();
+        const auto entry = std::filesystem::path{"/proc/self/task"} / std::to_string(id);
+        return eventually([&] { return !std::filesystem::exists(entry); });
     }();
     return has_had_a_thread ? entries_of("/proc/self/task") : 0;
 }

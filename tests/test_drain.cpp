@@ -128,7 +128,7 @@ void check_idle_and_busy() {
         CHECK(report.cancelled == 1);
         CHECK(report.remaining == 0);
     }
-    CHECK(Counts{} == before);
+    CHECK(before.are_back());
 }
 
 }  // namespace
