@@ -399,7 +399,7 @@ TEST_CASE("an idle server stops at once, whatever its poll interval") {
     std::sort(latencies.begin(), latencies.end());
     INFO("median " << latencies[50] << " ms, longest " << latencies[100] << " ms");
     // What else the machine does delays some of them, but none until the poll interval is over.
-    // The benchmark's scenario "stop" measures the median.
+    // The benchmark's scenario "stop-latency" measures the median.
     CHECK(latencies[0] < 1.0);
     CHECK(latencies[100] < 5000.0);
 }

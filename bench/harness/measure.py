@@ -108,9 +108,10 @@ class Runner:
         cores = Cores(self.cores or comparison.cores)
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             path = str(pathlib.Path(folder) / "socket")
-            address = path if comparison.workload.unix else "0"
+            workload = comparison.workload_of(kind)
+            address = path if workload.unix else "0"
             with Server(self._command(kind, address), cores, path) as server:
-                return run_load(self.load, comparison.workload, server, cores, self.seconds)
+                return run_load(self.load, workload, server, cores, self.seconds)
 
 
 def stop_latency(runner, scenario):

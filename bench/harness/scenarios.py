@@ -37,6 +37,10 @@ class Comparison:
     metric: str = "req per CPU s"
     target: float | None = None  # of the ratio contender / reference
     cores: str = "same"
+    reference_workload: Workload | None = None  # if it is another one
+
+    def workload_of(self, kind):
+        return (kind is self.reference and self.reference_workload) or self.workload
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +71,7 @@ LOADS = {
 }
 # Of the requests per CPU second. "1" is compared with the synchronous loop.
 FIBER_TARGETS = {"64": 0.97, "1000": 0.94, "10000": 0.94, "16k": 0.95, "connect": 0.97, "1": 0.95}
-PIPELINED = Workload("echo", connections=64, pipeline=10)
+PIPELINED = Workload("echo", connections=64, pipeline=16)
 COMPUTING = Workload("echo", connections=16)
 IDLE = Workload("idle", connections=10_000)
 
@@ -88,8 +92,8 @@ def core_scenarios():
     yield Scenario("threads-64", "64 persistent connections, a thread or a child each", (
         pair(s.THREADING, s.RAW_THREAD, MANY), pair(s.FORKING, s.RAW_FORK, MANY),
         pair(s.POOL, s.RAW_THREAD, MANY)))
-    yield Scenario("pipelined", "ten lines at once, corked replies", (
-        pair(s.SYNC_CORKED, s.RAW_SYNC, Workload("echo", pipeline=10)),))
+    yield Scenario("pipelined", "16 lines at once, corked replies", (
+        pair(s.SYNC_CORKED, s.RAW_SYNC, Workload("echo", pipeline=16)),))
     yield Scenario("unix-1", "one persistent connection over a Unix socket", (
         pair(s.SYNC, s.RAW_SYNC, Workload("echo", unix=True)),))
     yield Scenario("udp", "datagrams of 64 bytes, 8 outstanding", (
@@ -106,6 +110,9 @@ def fiber_scenarios():
                        descriptors=load.connections + 100)
     yield Scenario("fiber-pipelined", f"corked replies: {describe(PIPELINED)}",
                    (pair(s.FIBER_CORKED, s.RAW_EPOLL, PIPELINED),))
+    yield Scenario("fiber-pipelining", "16 lines at once, corked replies, against one by one",
+                   (pair(s.FIBER_CORKED, s.FIBER, PIPELINED, metric="req/s", target=3.0,
+                         reference_workload=MANY),))
     yield Scenario("fiber-timeout", "an idle timeout for each of 10,000 connections against none",
                    (pair(s.FIBER_TIMEOUT, s.FIBER, LOADS["10000"]),), descriptors=10_100)
     yield Scenario("fiber-workers-2", "two workers against two epoll loops, on all cores",
