@@ -335,19 +335,26 @@ TEST_CASE("forking: malloc and stdio work in the children of a program with busy
         std::FILE* null_;
     };
     std::atomic<bool> busy{true};
+    std::atomic<int> begun{0};
     std::vector<std::thread> threads;
     for (int i = 0; i < 3; ++i) {
-        threads.emplace_back([&busy] {
+        threads.emplace_back([&busy, &begun] {
             std::FILE* own = std::fopen("/dev/null", "w");
             std::string text(5000, 'y');
-            while (busy) {
-                if (may_fork_beside_allocating_threads) text = std::string(5000, 'y');
+            const auto write = [&] {
                 std::fwrite(text.data(), 1, text.size(), own);
                 std::fflush(own);
+            };
+            write();
+            ++begun;
+            while (busy) {
+                if (may_fork_beside_allocating_threads) text = std::string(5000, 'y');
+                write();
             }
             std::fclose(own);
         });
     }
+    CHECK(eventually([&] { return begun == 3; }));  // what each allocates once has been allocated
     {
         TCPServer<Handler, ForkingMixIn> server{any_port, {}, [&] { return Handler{null}; }};
         ServingThread serving{server};
