@@ -3,6 +3,7 @@
 // time.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -115,9 +116,10 @@ inline socketserver::Socket connect(
 /// Sends a line, or a datagram, and returns the one that comes back.
 inline std::string ask(socketserver::Socket& client, std::string_view line) {
     client.sendall(line);
+    const std::size_t more = std::max<std::size_t>(line.size(), 1024);  // than is expected
     std::string reply;
     while (reply.size() < line.size()) {
-        const std::string part = client.recv(65536);
+        const std::string part = client.recv(more);
         if (part.empty()) break;
         reply += part;
     }

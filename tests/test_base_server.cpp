@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The hooks of BaseServer: which are called, in which order, and handle_request().
+// The hooks of BaseServer: which are called, and in which order.
 #include <atomic>
 #include <chrono>
-#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -130,14 +131,6 @@ const Names served{"server_bind",     "server_activate", "get_request",      "ve
                    "process_request", "prepare_request", "finish_request",   "setup",
                    "handle",          "finish",          "shutdown_request", "close_request"};
 
-/// How long f takes.
-template <class F>
-Clock::duration time_of(F f) {
-    const auto begin = Clock::now();
-    f();
-    return Clock::now() - begin;
-}
-
 }  // namespace
 
 TEST_CASE("the hooks are called in Python's order") {
@@ -170,99 +163,6 @@ TEST_CASE("a request that is not verified is shut down once, and nothing else") 
     CHECK(read_to_end(client) == "");
     CHECK(server.journal.names() == Names{"server_bind", "server_activate", "get_request",
                                           "verify_request", "shutdown_request", "close_request"});
-}
-
-TEST_CASE("handle_request() waits for its time, then calls handle_timeout()") {
-    const TimeLimit limit;
-    SECTION("the timeout of the options") {
-        JournalServer server{{.timeout = 30ms}};
-        CHECK(time_of([&] { server.handle_request(); }) >= 30ms);
-        CHECK(server.timeouts == 1);
-    }
-    SECTION("the timeout of the listening socket") {
-        JournalServer server;
-        server.socket().settimeout(30ms);
-        CHECK(time_of([&] { server.handle_request(); }) >= 30ms);
-        CHECK(server.timeouts == 1);
-    }
-    SECTION("the shorter of both") {
-        JournalServer server{{.timeout = 1h}};
-        server.socket().settimeout(30ms);
-        CHECK(time_of([&] { server.handle_request(); }) >= 30ms);
-        CHECK(server.timeouts == 1);
-    }
-    SECTION("zero: a poll") {
-        JournalServer server{{.timeout = 0ms}};
-        server.handle_request();
-        CHECK(server.timeouts == 1);
-        Socket client = connect(server.server_address());
-        client.sendall("x\n");
-        server.handle_request();
-        CHECK(read_to_end(client) == "x\n");
-        CHECK(server.timeouts == 1);
-    }
-    SECTION("none: until somebody stops it") {
-        JournalServer server;
-        std::thread stopper{[&server] { server.shutdown(); }};
-        server.handle_request();
-        stopper.join();
-        CHECK(server.timeouts == 0);
-    }
-}
-
-TEST_CASE("serve_forever() ignores the timeout of handle_request()") {
-    const TimeLimit limit;
-    JournalServer server{{.timeout = 1ms}};
-    {
-        ServingThread serving{server, 5ms};
-        CHECK(ask(server.server_address(), "x\n") == "x\n");
-        CHECK(ask(server.server_address(), "y\n") == "y\n");
-    }
-    CHECK(server.timeouts == 0);
-}
-
-TEST_CASE("a timeout of the listening socket is none of the accepted one") {
-    const TimeLimit limit;
-    class Handler : public StreamRequestHandler {
-        void handle() override { wfile().write(request().gettimeout() ? "timed" : "untimed"); }
-    };
-    TCPServer<Handler> server{any_port};
-    server.socket().settimeout(1ms);
-    ServingThread serving{server};
-    Socket client = connect(server.server_address());
-    CHECK(read_to_end(client) == "untimed");
-}
-
-TEST_CASE("service_actions() is called at least every poll interval") {
-    const TimeLimit limit;
-    class Server : public TCPServer<StreamEcho> {
-      public:
-        Server() : TCPServer{any_port} {}
-        int count = 0;
-
-      protected:
-        void service_actions() override {
-            if (++count == 10) shutdown();
-        }
-    };
-    Server server;
-    const auto lasted = time_of([&] { server.serve_forever(5ms); });
-    CHECK(server.count == 10);
-    CHECK(lasted >= 50ms);
-}
-
-TEST_CASE("a server in a poll loop of one's own") {
-    const TimeLimit limit;
-    JournalServer server;
-    JournalServer other;
-    Socket client = connect(other.server_address());
-    client.sendall("x\n");
-    pollfd entries[]{{server.fileno(), POLLIN, 0}, {other.fileno(), POLLIN, 0}};
-    REQUIRE(::poll(entries, 2, 30'000) == 1);
-    CHECK(entries[0].revents == 0);
-    REQUIRE(entries[1].revents == POLLIN);
-    other.handle_request();
-    CHECK(read_to_end(client) == "x\n");
 }
 
 TEST_CASE("deferred bind: the address is as given until the server binds") {
