@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 
 namespace socketserver::detail {
@@ -16,6 +18,22 @@ class BufferPool {
     static void give_back(char* buffer, std::size_t size) noexcept;
     /// Makes the pool of this thread ready, with a buffer in it.
     static void warm();
+};
+
+/// A buffer of the pool, on the way of a message into a string of its own size.
+class PooledBuffer {
+  public:
+    explicit PooledBuffer(std::size_t size)
+        : size_{std::bit_ceil(std::max(size, BufferPool::smallest))},
+          data_{BufferPool::take(size_)} {}
+    PooledBuffer(const PooledBuffer&) = delete;
+    PooledBuffer& operator=(const PooledBuffer&) = delete;
+    ~PooledBuffer() { BufferPool::give_back(data_, size_); }
+    char* data() const noexcept { return data_; }
+
+  private:
+    std::size_t size_;
+    char* data_;
 };
 
 }  // namespace socketserver::detail

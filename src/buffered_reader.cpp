@@ -9,7 +9,6 @@
 #include <cstring>
 
 #include "buffer_pool.hpp"
-#include "request_clock.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/errors.hpp"
@@ -110,9 +109,8 @@ std::size_t BufferedReader::receive(std::size_t most) {
     source_->flush_corked();
     if (detail::current().io != nullptr) {
         // A carrier that can wait without a buffer: an idle connection then holds none.
-        detail::Channel& channel = source_->channel();
         while (buffered() == 0) {
-            if (!channel.is_drained || channel.timeout.count() == 0) {
+            if (source_->may_have_input()) {
                 make_room(most);
                 const std::ptrdiff_t received =
                     source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
@@ -125,14 +123,7 @@ std::size_t BufferedReader::receive(std::size_t most) {
             // A message as long as the buffer cannot be seen to be all there is: with a larger one
             // the carrier is spared a call that finds nothing.
             if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
-            if (detail::before_receive(channel, false) == detail::Input::look) {
-                detail::ended_by_drain(channel);
-                return 0;
-            }
-            if (channel.timeout.count() == 0 ||
-                detail::wait(channel, detail::Direction::read, channel.until()) == -1) {
-                detail::throw_io_error(channel, "recv");
-            }
+            if (!source_->wait_for_input()) return 0;
         }
     }
     make_room(most);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/get_request.hpp"
 
-#include <algorithm>
-#include <bit>
 #include <cerrno>
 
 #include "buffer_pool.hpp"
@@ -13,26 +11,6 @@
 #include "sys.hpp"
 
 namespace socketserver::detail {
-
-namespace {
-
-/// A buffer for one datagram, on the way into a string of its own size.
-class Scratch {
-  public:
-    explicit Scratch(std::size_t size)
-        : size_{std::bit_ceil(std::max(size, BufferPool::smallest))},
-          data_{BufferPool::take(size_)} {}
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    ~Scratch() { BufferPool::give_back(data_, size_); }
-    char* data() const noexcept { return data_; }
-
-  private:
-    std::size_t size_;
-    char* data_;
-};
-
-}  // namespace
 
 std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
     SockAddr peer;
@@ -51,9 +29,9 @@ std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
 
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
                                                             std::size_t max_packet_size) {
-    const Scratch scratch{max_packet_size};
+    const PooledBuffer buffer{max_packet_size};
     SockAddr peer;
-    iovec part{scratch.data(), max_packet_size};
+    iovec part{buffer.data(), max_packet_size};
     msghdr message{};
     message.msg_name = peer.get();
     message.msg_iov = &part;
@@ -68,9 +46,9 @@ std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_pt
     }
     peer.size = message.msg_namelen;
     const bool truncated = (message.msg_flags & MSG_TRUNC) != 0;
-    return std::pair{Datagram{std::string(scratch.data(), static_cast<std::size_t>(received)),
-                              truncated, socket},
-                     peer.size == 0 ? Address{} : from_sockaddr(peer)};
+    return std::pair{
+        Datagram{std::string(buffer.data(), static_cast<std::size_t>(received)), truncated, socket},
+        peer.size == 0 ? Address{} : from_sockaddr(peer)};
 }
 
 void end_output(Socket& connection) noexcept {

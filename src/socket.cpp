@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <utility>
 
+#include "buffer_pool.hpp"
 #include "client_sockets.hpp"
 #include "request_clock.hpp"
 #include "sockaddr.hpp"
@@ -29,7 +32,7 @@ using detail::wait_again;
 using detail::wait_for_full_queue;
 namespace sys = detail::sys;
 
-/// More than the kernel hands out in one call; recv(n) with a huge n must not clear huge memory.
+/// More than the kernel hands out in one call; recv(n) with a huge n must not ask for huge memory.
 constexpr std::size_t largest_recv = std::size_t{256} * 1024;
 
 int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM : SOCK_DGRAM; }
@@ -73,6 +76,25 @@ std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, boo
     return 0;
 }
 
+/// On a carrier: whether it is worth trying before waiting.
+bool Socket::may_have_input() const noexcept {
+    return !channel_.is_drained || channel_.timeout.count() == 0;
+}
+
+/// On a carrier, after an attempt that found nothing. False: none is waited for, the handler is to
+/// see the end of the stream.
+bool Socket::wait_for_input() {
+    if (detail::before_receive(channel_, false) == Input::look) {
+        detail::ended_by_drain(channel_);
+        return false;
+    }
+    if (channel_.timeout.count() == 0 ||
+        detail::wait(channel_, Direction::read, channel_.until()) == -1) {
+        throw_io_error(channel_, "recv");
+    }
+    return true;
+}
+
 /// Between before_send() and the next wait.
 std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
     const std::ptrdiff_t sent =
@@ -88,10 +110,22 @@ std::size_t Socket::recv_into(std::span<char> buffer) {
     return static_cast<std::size_t>(received);
 }
 
+/// What is returned is as large as what has come, however much was asked for; and who waits on a
+/// carrier holds no buffer meanwhile.
 std::string Socket::recv(std::size_t size) {
-    std::string data(std::min(size, largest_recv), '\0');
-    data.resize(recv_into(data));
-    return data;
+    flush_corked();
+    const std::size_t most = std::min(size, largest_recv);
+    const bool waits_without_buffer = detail::current().io != nullptr && most > 0;
+    const int flags = waits_without_buffer ? MSG_DONTWAIT : 0;
+    for (;;) {
+        if (!waits_without_buffer || may_have_input()) {
+            const detail::PooledBuffer buffer{most};
+            const std::ptrdiff_t received = receive_some(buffer.data(), most, flags);
+            if (received != -1) return {buffer.data(), static_cast<std::size_t>(received)};
+            if (!waits_without_buffer) throw_io_error(channel_, "recv");
+        }
+        if (!wait_for_input()) return {};
+    }
 }
 
 std::size_t Socket::send(std::string_view data) {
@@ -140,11 +174,11 @@ void Socket::sendto(std::string_view data, const Address& address) {
 
 std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
     flush_corked();
-    std::string data(size, '\0');
     SockAddr from;
     const TimePoint until = channel_.until();
     for (;;) {
-        iovec part{data.data(), data.size()};
+        std::optional<detail::PooledBuffer> buffer{std::in_place, size};
+        iovec part{buffer->data(), size};
         msghdr message{};
         message.msg_name = from.get();
         message.msg_namelen = sizeof from.storage;
@@ -153,10 +187,11 @@ std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
         const ssize_t received = sys::retry_on_eintr(
             [&] { return sys::calls.recvmsg(channel_.fd, &message, MSG_DONTWAIT); });
         if (received != -1) {
-            data.resize(static_cast<std::size_t>(received));
             from.size = message.msg_namelen;
-            return {std::move(data), detail::from_sockaddr(from)};
+            return {std::string{buffer->data(), static_cast<std::size_t>(received)},
+                    detail::from_sockaddr(from)};
         }
+        buffer.reset();  // not while it waits
         if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
             throw_io_error(channel_, "recvfrom");
         }

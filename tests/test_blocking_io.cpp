@@ -196,7 +196,8 @@ TEST_CASE("a carrier gets every operation") {
     RecordingIo io;  // destroyed after the sockets that it knows
     auto pair = unix_pair();
     pair.near.sendall("x");
-    CHECK(pair.far.recv(1) == "x");
+    std::array<char, 1> memory{};
+    CHECK(pair.far.recv_into(memory) == 1);
     detail::run_blocking([] {});
     detail::sleep_until(Clock::now() + 1000s);
     pollfd none{};
@@ -229,6 +230,22 @@ TEST_CASE("a carrier forgets a descriptor before it is closed or given away") {
         pair.near.close();
     }
     CHECK(io.forgotten == 1);
+}
+
+TEST_CASE("recv() on a carrier waits without a buffer") {
+    RecordingIo io;
+    auto pair = unix_pair();
+    // A carrier says so of a socket that it has found empty.
+    pair.near.channel().is_drained = true;
+    io.on_wait = [&] {
+        pair.near.channel().is_drained = false;
+        ::send(pair.far.fileno(), "x", 1, 0);
+    };
+    CHECK(pair.near.recv(1) == "x");
+    CHECK(io.asked == Asked{"wait to read", "recv at once"});
+    io.wait_error = ETIMEDOUT;
+    pair.near.channel().is_drained = true;
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
 }
 
 TEST_CASE("an idle reader on a carrier waits without a buffer") {

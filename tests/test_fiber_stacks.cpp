@@ -205,3 +205,27 @@ TEST_CASE("the stacks of a burst go back to the system") {
     // What a sanitizer notes of the stacks stays.
     if (!sanitized) CHECK(after < before + (during - before) / 4);
 }
+
+TEST_CASE("an idle handler holds none of the memory that it may receive into") {
+    if (sanitized) return;  // their own memory is more than that
+    const TimeLimit limit;
+    constexpr int count = 300;
+    constexpr std::size_t largest = 65536;
+    std::atomic<int> waiting{0};
+    CallingServer server{[&](Calling& handler) {
+        handler.wfile().write(handler.request().recv(largest));
+        ++waiting;
+        handler.request().recv(largest);
+    }};
+    ServingThread serving{server};
+    std::vector<Socket> clients;
+    const std::size_t before = resident_bytes();
+    for (int i = 0; i < count; ++i) {
+        clients.push_back(connect(server.server_address()));
+        CHECK(ask(clients.back(), "x\n") == "x\n");
+    }
+    REQUIRE(eventually([&] { return waiting == count; }));
+    const std::size_t after = resident_bytes();
+    INFO((after - before) / count << " bytes each");
+    CHECK(after - before < count * largest / 4);
+}

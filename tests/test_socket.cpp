@@ -72,6 +72,16 @@ TEST_CASE("recv of an enormous size does not reserve it") {
     CHECK(pair.far.recv(static_cast<std::size_t>(-1) / 2) == "x");
 }
 
+TEST_CASE("what is received is as large as what came, however much was asked for") {
+    auto pair = tcp_pair();
+    pair.near.sendall("hello");
+    CHECK(pair.far.recv(65536).capacity() < 100);
+    Socket receiver{Address{"127.0.0.1", 0}, SocketType::datagram};
+    receiver.bind({"127.0.0.1", 0});
+    create_connection(receiver.getsockname(), SocketType::datagram).sendall("hello");
+    CHECK(receiver.recvfrom(65536).first.capacity() < 100);
+}
+
 TEST_CASE("sendall sends more than the kernel takes at once") {
     auto pair = unix_pair();
     const std::string data = pattern(5'000'000);
