@@ -2,10 +2,11 @@
 #include "socketserver/detail/get_request.hpp"
 
 #include <cerrno>
+#include <utility>
 
-#include "buffer_pool.hpp"
 #include "client_sockets.hpp"
 #include "connection.hpp"
+#include "receive_datagram.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -29,26 +30,13 @@ std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
 
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
                                                             std::size_t max_packet_size) {
-    const PooledBuffer buffer{max_packet_size};
-    SockAddr peer;
-    iovec part{buffer.data(), max_packet_size};
-    msghdr message{};
-    message.msg_name = peer.get();
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    const ssize_t received = sys::retry_on_eintr([&] {
-        message.msg_namelen = sizeof peer.storage;
-        return sys::calls.recvmsg(socket->fileno(), &message, MSG_DONTWAIT);
-    });
-    if (received == -1) {
-        if (errno == EAGAIN) return {};
-        throw_system_error("receive a datagram");
+    auto received = receive_datagram(socket->fileno(), max_packet_size);
+    if (received) {
+        return std::pair{Datagram{std::move(received->data), received->truncated, socket},
+                         std::move(received->from)};
     }
-    peer.size = message.msg_namelen;
-    const bool truncated = (message.msg_flags & MSG_TRUNC) != 0;
-    return std::pair{
-        Datagram{std::string(buffer.data(), static_cast<std::size_t>(received)), truncated, socket},
-        peer.size == 0 ? Address{} : from_sockaddr(peer)};
+    if (errno == EAGAIN) return {};
+    throw_system_error("receive a datagram");
 }
 
 void end_output(Socket& connection) noexcept {

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <optional>
 #include <utility>
 
 #include "buffer_pool.hpp"
 #include "client_sockets.hpp"
+#include "receive_datagram.hpp"
 #include "request_clock.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
@@ -174,24 +174,11 @@ void Socket::sendto(std::string_view data, const Address& address) {
 
 std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
     flush_corked();
-    SockAddr from;
     const TimePoint until = channel_.until();
     for (;;) {
-        std::optional<detail::PooledBuffer> buffer{std::in_place, size};
-        iovec part{buffer->data(), size};
-        msghdr message{};
-        message.msg_name = from.get();
-        message.msg_namelen = sizeof from.storage;
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        const ssize_t received = sys::retry_on_eintr(
-            [&] { return sys::calls.recvmsg(channel_.fd, &message, MSG_DONTWAIT); });
-        if (received != -1) {
-            from.size = message.msg_namelen;
-            return {std::string{buffer->data(), static_cast<std::size_t>(received)},
-                    detail::from_sockaddr(from)};
+        if (auto received = detail::receive_datagram(channel_.fd, size)) {
+            return {std::move(received->data), std::move(received->from)};
         }
-        buffer.reset();  // not while it waits
         if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
             throw_io_error(channel_, "recvfrom");
         }

@@ -9,8 +9,6 @@
 
 namespace socketserver::tests {
 
-inline const Address any_port{"127.0.0.1", 0};
-
 /// Does what the test says in handle(), then echoes one line.
 class ActingHandler : public StreamRequestHandler {
   public:

@@ -11,8 +11,6 @@
 
 namespace socketserver::tests {
 
-inline const Address any_port{"127.0.0.1", 0};
-
 using EchoServer = TCPServer<StreamEcho, ForkingMixIn>;
 
 /// Sends its process id, then waits for the end of the client.

@@ -16,8 +16,6 @@
 
 namespace socketserver::tests {
 
-inline const Address any_port{"127.0.0.1", 0};
-
 /// Holds handlers until the test lets them go.
 class Gate {
   public:

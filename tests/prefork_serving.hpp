@@ -17,8 +17,6 @@
 
 namespace socketserver::tests {
 
-inline const Address any_port{"127.0.0.1", 0};
-
 /// What handlers in the workers tell the test, and the other way round.
 struct Board {
     std::atomic<int> accepted{0};

@@ -18,11 +18,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "sanitizers.hpp"
 #include "socketserver/socketserver.hpp"
 
 namespace socketserver::tests {
 
 using namespace std::chrono_literals;
+
+inline const Address any_port{"127.0.0.1", 0};
 
 /// How long a test waits for what is sure to come, on the slowest machine.
 inline constexpr std::chrono::seconds patience{30};
@@ -39,8 +42,8 @@ class TimeLimit {
 
 /// Waits for a condition that nothing signals, such as a number in /proc. False: it never came.
 template <class Condition>
-bool eventually(Condition condition) {
-    const auto until = std::chrono::steady_clock::now() + patience;
+bool eventually(Condition condition, std::chrono::seconds limit = patience) {
+    const auto until = std::chrono::steady_clock::now() + limit;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > until) return false;
         std::this_thread::sleep_for(1ms);
@@ -51,16 +54,15 @@ bool eventually(Condition condition) {
 /// Runs serve_forever() of a server in a thread of its own, until stop() or the end of the scope.
 class ServingThread {
   public:
-    explicit ServingThread(socketserver::ServerBase& server,
-                           std::chrono::milliseconds poll_interval = 10s)
-        : server_{server}, thread_{[this, poll_interval] {
-              try {
-                  server_.serve_forever(poll_interval);
-              } catch (...) {
-                  error_ = std::current_exception();
-              }
-              ended_ = true;
-          }} {}
+    /// Worker processes are there first where they must not be forked while the test allocates. One
+    /// second, because a test may be about workers that never come.
+    template <class Server>
+    explicit ServingThread(Server& server, std::chrono::milliseconds poll_interval = 10s)
+        : ServingThread{static_cast<socketserver::ServerBase*>(&server), poll_interval} {
+        if constexpr (!may_fork_beside_allocating_threads && requires { server.worker_pids(); }) {
+            eventually([&] { return server.worker_pids().size() == server.workers; }, 1s);
+        }
+    }
     ServingThread(const ServingThread&) = delete;
     ServingThread& operator=(const ServingThread&) = delete;
     ~ServingThread() { stop(); }
@@ -77,10 +79,43 @@ class ServingThread {
     std::exception_ptr error() const { return error_; }
 
   private:
+    ServingThread(socketserver::ServerBase* server, std::chrono::milliseconds poll_interval)
+        : server_{*server}, thread_{[this, poll_interval] {
+              try {
+                  server_.serve_forever(poll_interval);
+              } catch (...) {
+                  error_ = std::current_exception();
+              }
+              ended_ = true;
+          }} {}
+
     socketserver::ServerBase& server_;
     std::exception_ptr error_;
     std::atomic<bool> ended_{false};
     std::thread thread_;
+};
+
+/// Calls server_close() in a thread of its own. Made when that call has begun.
+class ClosingThread {
+  public:
+    explicit ClosingThread(socketserver::ServerBase& server)
+        : thread_{[this, &server] {
+              begun_ = true;
+              server.server_close();
+              closed_ = true;
+          }} {
+        eventually([this] { return begun_.load(); });
+    }
+    ClosingThread(const ClosingThread&) = delete;
+    ClosingThread& operator=(const ClosingThread&) = delete;
+    bool begun() const { return begun_; }
+    bool closed() const { return closed_; }
+    void join() { thread_.join(); }
+
+  private:
+    std::atomic<bool> begun_{false};
+    std::atomic<bool> closed_{false};
+    std::jthread thread_;
 };
 
 /// A value that forked children share with this process. Only atomics in it mean something.

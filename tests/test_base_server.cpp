@@ -26,8 +26,6 @@ using namespace socketserver::tests;
 using Clock = std::chrono::steady_clock;
 using Names = std::vector<std::string>;
 
-const Address any_port{"127.0.0.1", 0};
-
 /// The hooks that were called, in order. Of the serving thread, or read when it has ended.
 class Journal {
   public:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -66,8 +67,14 @@ TEST_CASE("a Unix server whose queue is full is waited for") {
     CHECK_THROWS_AS(flood(20ms), TimeoutError);
     CHECK(watch.elapsed() >= 20ms);
 
+    std::atomic<bool> refused{false};
+    const Scripted<&Calls::connect> connect{[&](auto... arguments) {
+        const int result = sys::kernel.connect(arguments...);
+        if (result == -1 && !refused.exchange(true)) refused.notify_one();
+        return result;
+    }};
     std::jthread accepting{[&] {
-        std::this_thread::sleep_for(10ms);
+        refused.wait(false);
         listening.accept();
     }};
     CHECK(create_connection(address, SocketType::stream, longest_wait).is_open());

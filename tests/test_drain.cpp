@@ -24,8 +24,6 @@ using namespace socketserver;
 using namespace socketserver::tests;
 using Clock = std::chrono::steady_clock;
 
-const Address any_port{"127.0.0.1", 0};
-
 // Requests that are answered before a drain begins. Under ThreadSanitizer a connection takes a
 // millisecond, and a fork, which copies its tables, 20.
 constexpr int many = under_tsan ? 500 : 3000;

@@ -22,7 +22,6 @@ using namespace socketserver::tests;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 
-const Address any_port{"127.0.0.1", 0};
 const std::string dashes(40, '-');
 
 /// What is written to stderr while it lives, by children too.

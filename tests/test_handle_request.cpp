@@ -14,8 +14,6 @@ using namespace socketserver;
 using namespace socketserver::tests;
 using Clock = std::chrono::steady_clock;
 
-const Address any_port{"127.0.0.1", 0};
-
 /// Counts how often nobody came in time.
 class TimedServer : public TCPServer<StreamEcho> {
   public:

@@ -19,7 +19,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-const Address any_port{"127.0.0.1", 0};
 using Server = TCPServer<StreamEcho, ThreadingMixIn>;
 
 std::pair<Socket, Socket> socket_pair() {

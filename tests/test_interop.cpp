@@ -21,8 +21,6 @@ using namespace socketserver;
 using namespace socketserver::tests;
 using Catch::Matchers::ContainsSubstring;
 
-const Address any_port{"127.0.0.1", 0};
-
 struct Output {
     std::string text;
     int status = -1;

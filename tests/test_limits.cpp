@@ -20,8 +20,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-const Address any_port{"127.0.0.1", 0};
-
 /// Echoes lines until the client ends.
 class EchoLines : public StreamRequestHandler {
     void handle() override {

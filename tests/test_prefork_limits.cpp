@@ -26,8 +26,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-const Address any_port{"127.0.0.1", 0};
-
 /// Answers each line with the number of its process.
 class SayPid : public StreamRequestHandler {
     void handle() override {

@@ -17,7 +17,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-const Address any_port{"127.0.0.1", 0};
 using Echo = TCPServer<StreamEcho>;
 
 /// How a child process ended: its exit status, or minus the signal.

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -175,8 +176,14 @@ TEST_CASE("a non-blocking descriptor that is adopted waits like any other") {
     REQUIRE(::fcntl(pair.near.fileno(), F_SETFL, on) == 0);
     const bool timed = GENERATE(false, true);
     if (timed) pair.near.settimeout(10s);
+    std::atomic<bool> waits{false};
+    const Scripted<&Calls::poll> poll{[&](auto... arguments) {
+        waits = true;
+        waits.notify_one();
+        return sys::kernel.poll(arguments...);
+    }};
     std::jthread later{[&] {
-        std::this_thread::sleep_for(10ms);
+        waits.wait(false);
         pair.far.sendall("late");
     }};
     CHECK(pair.near.recv(10) == "late");

@@ -18,8 +18,6 @@ using namespace socketserver::tests;
 using Catch::Matchers::ContainsSubstring;
 using Server = TCPServer<StreamEcho>;
 
-const Address any_port{"127.0.0.1", 0};
-
 int option(const Socket& socket, int name) {
     int value = -1;
     socklen_t size = sizeof value;

@@ -27,15 +27,9 @@ TEST_CASE("shutdown() waits for no thread, server_close() serves what is in the 
     REQUIRE(eventually([&] { return server.accepted == 4; }));
     serving.stop();  // the gate is closed: it would wait for ever
     CHECK(eventually([&] { return gate.arrived() == 1; }));
-    std::atomic<bool> begun{false};
-    std::atomic<bool> closed{false};
-    std::thread closing{[&] {
-        begun = true;
-        server.server_close();
-        closed = true;
-    }};
-    CHECK(eventually([&] { return begun.load(); }));
-    CHECK_FALSE(closed);
+    ClosingThread closing{server};
+    CHECK(closing.begun());
+    CHECK_FALSE(closing.closed());
     gate.open();
     for (int i = 0; i < 4; ++i) {
         CHECK(read_to_end(clients[static_cast<std::size_t>(i)]) == std::to_string(i) + "\n");

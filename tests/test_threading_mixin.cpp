@@ -20,7 +20,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-const Address any_port{"127.0.0.1", 0};
 using EchoServer = TCPServer<StreamEcho, ThreadingMixIn>;
 
 /// Answers "ready\n" at once, then waits for the end of the client.
@@ -242,14 +241,10 @@ TEST_CASE("threading: daemons and others at once") {
     ServingThread again{server};
     Socket daemon = ready_client(server.server_address());
     again.stop();
-    std::atomic<bool> closed{false};
-    std::thread closer{[&] {
-        server.server_close();
-        closed = true;
-    }};
+    ClosingThread closing{server};
     ordinary.shutdown(ShutdownHow::write);
-    closer.join();  // waited for the ordinary one only: the daemon's client is still there
-    CHECK(closed);
+    closing.join();  // waited for the ordinary one only: the daemon's client is still there
+    CHECK(closing.closed());
     daemon.close();
     CHECK(eventually([&] { return thread_count() <= threads; }));
 }

@@ -16,8 +16,6 @@ using namespace socketserver;
 using namespace socketserver::tests;
 using Clock = std::chrono::steady_clock;
 
-const Address any_port{"127.0.0.1", 0};
-
 enum Caught : int { nothing, idle, deadline, timeout_of_operation };
 
 /// Echoes lines; the first byte of a line says how long the answer is.

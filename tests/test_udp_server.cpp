@@ -15,7 +15,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-const Address any_port{"127.0.0.1", 0};
 constexpr std::size_t largest_datagram = 65507;
 
 /// Replies with what the datagram was, as text.

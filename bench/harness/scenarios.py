@@ -50,7 +50,11 @@ class Scenario:
     comparisons: tuple = ()
     special: str | None = None  # measured by a function of its own
     default: bool = True        # runs when no scenario is named
-    descriptors: int = 0        # open files that it needs
+
+    @property
+    def descriptors(self):
+        """The open files that a server or the client needs."""
+        return 100 + max((each.workload.connections for each in self.comparisons), default=0)
 
 
 def pair(ours, raw, workload, **more):
@@ -106,22 +110,21 @@ def fiber_scenarios():
     for name, load in LOADS.items():
         raw = s.RAW_SYNC if name == "1" else s.RAW_EPOLL
         yield Scenario(f"fiber-{name}", f"fibers against {raw.name}: {describe(load)}",
-                       (pair(s.FIBER, raw, load, target=FIBER_TARGETS.get(name)),),
-                       descriptors=load.connections + 100)
+                       (pair(s.FIBER, raw, load, target=FIBER_TARGETS.get(name)),))
     yield Scenario("fiber-pipelined", f"corked replies: {describe(PIPELINED)}",
                    (pair(s.FIBER_CORKED, s.RAW_EPOLL, PIPELINED),))
     yield Scenario("fiber-pipelining", "16 lines at once, corked replies, against one by one",
                    (pair(s.FIBER_CORKED, s.FIBER, PIPELINED, metric="req/s", target=3.0,
                          reference_workload=MANY),))
     yield Scenario("fiber-timeout", "an idle timeout for each of 10,000 connections against none",
-                   (pair(s.FIBER_TIMEOUT, s.FIBER, LOADS["10000"]),), descriptors=10_100)
+                   (pair(s.FIBER_TIMEOUT, s.FIBER, LOADS["10000"]),))
     yield Scenario("fiber-workers-2", "two workers against two epoll loops, on all cores",
                    (pair(s.FIBER_2, s.RAW_EPOLL_2, MANY, cores="free"),))
     yield Scenario("fiber-cpu-2", "a handler that computes: two workers against one, on all cores",
                    (pair(s.FIBER_CPU_2, s.FIBER_CPU, COMPUTING, metric="req/s", target=1.7,
                          cores="free"),))
     yield Scenario("fiber-idle-10000", "resident memory per idle connection, 10,000 of them",
-                   (pair(s.FIBER, s.RAW_EPOLL, IDLE, metric="RSS B/conn"),), descriptors=10_100)
+                   (pair(s.FIBER, s.RAW_EPOLL, IDLE, metric="RSS B/conn"),))
     yield Scenario("fiber-held-100000", "100,000 connections, each echoing once a minute",
                    special="held", default=False)
 
@@ -129,15 +132,14 @@ def fiber_scenarios():
 def peer_scenarios():
     for name, load in LOADS.items():
         yield Scenario(f"peers-{name}", f"other frameworks: {describe(load)}",
-                       (Comparison(load, s.RAW_EPOLL, (s.FIBER, *peers(load))),), default=False,
-                       descriptors=load.connections + 100)
+                       (Comparison(load, s.RAW_EPOLL, (s.FIBER, *peers(load))),), default=False)
     yield Scenario("peers-pipelined", f"other frameworks: {describe(PIPELINED)}",
                    (Comparison(PIPELINED, s.RAW_EPOLL, (s.FIBER_CORKED, *peers(PIPELINED))),),
                    default=False)
     yield Scenario("peers-idle-10000", "other frameworks: resident memory per idle connection",
                    (Comparison(IDLE, s.RAW_EPOLL, (s.FIBER, *peers(IDLE)),
                                metric="RSS B/conn"),),
-                   default=False, descriptors=10_100)
+                   default=False)
 
 
 def peers(load):
