@@ -109,9 +109,4 @@ inline int pid_of(Socket& client) { return std::stoi(ask(client, "pid\n")); }
 /// The answer of a connection may be an end or a reset: its worker died.
 inline bool is_cut_off(Socket& client) { return read_to_end(client).empty(); }
 
-template <class S>
-bool has_workers(const S& server, std::size_t count) {
-    return eventually([&] { return server.worker_pids().size() == count; });
-}
-
 }  // namespace socketserver::tests

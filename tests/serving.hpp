@@ -51,6 +51,11 @@ bool eventually(Condition condition, std::chrono::seconds limit = patience) {
     return true;
 }
 
+/// Whether a server gets so many worker processes in time.
+bool has_workers(const auto& server, std::size_t count, std::chrono::seconds limit = patience) {
+    return eventually([&] { return server.worker_pids().size() == count; }, limit);
+}
+
 /// Runs serve_forever() of a server in a thread of its own, until stop() or the end of the scope.
 class ServingThread {
   public:
@@ -60,7 +65,7 @@ class ServingThread {
     explicit ServingThread(Server& server, std::chrono::milliseconds poll_interval = 10s)
         : ServingThread{static_cast<socketserver::ServerBase*>(&server), poll_interval} {
         if constexpr (!may_fork_beside_allocating_threads && requires { server.worker_pids(); }) {
-            eventually([&] { return server.worker_pids().size() == server.workers; }, 1s);
+            has_workers(server, server.workers, 1s);
         }
     }
     ServingThread(const ServingThread&) = delete;

@@ -234,6 +234,7 @@ TEST_CASE("the signals of ShutdownOnSignal are for the parent") {
     ServingThread serving{server};
     Socket client = connect(server.server_address());
     const int pid = pid_of(client);
+    REQUIRE(has_workers(server, 2));
     for (const int worker : server.worker_pids()) {
         REQUIRE(::kill(worker, SIGINT) == 0);
         REQUIRE(::kill(worker, SIGTERM) == 0);

@@ -2,7 +2,6 @@
 // The limits of ServerOptions over all worker processes together: hard, exact, and given back by
 // whoever dies.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <iterator>
@@ -17,7 +16,6 @@
 
 #include "catch.hpp"
 #include "sanitizers.hpp"
-#include "scripted_sys.hpp"
 #include "serving.hpp"
 #include "shared_limits.hpp"
 
@@ -41,19 +39,7 @@ class Server : public TCPServer<SayPid, MixIn> {
     }
     ~Server() override { this->server_close(); }
 
-    /// Before the test allocates: see may_fork_beside_allocating_threads.
-    void wait_for_workers() const {
-        CHECK(eventually([this] { return forked_ == 3; }));
-    }
-
   private:
-    std::atomic<int> forked_{0};
-    const Scripted<&Calls::fork> fork_{[this] {
-        const pid_t pid = sys::kernel.fork();
-        if (pid > 0) ++forked_;
-        return pid;
-    }};
-
     void handle_server_error(std::exception_ptr) override {}  // a worker that is killed is one
 };
 
@@ -98,7 +84,7 @@ void check_flood() {
     const TimeLimit limit;
     Server<MixIn> server{{.max_connections = 30, .overload = Overload::close}};
     ServingThread serving{server};
-    server.wait_for_workers();
+    CHECK(has_workers(server, 3));
     auto clients = flood(server.server_address(), 1000);
     CHECK(clients.size() == 30);
     CHECK(server.statistics().active == 30);
@@ -122,7 +108,7 @@ TEST_CASE("at max_connections all workers wait until one of them has room") {
     const TimeLimit limit;
     Server<PreforkOf<ThreadingMixIn>::MixIn> server{{.max_connections = 2}};
     ServingThread serving{server};
-    server.wait_for_workers();
+    CHECK(has_workers(server, 3));
     Socket first = connect(server.server_address());
     Socket second = connect(server.server_address());
     CHECK(worker_of(first) != 0);
@@ -139,7 +125,7 @@ TEST_CASE("max_connections_per_address holds over all workers") {
     const TimeLimit limit;
     Server<PreforkOf<ThreadingMixIn>::MixIn> server{{.max_connections_per_address = 5}};
     ServingThread serving{server};
-    server.wait_for_workers();
+    CHECK(has_workers(server, 3));
     auto clients = flood(server.server_address(), 100);
     CHECK(clients.size() == 5);
 
@@ -159,7 +145,7 @@ TEST_CASE("max_accept_rate holds over all workers") {
     const TimeLimit limit;
     Server<PreforkMixIn> server{{.max_accept_rate = 20}};
     ServingThread serving{server};
-    server.wait_for_workers();
+    CHECK(has_workers(server, 3));
     const auto begin = std::chrono::steady_clock::now();
     for (int i = 0; i < 10; ++i) {
         Socket client = connect(server.server_address());
@@ -176,7 +162,7 @@ TEST_CASE("what a worker had when it was killed is given back, and no more than 
     Server<PreforkOf<ThreadingMixIn>::MixIn> server{
         {.max_connections = 12, .max_connections_per_address = 12, .overload = Overload::close}};
     ServingThread serving{server};
-    server.wait_for_workers();
+    CHECK(has_workers(server, 3));
     auto clients = flood(server.server_address(), 100);
     REQUIRE(clients.size() == 12);
     const pid_t victim = clients.front().second;
