@@ -4,8 +4,6 @@
 #include <chrono>
 #include <utility>
 
-#include <sys/socket.h>
-
 #include "accept_error.hpp"
 #include "connection.hpp"
 #include "registry.hpp"
@@ -77,12 +75,6 @@ ConnectionHandle ServerBase::open_connection(Permit& permit, const Address& clie
 
 void ServerBase::count_refused(Connection* connection, RefuseCause cause) noexcept {
     if (connection != nullptr) state_->registry->refuse(*connection, cause);
-}
-
-void ServerBase::reset_at_close(int descriptor) const noexcept {
-    if (options_.overload != Overload::reset) return;
-    const linger at_once{1, 0};
-    ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 void ServerBase::announce_opened(Connection* connection) {

@@ -125,17 +125,16 @@ bool ThreadGroup::State::is_full(Bounds bounds) const {
     return !is_thread_free && queue.size() >= bounds.queue;
 }
 
-bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
+void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads) {
     std::unique_lock lock{state_->mutex};
-    if (state_->is_full(bounds)) return false;
     std::deque<Task>& queue = state_->queue;
     queue.emplace_back();  // may throw; what follows does not
     queue.back() = {std::move(job), daemon};
     Task first = std::move(queue.front());
     queue.pop_front();
-    if (state_->give_to_waiting(lock, first)) return true;
+    if (state_->give_to_waiting(lock, first)) return;
     int error = 0;
-    if (state_->threads < bounds.threads) {
+    if (state_->threads < most_threads) {
         // Under the lock: nobody may queue a job meanwhile for a thread that does not come.
         const bool is_daemon = first.daemon;
         state_->owner = ::getpid();
@@ -143,7 +142,7 @@ bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
         if (error == 0) {
             ++state_->threads;
             if (is_daemon) ++state_->daemons;
-            return true;
+            return;
         }
     }
     if (state_->threads == 0) {
@@ -151,7 +150,11 @@ bool ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds) {
         throw std::system_error(error, std::system_category(), "create a thread for a request");
     }
     queue.push_front(std::move(first));
-    return true;
+}
+
+bool ThreadGroup::has_room(Bounds bounds) const {
+    const std::lock_guard lock{state_->mutex};
+    return !state_->is_full(bounds);
 }
 
 bool ThreadGroup::has_room(Bounds bounds, std::function<void()> then) {

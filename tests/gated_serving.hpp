@@ -93,6 +93,9 @@ class GatedServer : public ThreadPoolTCPServer<GatedHandler> {
     }
 
     std::atomic<int> accepted{0};
+    std::atomic<int> refused{0};  // because the pool was full
+    std::atomic<int> opened{0};
+    std::atomic<int> closed{0};
     std::atomic<int> errors{0};
     std::atomic<int> last_error{0};
 
@@ -100,6 +103,13 @@ class GatedServer : public ThreadPoolTCPServer<GatedHandler> {
     bool verify_request(const Socket&, const Address&) override {
         ++accepted;
         return true;
+    }
+    void refuse_request(Socket&, const Address&, RefuseCause cause) override {
+        if (cause == RefuseCause::policy_full) ++refused;
+    }
+    void connection_opened(const Address&) override { ++opened; }
+    void connection_closed(const Address&, CloseReason, std::chrono::nanoseconds) override {
+        ++closed;
     }
     void handle_error(Socket&, const Address&, std::exception_ptr error) override {
         try {

@@ -125,6 +125,21 @@ TEST_CASE("a pool in the workers that is full stops accepting, each worker for i
     }
 }
 
+TEST_CASE("a pool in the workers that is full refuses, if so told") {
+    const TimeLimit limit;
+    const Shared<Board> board;
+    PreforkServer<PreforkOf<ThreadPoolMixIn>::MixIn> server{*board};
+    server.workers = 1;
+    server.max_threads = 1;
+    server.max_queue = 0;
+    server.when_full = WhenFull::close;
+    const ServingThread serving{server};
+    Socket first = connect(server.server_address());
+    CHECK(ask(first, "hello\n") == "hello\n");
+    CHECK(connect(server.server_address()).recv(10).empty());
+    CHECK(server.statistics().refused(RefuseCause::policy_full) == 1);
+}
+
 TEST_CASE("each worker accepts, the parent does not") {
     const TimeLimit limit;
     const Shared<Board> board;

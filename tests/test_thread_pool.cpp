@@ -104,11 +104,18 @@ TEST_CASE("when all is full the newest is refused, if so told") {
     } else {
         CHECK_THROWS_WITH(ask_third(), Catch::Matchers::ContainsSubstring("reset by peer"));
     }
+    CHECK(server.refused == 1);
+    CHECK(server.statistics().refused(RefuseCause::policy_full) == 1);
+    CHECK(server.statistics().closed() == 0);
+    CHECK(server.opened == 2);
     gate.open();
     CHECK(read_to_end(first) == "first\n");
     CHECK(read_to_end(second) == "second\n");
     CHECK(ask(server.server_address(), "later\n") == "later\n");
     CHECK(server.errors == 0);
+    CHECK(eventually([&] { return server.closed == 3; }));
+    CHECK(server.opened == 3);
+    CHECK(server.statistics().refused() == 1);
 }
 
 TEST_CASE("a datagram is dropped, if so told, when all is full") {
@@ -122,18 +129,7 @@ TEST_CASE("a datagram is dropped, if so told, when all is full") {
             wfile().write(rfile().readline());
         }
     };
-    class Server : public ThreadPoolUDPServer<Handler> {
-      public:
-        using ThreadPoolUDPServer<Handler>::ThreadPoolUDPServer;
-        std::atomic<int> dispatched{0};
-
-      private:
-        void process_request(Datagram&& request, const Address& client_address) override {
-            ThreadPoolUDPServer<Handler>::process_request(std::move(request), client_address);
-            ++dispatched;
-        }
-    };
-    Server server{any_port};
+    ThreadPoolUDPServer<Handler> server{any_port};
     server.max_threads = 1;
     server.max_queue = 0;
     server.when_full = WhenFull::close;
@@ -141,7 +137,7 @@ TEST_CASE("a datagram is dropped, if so told, when all is full") {
     Socket client = connect(server.server_address(), SocketType::datagram);
     client.sendall("served\n");
     client.sendall("dropped\n");
-    CHECK(eventually([&] { return server.dispatched == 2; }));
+    CHECK(eventually([&] { return server.statistics().refused() == 1; }));
     here.open();
     CHECK(client.recv(100) == "served\n");
     serving.stop();

@@ -2,6 +2,7 @@
 // The end of a ThreadPoolMixIn: what waits, what is served, and that nothing is lost.
 #include <atomic>
 #include <deque>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -43,22 +44,27 @@ TEST_CASE("without block_on_close nothing is waited for, and the queue is closed
     const TimeLimit limit;
     const std::size_t threads_before = thread_count();
     Gate gate;
-    Socket served;
-    Socket queued;
-    {
-        ThreadPoolTCPServer<GatedHandler> server{any_port, {}, [&] { return GatedHandler{gate}; }};
-        server.max_threads = 1;
-        server.block_on_close = false;
-        const ServingThread serving{server};
-        served = asking_client(server, "served\n");
-        REQUIRE(gate.wait_for_arrivals(1));
-        queued = asking_client(server, "queued\n");
-        REQUIRE(eventually([&] { return server.queued_requests() == 1; }));
-    }
+    std::optional<ThreadPoolTCPServer<GatedHandler>> server;
+    server.emplace(any_port, ServerOptions{}, [&] { return GatedHandler{gate}; });
+    server->max_threads = 1;
+    server->block_on_close = false;
+    ServingThread serving{*server};
+    Socket served = asking_client(*server, "served\n");
+    REQUIRE(gate.wait_for_arrivals(1));
+    Socket queued = asking_client(*server, "queued\n");
+    REQUIRE(eventually([&] { return server->queued_requests() == 1; }));
+    serving.stop();
+    server->server_close();
+    if (GENERATE(false, true)) server.reset();
     gate.open();
     CHECK(read_to_end(served) == "served\n");
     CHECK(read_to_end(queued).empty());
     CHECK(gate.arrived() == 1);
+    if (server) {
+        CHECK(eventually([&] { return server->statistics().active == 0; }));
+        CHECK(server->statistics().served() == 1);
+        CHECK(server->statistics().closed(CloseReason::cancelled) == 1);
+    }
     CHECK(eventually([&] { return thread_count() == threads_before; }));
 }
 

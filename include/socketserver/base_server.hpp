@@ -31,6 +31,8 @@ namespace socketserver {
 /// - `void mixin_close(bool wait)`: the server is closed; end, and wait for, what still runs;
 /// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
 ///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
+/// - `bool mixin_takes(Request& request)`: whether it has room for a request that was accepted and
+///   verified. False refuses it: refuse_request() is called, and it is closed;
 /// - `int mixin_fileno()`: a descriptor that the loop watches as well;
 /// - `void mixin_drain()`: a drain has begun, or no longer waits for first requests; tell it to
 ///   those whose connections drain() cannot reach;
@@ -81,8 +83,8 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
 
     /// Whether to serve a request; it is closed if not. Runs in the serving thread.
     virtual bool verify_request(const Request&, const Address&) { return true; }
-    /// Called for a connection that is beyond a limit, before it is closed; it may say so to the
-    /// client, but must not wait. Runs in the serving thread.
+    /// Called for a connection that is beyond a limit, or that the policy has no room for, before
+    /// it is closed; it may say so to the client, but must not wait. Runs in the serving thread.
     virtual void refuse_request(Request&, const Address& /*client_address*/, RefuseCause) {}
     /// Gives a request to the policy. An override that serves it elsewhere moves it from `request`.
     virtual void process_request(Request&& request, const Address& client_address);
@@ -124,6 +126,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     bool policy_ended() final;
     void policy_statistics(Statistics& statistics) const final;
 
+    bool policy_takes(Request& request);
     void refuse(Request& request, const Address& client_address, RefuseCause cause) noexcept;
     void call_handle_error(Request& request, const Address& client_address,
                            std::exception_ptr error) noexcept;

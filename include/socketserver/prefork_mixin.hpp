@@ -138,6 +138,14 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         }
     }
 
+    bool mixin_takes([[maybe_unused]] auto& request) {
+        if constexpr (requires { this->Policy::mixin_takes(request); }) {
+            return !is_worker_ || Policy::mixin_takes(request);
+        } else {
+            return true;
+        }
+    }
+
     int mixin_fileno() {
         if (!is_worker_) return is_supervisor() ? worker_set_.fileno() : -1;
         if constexpr (requires { this->Policy::mixin_fileno(); }) {

@@ -206,7 +206,6 @@ class SOCKETSERVER_EXPORT ServerBase {
     detail::ConnectionHandle open_connection(detail::Permit& permit, const Address& client_address,
                                              int descriptor);
     void count_refused(detail::Connection* connection, RefuseCause cause) noexcept;
-    void reset_at_close(int descriptor) const noexcept;
     void announce_opened(detail::Connection* connection);
     /// @}
 

@@ -26,9 +26,10 @@ enum class RefuseCause : unsigned char {
     max_connections_per_address,  ///< ServerOptions::max_connections_per_address
     max_accept_rate,              ///< ServerOptions::max_accept_rate
     verify_request,               ///< verify_request() said no
+    policy_full,                  ///< the policy had no room for it: ThreadPoolMixIn::when_full
     stopping,                     ///< it came too late for a drain
 };
-inline constexpr std::size_t refuse_causes = 5;
+inline constexpr std::size_t refuse_causes = 6;
 
 /// What a server has done so far, at one moment; see ServerBase::statistics().
 ///

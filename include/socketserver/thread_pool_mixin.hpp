@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <exception>
-#include <limits>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -45,10 +44,11 @@ class ThreadPoolMixIn {
     /// How many requests are served at once. 0 counts as 1.
     std::size_t max_threads = std::max<std::size_t>(8, 4U * std::thread::hardware_concurrency());
     /// How many accepted requests may wait for a thread. 0: a request is accepted only when there
-    /// is a thread for it.
+    /// is a thread for it. Each thread in serve_forever() beyond the first may put one request more
+    /// into the queue.
     std::size_t max_queue = 64;
-    /// What happens to further clients. With WhenFull::stop_accepting, each thread in
-    /// serve_forever() beyond the first may put one request more into the queue.
+    /// What happens to further clients. Those that are refused are counted as
+    /// RefuseCause::policy_full, and refuse_request() sees them.
     WhenFull when_full = WhenFull::stop_accepting;
     /// Whether server_close() and the destructor wait for the requests. False: they end the queue
     /// unserved, and what runs may outlive the server as described for
@@ -68,19 +68,11 @@ class ThreadPoolMixIn {
             server, daemon, std::move(request), std::move(client_address));
         auto& content = *serve;
         std::unique_ptr<detail::Job> job = std::move(serve);
-        auto limits = bounds();
-        // What has been accepted is kept: only mixin_ready() stops the accepting.
-        if (when_full == WhenFull::stop_accepting) {
-            limits.queue = std::numeric_limits<std::size_t>::max();
-        }
         try {
-            if (threads_.offer(job, daemon, limits)) return;
+            threads_.offer(job, daemon, bounds().threads);
         } catch (...) {
             server.fail_request(content.request, content.client_address, std::current_exception());
-            return;
         }
-        if (when_full == WhenFull::reset) detail::reset_on_close(content.request);
-        server.release_request(content.request, content.client_address);
     }
 
     bool mixin_ready() {
@@ -90,6 +82,12 @@ class ThreadPoolMixIn {
             const detail::DaemonUse use{link};
             if (use) link->server().wake_loop();
         });
+    }
+
+    bool mixin_takes(auto& request) {
+        if (when_full == WhenFull::stop_accepting || threads_.has_room(bounds())) return true;
+        if (when_full == WhenFull::reset) detail::reset_on_close(request);
+        return false;
     }
 
     void mixin_statistics(Statistics& statistics) const {

@@ -143,8 +143,8 @@ void Serve::start(std::unique_ptr<FiberRequest> request) {
     // Only the serving thread hands over: what a handler starts stays where it is.
     const bool serving = &here == &workers_.front()->scheduler;
     Scheduler& chosen = serving ? least_loaded() : here;
-    chosen.add_load();
     if (&chosen == &here) {
+        chosen.add_load();
         chosen.start(request);
     } else {
         chosen.post(std::move(request));

@@ -83,7 +83,10 @@ void Scheduler::expire_timers() noexcept {
 }
 
 void Scheduler::post(std::unique_ptr<FiberRequest> request) {
-    mailbox_.send([&](Mail& mail) { mail.requests.push_back(std::move(request)); });
+    mailbox_.send([&](Mail& mail) {
+        mail.requests.push_back(std::move(request));
+        add_load();
+    });
 }
 
 void Scheduler::post_cancel() {

@@ -10,6 +10,7 @@
 #include "socketserver/detail/get_request.hpp"
 #include "socketserver/detail/record_access.hpp"
 #include "socketserver/detail/report.hpp"
+#include "socketserver/detail/reset_on_close.hpp"
 
 namespace socketserver {
 
@@ -118,13 +119,16 @@ detail::Turn BaseServer<Handler, MixIn>::serve_one() {
     try {
         Record::attach(request, open_connection(*permit, client_address, Record::fileno(request)));
         if (permit->refused) {
+            if (options().overload == Overload::reset) detail::reset_on_close(request);
             refuse(request, client_address, *permit->refused);
-        } else if (verify_request(request, client_address)) {
-            announce_opened(Record::of(request));
-            process_request(std::move(request), client_address);
-        } else {
+        } else if (!verify_request(request, client_address)) {
             count_refused(Record::of(request), RefuseCause::verify_request);
             call_shutdown_request(request, client_address);
+        } else if (!policy_takes(request)) {
+            refuse(request, client_address, RefuseCause::policy_full);
+        } else {
+            announce_opened(Record::of(request));
+            process_request(std::move(request), client_address);
         }
     } catch (const abi::__forced_unwind&) {
         throw;
@@ -144,7 +148,6 @@ void BaseServer<Handler, MixIn>::refuse(Request& request, const Address& client_
     } catch (...) {
         call_handle_error(request, client_address, std::current_exception());
     }
-    reset_at_close(detail::RecordAccess::fileno(request));
     release_request(request, client_address);
 }
 
@@ -192,6 +195,15 @@ template <class Handler, template <class> class MixIn>
 bool BaseServer<Handler, MixIn>::policy_ready() {
     if constexpr (requires { this->mixin_ready(); }) {
         return this->mixin_ready();
+    } else {
+        return true;
+    }
+}
+
+template <class Handler, template <class> class MixIn>
+bool BaseServer<Handler, MixIn>::policy_takes(Request& request) {
+    if constexpr (requires { this->mixin_takes(request); }) {
+        return this->mixin_takes(request);
     } else {
         return true;
     }

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
+#include "socketserver/detail/connection.hpp"
+#include "socketserver/detail/record_access.hpp"
 #include "socketserver/detail/server_link.hpp"
 #include "socketserver/detail/thread_group.hpp"
 
@@ -26,7 +28,11 @@ struct ServeJob final : Job {
             return;
         }
         const DaemonUse use{std::move(link)};
-        if (use) server.serve_request(request, client_address);
+        if (use) {
+            server.serve_request(request, client_address);
+        } else {
+            note_cancelled(RecordAccess::of(request));
+        }
     }
 
     Server& server;

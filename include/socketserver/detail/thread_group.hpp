@@ -43,15 +43,17 @@ class SOCKETSERVER_EXPORT ThreadGroup {
         std::size_t threads;
         std::size_t queue;  ///< jobs that wait for a thread
     };
-    /// Runs a job in one of at most so many threads, or puts it into the queue until one is free.
-    /// If a thread cannot be created while there are others, the job waits for one of those.
-    ///
-    /// @return false if threads and queue are full; `job` is untouched.
-    /// @throws std::system_error if the first thread cannot be created; `job` is untouched.
-    bool offer(std::unique_ptr<Job>& job, bool daemon, Bounds bounds);
-    /// Whether offer() would take a job now. If not, `then` is called, once, by the thread that
-    /// makes room; a `then` that has not been called yet is replaced.
+    /// Whether there is a thread for a job, or room in the queue.
+    bool has_room(Bounds bounds) const;
+    /// The same. If there is none, `then` is called, once, by the thread that makes room; a `then`
+    /// that has not been called yet is replaced.
     bool has_room(Bounds bounds, std::function<void()> then);
+    /// Runs a job in one of at most so many threads, or puts it into the queue until one is free,
+    /// whether the queue has room or not. If a thread cannot be created while there are others, the
+    /// job waits for one of those.
+    ///
+    /// @throws std::system_error if the first thread cannot be created; `job` is untouched.
+    void offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads);
 
     /// Sends the waiting threads away; the others go when their job has ended and the queue is
     /// empty.
