@@ -175,9 +175,11 @@ TEST_CASE("sleeping fibers wake in the order of their times") {
     CallingServer server{[&](Calling& handler) {
         handler.rfile().readline();
         std::vector<Fiber> sleepers;
+        const auto start = detail::Clock::now();
         for (const int time : {40, 10, 30, 20}) {
-            sleepers.push_back(spawn([&order, time] {
-                sleep_for(std::chrono::milliseconds{time});
+            sleepers.push_back(spawn([&order, start, time] {
+                // sleep_for() would begin when this fiber does, which may be much later.
+                detail::sleep_until(start + std::chrono::milliseconds{time});
                 order.push_back(time);
             }));
         }
