@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -39,8 +40,10 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
         waiting;  // the last one waits for the shortest time: its cache is warm
     std::deque<Task> queue;
     std::function<void()> on_room;  // set while somebody wants to know
-    std::size_t threads = 0;
-    std::size_t daemons = 0;        // of these, the ones with a daemon's job
+    // Changed under the lock, and read without by who only wants to know.
+    std::atomic<std::size_t> threads{0};
+    std::atomic<std::size_t> queued{0};
+    std::size_t daemons = 0;        // of the threads, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
     bool closed = false;
     pid_t owner = ::getpid();  // the process that has the threads
@@ -150,6 +153,7 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
         throw std::system_error(error, std::system_category(), "create a thread for a request");
     }
     queue.push_front(std::move(first));
+    state_->queued = queue.size();
 }
 
 bool ThreadGroup::has_room(Bounds bounds) const {
@@ -185,6 +189,7 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
     if (!queue.empty()) {
         const bool was_daemon = std::exchange(task, std::move(queue.front())).daemon;
         queue.pop_front();
+        queued = queue.size();
         if (was_daemon != task.daemon) become_daemon(task.daemon);
         announce_room(lock);
         return true;
@@ -269,14 +274,8 @@ bool ThreadGroup::has_daemons() const noexcept {
     return state_->daemons > 0;
 }
 
-std::size_t ThreadGroup::threads() const noexcept {
-    const std::lock_guard lock{state_->mutex};
-    return state_->threads;
-}
+std::size_t ThreadGroup::threads() const noexcept { return state_->threads; }
 
-std::size_t ThreadGroup::queued() const noexcept {
-    const std::lock_guard lock{state_->mutex};
-    return state_->queue.size();
-}
+std::size_t ThreadGroup::queued() const noexcept { return state_->queued; }
 
 }  // namespace socketserver::detail

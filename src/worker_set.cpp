@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
@@ -46,6 +47,7 @@ struct Worker {
 struct WorkerSet::State {
     mutable std::mutex mutex;
     std::vector<Worker> workers;
+    std::atomic<std::size_t> count{0};  // of them, to be read without the lock
     std::size_t target = 0;
     std::chrono::milliseconds pause{0};  // before the next fork
     TimePoint fork_again{};
@@ -109,6 +111,7 @@ WorkerSet::Turn WorkerSet::supervise() {
         return state_->look_for_end(worker, WNOHANG, turn.ended);
     });
     state_->fill_up(turn);
+    state_->count = state_->workers.size();
     if (turn.control == -1) state_->set_timer();
     return turn;
 }
@@ -267,6 +270,7 @@ WorkerSet::Ended WorkerSet::collect(bool blocking) {
             if (worker.pid != pid) return false;
             return state_->look_for_end(worker, WNOHANG, ended);
         });
+        state_->count = state_->workers.size();
     }
     return ended;
 }
@@ -275,6 +279,8 @@ void WorkerSet::announce_drain() noexcept {
     const std::lock_guard lock{state_->mutex};
     for (const Worker& worker : state_->workers) DrainSignal::send(worker.pid);
 }
+
+std::size_t WorkerSet::size() const noexcept { return state_->count; }
 
 bool WorkerSet::empty() const {
     const std::lock_guard lock{state_->mutex};

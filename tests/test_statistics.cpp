@@ -202,6 +202,18 @@ TEST_CASE("threads are counted") {
     CHECK(server.statistics().active == 2);
 }
 
+TEST_CASE("workers are counted as children") {
+    const TimeLimit limit;
+    ObservedServer<PreforkMixIn> server{any_port};
+    server.workers = 2;
+    {
+        const ServingThread serving{server};
+        CHECK(eventually([&] { return server.statistics().children == 2; }));
+    }
+    server.server_close();
+    CHECK(server.statistics().children == 0);
+}
+
 TEST_CASE("a request that the policy drops is counted out as well") {
     const TimeLimit limit;
     class Dropping : public TCPServer<StreamEcho> {

@@ -13,6 +13,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/child_reaper.hpp"
 #include "socketserver/detail/worker_set.hpp"
+#include "socketserver/statistics.hpp"
 #include "socketserver/synchronous_mixin.hpp"
 
 namespace socketserver {
@@ -170,6 +171,13 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
             if (kill) worker_set_.kill();
         } else if constexpr (requires { this->Policy::mixin_cancel(kill); }) {
             Policy::mixin_cancel(kill);
+        }
+    }
+
+    void mixin_statistics(Statistics& statistics) const {
+        statistics.children += worker_set_.size();
+        if constexpr (requires { this->Policy::mixin_statistics(statistics); }) {
+            Policy::mixin_statistics(statistics);
         }
     }
 

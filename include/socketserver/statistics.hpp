@@ -43,9 +43,9 @@ struct Statistics {
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
 
-    /// What the policy runs with; 0 where it has none of the kind.
+    /// What the policy runs with in this process; 0 where it has none of the kind.
     std::size_t threads = 0;
-    std::size_t children = 0;
+    std::size_t children = 0;  ///< of ForkingMixIn, or the workers of PreforkMixIn
     std::size_t fibers = 0;
     std::size_t queued = 0;  ///< requests that wait in the policy's own queue
 

@@ -62,6 +62,7 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     void join() noexcept;
     bool has_daemons() const noexcept;
 
+    /// Without a lock.
     std::size_t threads() const noexcept;
     std::size_t queued() const noexcept;
 

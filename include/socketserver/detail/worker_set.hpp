@@ -17,8 +17,8 @@ namespace socketserver::detail {
 /// sends one byte and is replaced at once, whatever it still has to finish. Each worker is waited
 /// for by its own id.
 ///
-/// Thread safety: pids() and retire() may be called from any thread; the rest belongs to the
-/// thread that supervises, or closes the server.
+/// Thread safety: size(), pids() and retire() may be called from any thread; the rest belongs to
+/// the thread that supervises, or closes the server.
 class SOCKETSERVER_EXPORT WorkerSet {
   public:
     WorkerSet();
@@ -55,6 +55,8 @@ class SOCKETSERVER_EXPORT WorkerSet {
     /// Lets all workers know that a drain has come further.
     void announce_drain() noexcept;
 
+    /// The workers that have not been waited for; without a lock.
+    std::size_t size() const noexcept;
     /// No worker lives that has not been waited for.
     bool empty() const;
     /// Ends all of them at once, by SIGKILL.
