@@ -14,7 +14,7 @@ enum class Input : unsigned char {
     wait,  ///< for it
     look,  ///< do not wait: the server is being drained, and the client owes the next request
 };
-/// Before waiting for input. `partial`: a part of the next request has been read and not used yet.
+/// Before receiving. `partial`: a part of the next request has been read and not used yet.
 Input before_receive(Channel& channel, bool partial);
 /// Whether the client owes the next request.
 bool is_idle(const Channel& channel) noexcept;

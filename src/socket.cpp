@@ -64,8 +64,8 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 Socket::~Socket() { close(); }
 
 std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, bool partial) {
-    const bool waits = (flags & MSG_DONTWAIT) == 0;
-    const Input input = waits ? detail::before_receive(channel_, partial) : Input::wait;
+    // Also before an attempt that does not wait: what it finds may begin the next request.
+    const Input input = detail::before_receive(channel_, partial);
     if (input == Input::look) flags |= MSG_DONTWAIT;
     const std::ptrdiff_t received =
         detail::after_receive(channel_, detail::recv(channel_, data, size, flags));

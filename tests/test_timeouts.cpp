@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Times that a client has: for each operation, to begin a request, for a whole request.
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "catch.hpp"
@@ -156,6 +158,55 @@ TEST_CASE("each request has a time of its own") {
         std::this_thread::sleep_for(20ms);  // the client thinks
     }
     CHECK(*timed.caught == nothing);
+}
+
+namespace {
+
+/// Looks for the second request only when it has come, and remembers until when each had to be
+/// done.
+class LateHandler : public StreamRequestHandler {
+  public:
+    using Deadlines = std::array<Clock::time_point, 2>;
+    explicit LateHandler(Deadlines& deadlines) : deadlines_{deadlines} {}
+
+  private:
+    void handle() override {
+        for (Clock::time_point& deadline : deadlines_) {
+            pollfd client{connection().fileno(), POLLIN, 0};
+            if (::poll(&client, 1, 20'000) != 1) return;
+            const std::string_view line = rfile().readline();
+            deadline = connection().channel().deadline.load();
+            wfile().write(line);
+        }
+    }
+    Deadlines& deadlines_;
+};
+
+template <template <class> class MixIn>
+void check_late_look() {
+    const TimeLimit limit;
+    LateHandler::Deadlines deadlines;
+    TCPServer<LateHandler, MixIn> server{
+        any_port, {.request_timeout = 20s}, [&] { return LateHandler{deadlines}; }};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    CHECK(ask(client, "first\n") == "first\n");
+    CHECK(ask(client, "second\n") == "second\n");
+    CHECK(read_to_end(client).empty());
+    serving.stop();
+    server.server_close();
+    CHECK(deadlines[1] > deadlines[0]);
+}
+
+}  // namespace
+
+TEST_CASE("the time of a request begins anew if its first byte is there before it is looked for"){
+    SECTION("synchronous"){check_late_look<SynchronousMixIn>();
+}
+SECTION("threading") { check_late_look<ThreadingMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+SECTION("fiber") { check_late_look<FiberMixIn>(); }
+#endif
 }
 
 TEST_CASE("the timeout of an operation is told from the other two") {
