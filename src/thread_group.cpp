@@ -156,15 +156,10 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
     state_->queued = queue.size();
 }
 
-bool ThreadGroup::has_room(Bounds bounds) const {
-    const std::lock_guard lock{state_->mutex};
-    return !state_->is_full(bounds);
-}
-
 bool ThreadGroup::has_room(Bounds bounds, std::function<void()> then) {
     const std::lock_guard lock{state_->mutex};
     if (!state_->is_full(bounds)) return true;
-    state_->on_room = std::move(then);
+    if (then) state_->on_room = std::move(then);
     return false;
 }
 

@@ -13,6 +13,7 @@
 
 #include <unistd.h>
 
+#include "connected_sockets.hpp"
 #include "serving.hpp"
 
 namespace socketserver::tests {
@@ -91,11 +92,7 @@ class PreforkServer : public TCPServer<Obedient, MixIn> {
     }
     void handle_server_error(std::exception_ptr error) override {
         const std::lock_guard lock{mutex_};
-        try {
-            std::rethrow_exception(error);
-        } catch (const std::exception& exception) {
-            errors_.emplace_back(exception.what());
-        }
+        errors_.push_back(text_of([&] { std::rethrow_exception(error); }));
     }
 
     Board& board_;

@@ -9,10 +9,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "serving.hpp"
 
 namespace {
@@ -104,13 +104,6 @@ ThrowingHandler::Action once(ThrowingHandler::Action action) {
 void send_line(Socket& client) {
     client.sendall("line\n");
     read_to_end(client);
-}
-
-/// Closing with SO_LINGER 0 sends a reset instead of an end.
-void reset(Socket& client) {
-    const linger at_once{.l_onoff = 1, .l_linger = 0};
-    ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    client.close();
 }
 
 }  // namespace

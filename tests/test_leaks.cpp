@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "serving.hpp"
 
@@ -67,11 +68,9 @@ void visit(const Address& address, int number, bool forks) {
                 break;
             case 3:
                 break;
-            case 4: {
-                const linger at_once{.l_onoff = 1, .l_linger = 0};
-                ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+            case 4:
+                reset(client);
                 break;
-            }
             default:
                 client.sendall("write\n");
                 client.recv(1);

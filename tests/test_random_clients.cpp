@@ -17,12 +17,11 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "serving.hpp"
 #ifdef SOCKETSERVER_TEST_FIBER
@@ -47,7 +46,7 @@ class Random {
 /// Does what the first letter of each line says.
 class Obedient : public StreamRequestHandler {
     void handle() override {
-        for (std::string_view line = rfile().readline(); !line.empty(); line = rfile().readline()) {
+        for (const std::string_view line : rfile()) {
             if (line.front() == 't') throw std::runtime_error("told to");
             if (line.front() == 'l') return;  // leaves, whatever else there is to read
             if (line.front() == 'm') wfile().write(std::string(1'000'000, 'x'));
@@ -68,8 +67,7 @@ void visit(const Address& address, Random& random) {
         if (!random.once_in(3)) client.recv(4096);
     }
     if (random.once_in(4)) {
-        const linger reset{1, 0};
-        ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        reset(client);
     } else if (random.once_in(3)) {
         client.shutdown(ShutdownHow::write);
         read_to_end(client);
@@ -83,19 +81,16 @@ void visit(const Address& address, Random& random) {
 class Clients {
   public:
     Clients(const ServerBase& server, unsigned seed) {
-        std::array<int, 2> ends{};
-        REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-        told_ = ends[0];
-        tell_ = ends[1];
+        auto [told, tell] = unix_pair();
         process_ = ::fork();
-        REQUIRE(process_ != -1);
         if (process_ == 0) {
-            ::close(tell_);  // the end of the test's process shall be seen
+            tell.close();  // the end of the test's process shall be seen
             ::close(server.fileno());
-            run(server.server_address(), seed);
+            run(server.server_address(), seed, told);
             ::_exit(0);
         }
-        ::close(told_);
+        REQUIRE(process_ != -1);
+        tell_ = std::move(tell);
     }
     Clients(const Clients&) = delete;
     Clients& operator=(const Clients&) = delete;
@@ -103,14 +98,13 @@ class Clients {
 
     void end() {
         if (process_ == -1) return;
-        const char now = 'e';
-        CHECK(::write(tell_, &now, 1) == 1);
-        ::close(tell_);
+        CHECK(tell_.send("e") == 1);
         CHECK(::waitpid(std::exchange(process_, -1), nullptr, 0) != -1);
     }
 
   private:
-    void run(const Address& address, unsigned seed) const {
+    /// noexcept: an exception would go on in the test's own code, a second time.
+    static void run(const Address& address, unsigned seed, Socket& told) noexcept {
         std::atomic<bool> ended{false};
         std::vector<std::thread> threads;
         for (unsigned i = 0; i < 6; ++i) {
@@ -124,15 +118,12 @@ class Clients {
                 }
             });
         }
-        char now = 0;
-        while (::read(told_, &now, 1) == -1) {
-        }
+        told.recv(1);
         ended = true;
         for (std::thread& thread : threads) thread.join();
     }
 
-    int told_ = -1;
-    int tell_ = -1;
+    Socket tell_;
     pid_t process_ = -1;
 };
 
@@ -171,11 +162,7 @@ class Server : public TCPServer<Obedient, MixIn> {
     void handle_error(Socket&, const Address&, std::exception_ptr) override {}
     void handle_server_error(std::exception_ptr error) override {
         const std::lock_guard lock{mutex_};
-        try {
-            std::rethrow_exception(error);
-        } catch (const std::exception& exception) {
-            server_errors_ += exception.what();
-        }
+        server_errors_ += text_of([&] { std::rethrow_exception(error); });
     }
 
     mutable std::mutex mutex_;

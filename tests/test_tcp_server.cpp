@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "scripted_sys.hpp"
 #include "serving.hpp"
@@ -265,10 +266,7 @@ TEST_CASE("clients that go before they are accepted, and those that say nothing,
     TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
     for (int i = 0; i < 50; ++i) {
         Socket client = connect(server.server_address());
-        if (i % 2 == 0) {
-            const linger at_once{.l_onoff = 1, .l_linger = 0};
-            ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        }
+        if (i % 2 == 0) reset(client);
     }
     ServingThread serving{server};
     CHECK(ask(server.server_address(), "x\n") == "x\n");

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <poll.h>
@@ -162,8 +163,7 @@ TEST_CASE("each request has a time of its own") {
 
 namespace {
 
-/// Looks for the second request only when it has come, and remembers until when each had to be
-/// done.
+/// Looks for each request only when it has come, and remembers until when it had to be done.
 class LateHandler : public StreamRequestHandler {
   public:
     using Deadlines = std::array<Clock::time_point, 2>;
@@ -200,14 +200,13 @@ void check_late_look() {
 
 }  // namespace
 
-TEST_CASE("the time of a request begins anew if its first byte is there before it is looked for"){
-    SECTION("synchronous"){check_late_look<SynchronousMixIn>();
+TEST_CASE("the time of a request begins anew if its first byte is there before it is looked for") {
+    SECTION("synchronous") { check_late_look<SynchronousMixIn>(); }
+    SECTION("threading") { check_late_look<ThreadingMixIn>(); }
 }
-SECTION("threading") { check_late_look<ThreadingMixIn>(); }
 #ifdef SOCKETSERVER_TEST_FIBER
-SECTION("fiber") { check_late_look<FiberMixIn>(); }
+TEST_CASE("the time of a request begins anew: fiber") { check_late_look<FiberMixIn>(); }
 #endif
-}
 
 TEST_CASE("the timeout of an operation is told from the other two") {
     const TimeLimit limit;

@@ -73,6 +73,7 @@ class Scheduler final : public BlockingIo {
 
     /// @name From any thread
     /// @{
+    /// Adds the load of the request, which start_posted() will start.
     void post(std::unique_ptr<FiberRequest> request);
     void post_cancel();
     void finish();

@@ -43,11 +43,9 @@ class SOCKETSERVER_EXPORT ThreadGroup {
         std::size_t threads;
         std::size_t queue;  ///< jobs that wait for a thread
     };
-    /// Whether there is a thread for a job, or room in the queue.
-    bool has_room(Bounds bounds) const;
-    /// The same. If there is none, `then` is called, once, by the thread that makes room; a `then`
-    /// that has not been called yet is replaced.
-    bool has_room(Bounds bounds, std::function<void()> then);
+    /// Whether there is a thread for a job, or room in the queue. If not, `then` is called, once,
+    /// by the thread that makes room; one that has not been called yet is replaced.
+    bool has_room(Bounds bounds, std::function<void()> then = {});
     /// Runs a job in one of at most so many threads, or puts it into the queue until one is free,
     /// whether the queue has room or not. If a thread cannot be created while there are others, the
     /// job waits for one of those.
