@@ -34,7 +34,9 @@ inline constexpr std::size_t refuse_causes = 6;
 /// What a server has done so far, at one moment; see ServerBase::statistics().
 ///
 /// `accepted` is always the sum of `active`, every `closed` and every `refused`. A datagram counts
-/// as a connection that is accepted when it is received.
+/// as a connection that is accepted when it is received. A connection that has ended is counted a
+/// moment before its place under `ServerOptions::max_connections` is free; when
+/// connection_closed() is called, it is.
 struct Statistics {
     std::uint64_t accepted = 0;       ///< taken from the kernel
     std::uint64_t active = 0;         ///< of these, waiting to be served or being served
