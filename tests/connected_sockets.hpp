@@ -101,6 +101,12 @@ std::string text_of(Operation operation) {
     return {};
 }
 
+/// A name that no other process of this machine takes at the same time: for an abstract address, or
+/// a file.
+inline std::string own_name(const std::string& of) {
+    return "socketserver-test-" + std::to_string(::getpid()) + "-" + of;
+}
+
 /// An empty folder that goes with everything in it.
 class TemporaryFolder {
   public:

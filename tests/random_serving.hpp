@@ -215,6 +215,14 @@ inline const auto small_pool = [](auto& server, Random& random) {
     server.max_queue = static_cast<std::size_t>(random.below(4));
     server.when_full = static_cast<WhenFull>(random.below(3));
 };
+inline const auto few_children = [](auto& server, Random& random) {
+    server.max_children = 1 + static_cast<std::size_t>(random.below(10));
+};
+/// Threads with fibers.
+inline const auto one_or_two_workers = [](auto& server, Random& random) {
+    server.workers = 1 + static_cast<unsigned>(random.below(2));
+};
+/// Processes.
 inline const auto few_workers = [](auto& server, Random& random) {
     server.workers = 1 + static_cast<std::size_t>(random.below(3));
     if (random.once_in(3)) server.max_requests = 20;

@@ -91,7 +91,7 @@ TEST_CASE("a Unix path must fit into what the kernel takes") {
 }
 
 TEST_CASE("an abstract name of every length reaches the kernel whole") {
-    const std::string name = "@socketserver-test-" + std::to_string(::getpid());
+    const std::string name = "@" + own_name("abstract");
     const Address longest{name + std::string(107 - name.size(), 'n')};
     const Address with_zero{name + "\0tail"s};
     for (const Address& address : {Address{name}, longest, with_zero}) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "scripted_sys.hpp"
 #include "socketserver/socketserver.hpp"
 
@@ -87,8 +88,7 @@ TEST_CASE("a child does not keep the program's own clients open") {
         CHECK(server.active_children().empty());
     };
     if (address == "unix") {
-        ss::ForkingUnixStreamServer<CountHandler> server{"@socketserver-test-client-sockets-" +
-                                                         std::to_string(::getpid())};
+        ss::ForkingUnixStreamServer<CountHandler> server{"@" + ss::tests::own_name("clients")};
         check(server, server.server_address());
     } else {
         ss::ForkingTCPServer<CountHandler> server{{address == "tcp" ? "127.0.0.1" : "", 0}};

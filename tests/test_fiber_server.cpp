@@ -9,9 +9,9 @@
 #include <vector>
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "fiber_serving.hpp"
 #include "serving.hpp"
@@ -36,10 +36,6 @@ void serve_three_clients(const Address& address, SocketType type, unsigned worke
     CHECK_FALSE(serving.error());
 }
 
-std::string own_name(const char* end) {
-    return "@socketserver-test-fiber-" + std::to_string(::getpid()) + end;
-}
-
 }  // namespace
 
 TEST_CASE("FiberMixIn over every transport") {
@@ -55,11 +51,11 @@ TEST_CASE("FiberMixIn over every transport") {
                                                           workers);
     }
     SECTION("Unix stream") {
-        serve_three_clients<FiberUnixStreamServer<StreamEcho>>(own_name(".s"), SocketType::stream,
-                                                               workers);
+        serve_three_clients<FiberUnixStreamServer<StreamEcho>>("@" + own_name("s"),
+                                                               SocketType::stream, workers);
     }
     SECTION("Unix datagram") {
-        serve_three_clients<FiberUnixDatagramServer<DatagramEcho>>(own_name(".d"),
+        serve_three_clients<FiberUnixDatagramServer<DatagramEcho>>("@" + own_name("d"),
                                                                    SocketType::datagram, workers);
     }
     CHECK(before.are_back());

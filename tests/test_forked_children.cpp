@@ -139,8 +139,8 @@ TEST_CASE("forking: malloc and stdio work in the children of a program with busy
         threads.emplace_back([&busy, &begun] {
             std::FILE* own = std::fopen("/dev/null", "w");
             std::string text(5000, 'y');
-            // More than a FILE holds back, so that nothing has to be flushed: for fflush() too
-            // AddressSanitizer takes a lock that hangs in a child, of a table of all FILEs.
+            // More than a FILE holds back, so that nothing has to be flushed: AddressSanitizer's
+            // fflush() takes a lock, too, which nobody gives back in a child.
             const auto write = [&] { std::fwrite(text.data(), 1, text.size(), own); };
             write();
             ++begun;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "serving.hpp"
 
@@ -37,11 +38,6 @@ void serve_three_clients(const Address& address, SocketType type) {
     if constexpr (requires { server.worker_pids(); }) CHECK(server.worker_pids().empty());
 }
 
-/// A name that no other process of this machine takes at the same time.
-std::string own_name(const char* end) {
-    return "socketserver-test-matrix-" + std::to_string(::getpid()) + end;
-}
-
 template <template <class> class MixIn>
 void every_transport() {
     const TimeLimit limit;
@@ -53,12 +49,12 @@ void every_transport() {
         serve_three_clients<UDPServer<DatagramEcho, MixIn>>({"127.0.0.1", 0}, SocketType::datagram);
     }
     SECTION("Unix stream") {
-        const std::string path = "/tmp/" + own_name(".stream");
+        const std::string path = "/tmp/" + own_name("stream");
         serve_three_clients<UnixStreamServer<StreamEcho, MixIn>>(path, SocketType::stream);
         CHECK(::access(path.c_str(), F_OK) == -1);
     }
     SECTION("Unix datagram") {
-        const std::string path = "/tmp/" + own_name(".datagram");
+        const std::string path = "/tmp/" + own_name("datagram");
         serve_three_clients<UnixDatagramServer<DatagramEcho, MixIn>>(path, SocketType::datagram);
         CHECK(::access(path.c_str(), F_OK) == -1);
     }

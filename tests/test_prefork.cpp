@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "prefork_serving.hpp"
 #include "sanitizers.hpp"
@@ -44,14 +45,13 @@ TEST_CASE("prefork over every transport, and nothing is left behind") {
         serve(server, SocketType::datagram);
     }
     SECTION("Unix stream") {
-        const std::string path = "/tmp/socketserver-test-prefork-" + std::to_string(::getpid());
+        const std::string path = "/tmp/" + own_name("stream");
         PreforkUnixStreamServer<StreamEcho> server{path};
         serve(server, SocketType::stream);
         CHECK(::access(path.c_str(), F_OK) == -1);
     }
     SECTION("Unix datagram") {
-        PreforkUnixDatagramServer<DatagramEcho> server{"@socketserver-test-prefork-" +
-                                                       std::to_string(::getpid())};
+        PreforkUnixDatagramServer<DatagramEcho> server{"@" + own_name("datagram")};
         serve(server, SocketType::datagram);
     }
     CHECK(before.are_back());

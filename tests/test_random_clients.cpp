@@ -62,11 +62,7 @@ void check(auto set_up) {
 TEST_CASE("random clients: synchronous") { check<SynchronousMixIn>(nothing); }
 TEST_CASE("random clients: threading") { check<ThreadingMixIn>(nothing); }
 TEST_CASE("random clients: pool") { check<ThreadPoolMixIn>(small_pool); }
-TEST_CASE("random clients: forking") {
-    check<ForkingMixIn>([](auto& server, Random& random) {
-        server.max_children = 1 + static_cast<std::size_t>(random.below(10));
-    });
-}
+TEST_CASE("random clients: forking") { check<ForkingMixIn>(few_children); }
 TEST_CASE("random clients: prefork") { check<PreforkMixIn>(few_workers); }
 TEST_CASE("random clients: prefork with threads") {
     check<PreforkOf<ThreadingMixIn>::MixIn>(few_workers);
@@ -78,11 +74,7 @@ TEST_CASE("random clients: prefork with a pool") {
     });
 }
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("random clients: fibers") {
-    check<FiberMixIn>([](auto& server, Random& random) {
-        server.workers = 1 + static_cast<unsigned>(random.below(2));
-    });
-}
+TEST_CASE("random clients: fibers") { check<FiberMixIn>(one_or_two_workers); }
 TEST_CASE("random clients: prefork with fibers") {
     using Base = TCPServer<Obedient, PreforkOf<FiberMixIn>::MixIn>;
     check<PreforkOf<FiberMixIn>::MixIn>([](CountingServer<Base>& server, Random& random) {

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Datagrams of random clients under every policy.
 #include <array>
-#include <chrono>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
-#include <utility>
-
-#include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "random_serving.hpp"
 #include "serving.hpp"
 #ifdef SOCKETSERVER_TEST_FIBER
@@ -36,15 +32,20 @@ class Obedient : public DatagramRequestHandler {
     }
 };
 
-/// Some datagrams, of which the client may not wait for the answers, from a socket that may have no
-/// address to answer to.
+/// A client that, if it is one of a Unix server, has no address to answer to.
+Socket unbound(const Address& address) {
+    Socket client{address, SocketType::datagram};
+    client.connect(address);
+    return client;
+}
+
+/// Some datagrams, of which the client may not wait for the answers.
 void visit(const Address& address, Random& random) {
     static constexpr std::array<std::string_view, 6> texts{"echo", "throw",   "silence",
                                                            "much", "compute", ""};
-    Socket client = random.once_in(5) ? Socket{address, SocketType::datagram}
-                                      : create_connection(address, SocketType::datagram, 20ms);
+    Socket client =
+        random.once_in(5) ? unbound(address) : create_connection(address, SocketType::datagram);
     client.settimeout(20ms);
-    client.connect(address);
     for (int left = random.below(8); left > 0; --left) {
         std::string text{texts[static_cast<std::size_t>(random.below(texts.size()))]};
         if (random.once_in(4)) text.append(static_cast<std::size_t>(random.below(60'000)), '.');
@@ -57,8 +58,8 @@ template <template <class> class MixIn>
 void check(auto set_up) {
     SECTION("UDP") { check_random_clients<UDPServer<Obedient, MixIn>>(any_port, visit, set_up); }
     SECTION("Unix") {
-        check_random_clients<UnixDatagramServer<Obedient, MixIn>>(
-            "@socketserver-test-random-" + std::to_string(::getpid()), visit, set_up);
+        check_random_clients<UnixDatagramServer<Obedient, MixIn>>("@" + own_name("datagrams"),
+                                                                  visit, set_up);
     }
 }
 
@@ -67,16 +68,8 @@ void check(auto set_up) {
 TEST_CASE("random datagrams: synchronous") { check<SynchronousMixIn>(nothing); }
 TEST_CASE("random datagrams: threading") { check<ThreadingMixIn>(nothing); }
 TEST_CASE("random datagrams: pool") { check<ThreadPoolMixIn>(small_pool); }
-TEST_CASE("random datagrams: forking") {
-    check<ForkingMixIn>([](auto& server, Random& random) {
-        server.max_children = 1 + static_cast<std::size_t>(random.below(10));
-    });
-}
+TEST_CASE("random datagrams: forking") { check<ForkingMixIn>(few_children); }
 TEST_CASE("random datagrams: prefork") { check<PreforkMixIn>(few_workers); }
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("random datagrams: fibers") {
-    check<FiberMixIn>([](auto& server, Random& random) {
-        server.workers = 1 + static_cast<unsigned>(random.below(2));
-    });
-}
+TEST_CASE("random datagrams: fibers") { check<FiberMixIn>(one_or_two_workers); }
 #endif

@@ -6,9 +6,8 @@
 #include <string>
 #include <utility>
 
-#include <unistd.h>
-
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "gated_serving.hpp"
 #include "scripted_sys.hpp"
@@ -31,14 +30,13 @@ TEST_CASE("the pool serves, and leaves no thread and no descriptor behind") {
         const ServingThread serving{server};
         CHECK(ask(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
     }
-    const std::string own_name = "@socketserver-test-thread-pool-" + std::to_string(::getpid());
     {
-        ThreadPoolUnixStreamServer<StreamEcho> server{own_name + "-stream"};
+        ThreadPoolUnixStreamServer<StreamEcho> server{"@" + own_name("stream")};
         const ServingThread serving{server};
         CHECK(ask(server.server_address(), "hi\n") == "hi\n");
     }
     {
-        ThreadPoolUnixDatagramServer<DatagramEcho> server{own_name + "-datagram"};
+        ThreadPoolUnixDatagramServer<DatagramEcho> server{"@" + own_name("datagram")};
         const ServingThread serving{server};
         CHECK(ask(server.server_address(), "hi\n", SocketType::datagram) == "hi\n");
     }

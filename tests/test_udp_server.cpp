@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "serving.hpp"
 
@@ -144,9 +145,8 @@ TEST_CASE("an unbound Unix sender is served and not answered") {
     class Server : public UnixDatagramServer<Handler> {
       public:
         explicit Server(std::atomic<int>& count)
-            : UnixDatagramServer{"@socketserver-test-unbound-" + std::to_string(::getpid()),
-                                 {},
-                                 [&count] { return Handler{count}; }} {}
+            : UnixDatagramServer{
+                  "@" + own_name("unbound"), {}, [&count] { return Handler{count}; }} {}
         std::atomic<int> errors{0};
 
       protected:

@@ -7,9 +7,9 @@
 #include <type_traits>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "serving.hpp"
 
@@ -83,7 +83,7 @@ TEMPLATE_TEST_CASE("a Unix server on a path", "", Stream, Datagrams) {
 
 TEMPLATE_TEST_CASE("a Unix server on an abstract name", "", Stream, Datagrams) {
     const TimeLimit limit;
-    const std::string name = "@socketserver-test-unix-" + std::to_string(::getpid());
+    const std::string name = "@" + own_name("abstract");
     TestType server{name};
     CHECK(server.server_address() == Address{name});
     ServingThread serving{server};
