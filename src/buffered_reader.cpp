@@ -33,19 +33,28 @@ BufferedReader::BufferedReader(std::string_view data) noexcept
 BufferedReader::~BufferedReader() { release(); }
 
 std::string_view BufferedReader::readline(std::size_t limit) {
-    std::size_t searched = 0;
+    const std::string_view line = take_line(0, limit);
+    return line.empty() ? receive_line(limit) : line;
+}
+
+/// A line that ends between these two places of the buffer. Empty: none does.
+std::string_view BufferedReader::take_line(std::size_t from, std::size_t limit) noexcept {
+    const std::size_t visible = std::min(buffered(), limit);
+    if (visible <= from) return {};
+    const char* start = data_ + begin_;
+    const auto* found = static_cast<const char*>(std::memchr(start + from, '\n', visible - from));
+    return found == nullptr ? std::string_view{}
+                            : take(static_cast<std::size_t>(found - start) + 1);
+}
+
+/// Flat, as what sends is: see Socket::transmit().
+[[gnu::flatten]] std::string_view BufferedReader::receive_line(std::size_t limit) {
     for (;;) {
-        const std::size_t visible = std::min(buffered(), limit);
-        const char* start = data_ + begin_;
-        if (visible > searched) {
-            const void* found = std::memchr(start + searched, '\n', visible - searched);
-            if (found != nullptr) {
-                return take(static_cast<std::size_t>(static_cast<const char*>(found) - start) + 1);
-            }
-        }
-        if (visible == limit) throw LineTooLong(limit);
-        searched = visible;
+        const std::size_t searched = buffered();
+        if (searched >= limit) throw LineTooLong(limit);
         if (!fill(unbuffered_ ? 1 : capacity_)) return take(buffered());
+        const std::string_view line = take_line(searched, limit);
+        if (!line.empty()) return line;
     }
 }
 

@@ -18,12 +18,15 @@ BufferedWriter::~BufferedWriter() {
 }
 
 std::size_t BufferedWriter::write(std::string_view bytes) {
+    // An empty send would be a datagram on a datagram socket, and a system call for nothing.
+    if (sink_ != nullptr && size_ == 0 && !bytes.empty()) return sink_->transmit(bytes);
+    return hold_back(bytes);
+}
+
+std::size_t BufferedWriter::hold_back(std::string_view bytes) {
     if (sink_ == nullptr) {
         held_back_ += bytes;
-    } else if (size_ == 0) {
-        // An empty send would be a datagram on a datagram socket, and a system call for nothing.
-        if (!bytes.empty()) sink_->sendall(bytes);
-    } else {
+    } else if (size_ > 0) {
         if (held_back_.size() + bytes.size() > size_) flush();
         if (bytes.size() >= size_) {
             sink_->sendall(bytes);

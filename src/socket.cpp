@@ -136,7 +136,16 @@ std::size_t Socket::send(std::string_view data) {
     return static_cast<std::size_t>(sent);
 }
 
-void Socket::sendall(std::string_view data) {
+void Socket::sendall(std::string_view data) { transmit(data); }
+
+/// sendall(). Returns the size of the data, so that BufferedWriter::write() ends with a jump to
+/// here.
+///
+/// Flat, because the processor predicts wrongly where to return to behind a system call: the
+/// kernel's calls have pushed the program's out of its return stack. A frame costs some 10 ns
+/// there, in 5 µs that a request takes.
+[[gnu::flatten]] std::size_t Socket::transmit(std::string_view data) {
+    const std::size_t size = data.size();
     flush_corked();
     detail::before_send(channel_);
     // The time is for all of it: a peer that takes a byte now and then does not prolong it.
@@ -149,7 +158,7 @@ void Socket::sendall(std::string_view data) {
         } else if (flags == 0 || wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, "send");
         }
-        if (data.empty()) return;
+        if (data.empty()) return size;
         flags = MSG_DONTWAIT;
         detail::before_send(channel_);
     }

@@ -88,6 +88,8 @@ class SOCKETSERVER_EXPORT BufferedReader {
   private:
     std::size_t buffered() const noexcept { return end_ - begin_; }
     std::string_view take(std::size_t size) noexcept;
+    std::string_view take_line(std::size_t from, std::size_t limit) noexcept;
+    std::string_view receive_line(std::size_t limit);
     bool fill(std::size_t most);
     std::size_t receive(std::size_t most);
     void make_room(std::size_t most);

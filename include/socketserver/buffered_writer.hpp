@@ -55,6 +55,7 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
     std::string_view data() const noexcept { return held_back_; }
 
   private:
+    std::size_t hold_back(std::string_view bytes);
     void flush_corked() override;
 
     Socket* sink_ = nullptr;  // null: memory
