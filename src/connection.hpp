@@ -34,27 +34,28 @@ class Connection {
     /// It has ended: the registry counts it out.
     ~Connection();
 
+    // Together, because each request needs them:
     std::shared_ptr<Registry> registry;
-    Address client_address;
-    TimePoint opened = Clock::now();
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+    bool is_waited_for = false;  ///< its first request
+    bool done_in_drain = false;  ///< a request was finished since a drain began
+    /// One thread may receive while another sends: both use these two.
+    std::atomic<Phase> phase{Phase::fresh};
+    std::atomic<bool> answered{false};  ///< something was sent since something was received
+    std::atomic<bool> cancelled{false};
+
+    std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
     CloseReason reason = CloseReason::finished;
     bool has_room = false;      ///< counts against ServerOptions::max_connections
     bool has_share = false;     ///< counts against ServerOptions::max_connections_per_address
     bool is_refused = false;    ///< was counted when it was refused
     bool is_announced = false;  ///< connection_opened() was called for it
     bool client_ended = false;
-    bool is_waited_for = false;  ///< its first request
-    bool done_in_drain = false;  ///< a request was finished since a drain began
-    std::uint64_t bytes_in = 0;
-    std::uint64_t bytes_out = 0;
     int outcome = -1;  ///< where a child leaves its reason, see SharedCounters
-
-    /// One thread may receive while another sends: both use these two.
-    std::atomic<Phase> phase{Phase::fresh};
-    std::atomic<bool> answered{false};  ///< something was sent since something was received
-    std::atomic<bool> cancelled{false};
-    std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
-    std::atomic<int> fd{-1};              ///< under the lock; -1: not to be broken off
+    Address client_address;
+    TimePoint opened = Clock::now();
+    std::atomic<int> fd{-1};  ///< under the lock; -1: not to be broken off
     Connection* next = nullptr;
     Connection* previous = nullptr;
 };

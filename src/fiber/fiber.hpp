@@ -25,15 +25,9 @@ struct ExceptionState {
 /// One fiber. It lies at the top of its own stack, beside the first frames: an idle client touches
 /// one page.
 struct Fiber : Timer {
-    Context context;
+    // The first cache line: what ends a wait, and what leads to all that the fiber will touch.
     Fiber* next_ready = nullptr;
-    Fiber* next_live = nullptr;
-    Fiber* previous_live = nullptr;
     std::unique_ptr<FiberRequest> request;
-    StackPool::Stack stack;
-    ExceptionState exceptions;
-    const ServerMark* serving = nullptr;
-    const ServerMark* serves_request = nullptr;
     TimePoint deadline = never;  ///< of the wait
     Wake wake = Wake::none;
     bool waits = false;
@@ -41,6 +35,15 @@ struct Fiber : Timer {
     bool unparked = false;          ///< and has not noticed yet
     bool is_main = false;           ///< runs on the stack of the thread
     bool ended = false;
+    Context context;
+    // The second one: what goes with each switch.
+    ExceptionState exceptions;
+    const ServerMark* serving = nullptr;
+    const ServerMark* serves_request = nullptr;
+
+    Fiber* next_live = nullptr;
+    Fiber* previous_live = nullptr;
+    StackPool::Stack stack;
 };
 
 /// First in, first out.

@@ -34,6 +34,7 @@ FdRecord& Registrations::take() {
 
 void Registrations::recycle(FdRecord& record) noexcept {
     record.reader = record.writer = nullptr;
+    record.connection = nullptr;
     record.fd = -1;
     ++record.generation;
     record.input = record.output = Readiness::unknown;

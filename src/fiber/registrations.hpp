@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 
+#include "fiber/prefetch.hpp"
 #include "socketserver/detail/channel.hpp"
 
 namespace socketserver::detail {
@@ -24,7 +25,7 @@ enum class Readiness : unsigned char {
 /// A descriptor in the epoll set of a scheduler. Lives in memory that is never given back while the
 /// scheduler lives: the kernel may report a descriptor that was closed, if a forked child still
 /// has it. `generation` tells such a report.
-struct FdRecord final : Registration {
+struct alignas(cache_line) FdRecord final : Registration {
     void forget() noexcept override;
 
     /// What epoll carries: the address, and the generation in the bits that no address has.
@@ -45,7 +46,8 @@ struct FdRecord final : Registration {
     Registrations* owner = nullptr;
     Fiber* reader = nullptr;  ///< waits for this direction
     Fiber* writer = nullptr;
-    FdRecord* next = nullptr;  ///< in a list of those that are not used
+    FdRecord* next = nullptr;                ///< in a list of those that are not used
+    const Connection* connection = nullptr;  ///< only to fetch it ahead: it may have ended
     int fd = -1;
     std::uint16_t generation = 0;
     Readiness input = Readiness::unknown;

@@ -97,7 +97,8 @@ class Scheduler final : public BlockingIo {
 
   private:
     static constexpr int operations_in_a_row = 64;
-    static constexpr std::size_t events_in_a_row = 512;
+    /// Not more than stay in the cache, with what the kernel needs for each, until they are served.
+    static constexpr std::size_t events_in_a_row = 64;
     static constexpr std::size_t own_stack_size = 64UL * 1024;
 
     // scheduler.cpp: who runs

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "fiber/prefetch.hpp"
 #include "fiber/scheduler.hpp"
 
 namespace socketserver::detail {
@@ -32,10 +33,12 @@ void Scheduler::wait_for_events() {
     mailbox_.is_awake();
     const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
     // In steps, each on what the one before has fetched, so that the waits for memory overlap.
-    for (const epoll_event& event : reported) __builtin_prefetch(FdRecord::at(event.data.u64), 1);
+    for (const epoll_event& event : reported) prefetch(FdRecord::at(event.data.u64), 1);
     for (const epoll_event& event : reported) {
         const FdRecord* record = FdRecord::at(event.data.u64);
-        if (record != nullptr) __builtin_prefetch(record->reader, 1);
+        if (record == nullptr) continue;
+        prefetch(record->reader, 1);
+        prefetch(record->connection, 2);
     }
     for (const epoll_event& event : reported) report(event);
     if (std::exchange(look_at_timers_, false)) expire_timers();

@@ -133,6 +133,7 @@ FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
     forget(channel);  // that of another thread
     FdRecord& record = registrations_->take();
     record.fd = channel.fd;
+    record.connection = channel.connection.get();
     record.watches_output = direction == Direction::write;
     int done = control(EPOLL_CTL_ADD, record);
     // The descriptor was given away and came back.
