@@ -15,8 +15,8 @@ class Registry;
 
 /// One request of a server, from accepting it until it has ended.
 ///
-/// Thread safety: the thread that serves the request owns it. Other threads look at `phase` and at
-/// what stands below it, under the lock of the Registry where it says so.
+/// Thread safety: the thread that serves the request owns it. Other threads look at the atomic
+/// members, and at the list under the lock of the Registry.
 class Connection {
   public:
     /// Whether the client owes the next move. A request begins with its first byte, or with the
@@ -34,7 +34,7 @@ class Connection {
     /// It has ended: the registry counts it out.
     ~Connection();
 
-    // Together, because each request needs them:
+    // On one cache line or two: what each request needs.
     std::shared_ptr<Registry> registry;
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
@@ -55,8 +55,8 @@ class Connection {
     int outcome = -1;  ///< where a child leaves its reason, see SharedCounters
     Address client_address;
     TimePoint opened = Clock::now();
-    std::atomic<int> fd{-1};  ///< under the lock; -1: not to be broken off
-    Connection* next = nullptr;
+    std::atomic<int> fd{-1};     ///< under the lock; -1: not to be broken off
+    Connection* next = nullptr;  ///< in the list
     Connection* previous = nullptr;
 };
 

@@ -130,6 +130,7 @@ class SOCKETSERVER_EXPORT Socket {
     // Every byte of a stream passes these two: a transport such as TLS will stand here.
     std::ptrdiff_t receive_some(char* data, std::size_t size, int flags, bool partial = false);
     std::ptrdiff_t send_some(std::string_view data, int flags);
+
     std::size_t transmit(std::string_view data);
 
     // Waiting for input without a buffer.
