@@ -19,21 +19,18 @@ BufferedWriter::~BufferedWriter() {
 
 std::size_t BufferedWriter::write(std::string_view bytes) {
     // An empty send would be a datagram on a datagram socket, and a system call for nothing.
-    if (sink_ != nullptr && size_ == 0 && !bytes.empty()) return sink_->transmit(bytes);
+    if (bytes.empty()) return 0;
+    // Apart from the rest, so that it needs no frame.
+    if (sink_ != nullptr && size_ == 0) return sink_->transmit(bytes);
     return hold_back(bytes);
 }
 
 std::size_t BufferedWriter::hold_back(std::string_view bytes) {
-    if (sink_ == nullptr) {
-        held_back_ += bytes;
-    } else if (size_ > 0) {
+    if (sink_ != nullptr) {
         if (held_back_.size() + bytes.size() > size_) flush();
-        if (bytes.size() >= size_) {
-            sink_->sendall(bytes);
-        } else {
-            held_back_ += bytes;
-        }
+        if (bytes.size() >= size_) return sink_->transmit(bytes);
     }
+    held_back_ += bytes;
     return bytes.size();
 }
 

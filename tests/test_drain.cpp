@@ -11,9 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
-
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "sanitizers.hpp"
 #include "serving.hpp"
@@ -137,8 +136,7 @@ void check_idle_and_busy() {
 }  // namespace
 
 TEST_CASE("under load no accepted request is lost") {
-    const std::string path =
-        (std::filesystem::temp_directory_path() / ("drain." + std::to_string(::getpid()))).string();
+    const std::string path = (std::filesystem::temp_directory_path() / own_name("drain")).string();
     SECTION("synchronous, TCP") { check_load<SynchronousMixIn, TCPServer>(any_port, many); }
     SECTION("threading, TCP") { check_load<ThreadingMixIn, TCPServer>(any_port, many); }
     if (may_fork_beside_allocating_threads) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "serving.hpp"
 #include "socketserver/handover.hpp"
 
@@ -171,7 +172,7 @@ TEST_CASE("what is no socket is refused, and a peer that is silent is not waited
 
 TEST_CASE("a new process takes over a Unix server without touching its path") {
     const TimeLimit limit;
-    const std::string path = "/tmp/handover." + std::to_string(::getpid());
+    const std::string path = "/tmp/" + own_name("handover");
     UnixStreamServer<StreamEcho> old{path};
     auto [here, there] = socket_pair();
     send_listener(here, old);

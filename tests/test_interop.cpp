@@ -10,9 +10,8 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include "catch.hpp"
+#include "connected_sockets.hpp"
 #include "serving.hpp"
 
 namespace {
@@ -123,7 +122,7 @@ class DatagramReceiver : public DatagramRequestHandler {
 }  // namespace
 
 TEST_CASE("Python's socket echoes over every transport") {
-    const std::string path = "/tmp/socketserver-interop-" + std::to_string(::getpid());
+    const std::string path = "/tmp/" + own_name("interop");
     SECTION("TCP, synchronous") { check_echo<TCPServer<EchoLines>>("tcp", any_port); }
     SECTION("TCP, threading") { check_echo<TCPServer<EchoLines, ThreadingMixIn>>("tcp", any_port); }
     SECTION("TCP, forking") { check_echo<TCPServer<EchoLines, ForkingMixIn>>("tcp", any_port); }
@@ -196,7 +195,7 @@ TEST_CASE("socat over Unix sockets and UDP") {
     const TimeLimit limit;
     if (!has("socat")) return;
     SECTION("Unix stream") {
-        const std::string path = "/tmp/socketserver-interop-socat-" + std::to_string(::getpid());
+        const std::string path = "/tmp/" + own_name("socat");
         UnixStreamServer<EchoLines> server{path};
         ServingThread serving{server};
         CHECK(run("printf \"one\\n\" | socat -t 10 - UNIX-CONNECT:" + path).text == "one\n");
