@@ -43,24 +43,26 @@ struct Fiber : Timer {
 
     Fiber* next_live = nullptr;
     Fiber* previous_live = nullptr;
+    Fiber* next_unparked = nullptr;
     StackPool::Stack stack;
 };
 
-/// First in, first out.
-class ReadyQueue {
+/// First in, first out, by a link in the fibers: that needs no memory.
+template <Fiber* Fiber::*next>
+class FiberQueue {
   public:
     bool empty() const noexcept { return first_ == nullptr; }
     std::size_t size() const noexcept { return size_; }
     void push(Fiber& fiber) noexcept {
-        fiber.next_ready = nullptr;
-        (last_ != nullptr ? last_->next_ready : first_) = &fiber;
+        fiber.*next = nullptr;
+        (last_ != nullptr ? last_->*next : first_) = &fiber;
         last_ = &fiber;
         ++size_;
     }
     Fiber& first() const noexcept { return *first_; }
     Fiber& pop() noexcept {
         Fiber& fiber = *first_;
-        first_ = fiber.next_ready;
+        first_ = fiber.*next;
         if (first_ == nullptr) last_ = nullptr;
         --size_;
         return fiber;

@@ -7,17 +7,16 @@
 #include <utility>
 #include <vector>
 
+#include "fiber/fiber.hpp"
 #include "socketserver/detail/fiber_engine.hpp"
 #include "socketserver/detail/waker.hpp"
 
 namespace socketserver::detail {
 
-struct Fiber;
-
 /// What other threads ask of a scheduler.
 struct Mail {
     std::vector<std::unique_ptr<FiberRequest>> requests;
-    std::vector<Fiber*> unparked;
+    FiberQueue<&Fiber::next_unparked> unparked;  // each once: it waits until it has been told
     bool cancel = false;
     bool finish = false;
 };

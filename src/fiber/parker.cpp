@@ -46,7 +46,7 @@ Parked WaitList::park(std::unique_lock<std::mutex>& lock, TimePoint until, bool 
     return result;
 }
 
-bool WaitList::unpark_one() {
+bool WaitList::unpark_one() noexcept {
     if (first_ == nullptr) return false;
     Parker& parker = *first_;
     remove(parker);

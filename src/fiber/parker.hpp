@@ -19,7 +19,7 @@ class WaitList {
     /// held.
     Parked park(std::unique_lock<std::mutex>& lock, TimePoint until, bool may_be_cancelled);
     /// Ends the wait that has lasted the longest. False: nobody waits. Called with the lock held.
-    bool unpark_one();
+    bool unpark_one() noexcept;
 
   private:
     void push(Parker& parker) noexcept;

@@ -47,6 +47,8 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
       blocking_{blocking},
       idle_{idle},
       fibers_{fibers} {
+    timers_.make_room(1);  // the main fiber's
+    registrations_ = new Registrations;
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
     event.events =
@@ -59,9 +61,9 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
         for (const int fd : {epoll_, timer_}) {
             if (fd != -1) sys::calls.close(fd);
         }
+        registrations_->close();
         throw std::system_error(error, std::system_category(), "create an epoll set");
     }
-    registrations_ = new Registrations;
     main_.is_main = true;
 }
 
@@ -140,6 +142,7 @@ void Scheduler::resume(Fiber& fiber) noexcept {
 }
 
 void Scheduler::spawn(std::unique_ptr<FiberRequest>& request) {
+    timers_.make_room(live_count_ + 2);  // the main fiber's, and the new one's
     const StackPool::Stack stack = stacks_.take();
     char* top = stack.top - fiber_size - next_color();
     auto* fiber = new (top) Fiber;
@@ -186,14 +189,16 @@ void Scheduler::link(Fiber& fiber) noexcept {
     fiber.next_live = live_;
     if (live_ != nullptr) live_->previous_live = &fiber;
     live_ = &fiber;
+    ++live_count_;
 }
 
 void Scheduler::unlink(Fiber& fiber) noexcept {
     (fiber.previous_live != nullptr ? fiber.previous_live->next_live : live_) = fiber.next_live;
     if (fiber.next_live != nullptr) fiber.next_live->previous_live = fiber.previous_live;
+    --live_count_;
 }
 
-Wake Scheduler::suspend(TimePoint until, bool may_be_cancelled) {
+Wake Scheduler::suspend(TimePoint until, bool may_be_cancelled) noexcept {
     Fiber& fiber = *running_;
     if (may_be_cancelled && refuses()) return Wake::cancelled;
     if (until != never) timers_.ensure(fiber, until);
@@ -204,7 +209,7 @@ Wake Scheduler::suspend(TimePoint until, bool may_be_cancelled) {
     return fiber.wake;
 }
 
-Wake Scheduler::park(TimePoint until, bool may_be_cancelled) {
+Wake Scheduler::park(TimePoint until, bool may_be_cancelled) noexcept {
     Fiber& fiber = *running_;
     const Wake wake = fiber.unparked ? Wake::unparked : suspend(until, may_be_cancelled);
     if (fiber.unparked) {

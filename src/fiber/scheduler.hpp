@@ -49,7 +49,8 @@ class Scheduler final : public BlockingIo {
     /// and all others have ended.
     void run(const std::function<void()>& main);
 
-    /// @throws std::system_error, with `request` untouched, if there is no stack for it.
+    /// @throws std::system_error or std::bad_alloc, with `request` untouched, if there is no stack
+    ///         for it.
     void spawn(std::unique_ptr<FiberRequest>& request);
     /// Spawns, or refuses if there is no stack. The load was added before.
     void start(std::unique_ptr<FiberRequest>& request);
@@ -57,9 +58,9 @@ class Scheduler final : public BlockingIo {
     void start_posted();
 
     /// Suspends the running fiber.
-    Wake suspend(TimePoint until, bool may_be_cancelled);
+    Wake suspend(TimePoint until, bool may_be_cancelled) noexcept;
     /// Suspends the running fiber until unpark(); or no longer than that.
-    Wake park(TimePoint until, bool may_be_cancelled);
+    Wake park(TimePoint until, bool may_be_cancelled) noexcept;
     void end_wait(Fiber& fiber, Wake wake) noexcept {
         if (!fiber.waits) return;
         fiber.waits = false;
@@ -77,7 +78,7 @@ class Scheduler final : public BlockingIo {
     void post(std::unique_ptr<FiberRequest> request);
     void post_cancel();
     void finish();
-    void unpark(Fiber& fiber);
+    void unpark(Fiber& fiber) noexcept;
     /// How many requests it serves, or has been given to serve.
     std::size_t load() const noexcept { return load_.load(); }
     void add_load() noexcept { ++load_; }
@@ -140,14 +141,15 @@ class Scheduler final : public BlockingIo {
     bool cancelled_ = false;
     bool ending_ = false;
 
-    ReadyQueue ready_;
+    FiberQueue<&Fiber::next_ready> ready_;
     TimerQueue timers_;
     Registrations* registrations_ = nullptr;  // closed, not deleted: sockets may outlive it
     std::vector<FdRecord*> polled_;  // what the main fiber polls, kept from one poll to the next
     StackPool stacks_;
     StackPool own_pool_;
     StackPool::Stack own_stack_;
-    Fiber* live_ = nullptr;
+    Fiber* live_ = nullptr;  // all but the main one
+    std::size_t live_count_ = 0;
     Fiber main_;
     Context loop_;
     const ServerMark* base_serving_ = nullptr;

@@ -100,10 +100,8 @@ void Scheduler::finish() {
     mailbox_.send([](Mail& mail) { mail.finish = true; });
 }
 
-void Scheduler::unpark(Fiber& fiber) {
-    if (here() != this) {
-        return mailbox_.send([&](Mail& mail) { mail.unparked.push_back(&fiber); });
-    }
+void Scheduler::unpark(Fiber& fiber) noexcept {
+    if (here() != this) return mailbox_.send([&](Mail& mail) { mail.unparked.push(fiber); });
     fiber.unparked = true;
     end_wait(fiber, Wake::unparked);
 }
@@ -111,8 +109,7 @@ void Scheduler::unpark(Fiber& fiber) {
 void Scheduler::read_mail() {
     if (!mailbox_.has_mail()) return;
     mailbox_.take(being_read_);
-    for (Fiber* fiber : being_read_.unparked) unpark(*fiber);
-    being_read_.unparked.clear();
+    while (!being_read_.unparked.empty()) unpark(being_read_.unparked.pop());
     for (auto& request : being_read_.requests) posted_.push_back(std::move(request));
     being_read_.requests.clear();
     if (std::exchange(being_read_.finish, false)) finished_ = true;

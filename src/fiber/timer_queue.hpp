@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -17,14 +18,23 @@ struct Timer {
 
 /// Timers by time, a binary heap. The time of a timer may be later than the heap believes: an idle
 /// timeout that is moved on at each request costs the heap nothing until it would have expired.
+///
+/// Only make_room() takes memory. Who begins to wait for something cannot fail any more: others may
+/// know of it already.
 class TimerQueue {
   public:
+    /// There will be as many timers as that, at most.
+    /// @throws std::bad_alloc
+    void make_room(std::size_t timers) {
+        if (heap_.capacity() < timers) heap_.reserve(std::max(timers, 2 * heap_.capacity()));
+    }
+
     bool empty() const noexcept { return heap_.empty(); }
     TimePoint earliest() const noexcept { return heap_.front().time; }
     Timer& first() const noexcept { return *heap_.front().timer; }
 
     /// Makes the heap look at the timer at `time` or earlier.
-    void ensure(Timer& timer, TimePoint time) {
+    void ensure(Timer& timer, TimePoint time) noexcept {
         if (timer.position == Timer::none) {
             heap_.push_back({time, &timer});
             timer.position = heap_.size() - 1;
@@ -37,7 +47,7 @@ class TimerQueue {
     }
 
     /// Puts off the first timer.
-    void put_off_first(TimePoint time) {
+    void put_off_first(TimePoint time) noexcept {
         heap_.front().time = time;
         sift_down(0);
     }
