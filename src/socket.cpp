@@ -104,6 +104,7 @@ std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
 }
 
 std::size_t Socket::recv_into(std::span<char> buffer) {
+    if (buffer.empty()) return 0;  // the kernel would wait, and its answer look like the end
     flush_corked();
     const std::ptrdiff_t received = receive_some(buffer.data(), buffer.size(), 0);
     if (received == -1) throw_io_error(channel_, "recv");
@@ -113,9 +114,10 @@ std::size_t Socket::recv_into(std::span<char> buffer) {
 /// What is returned is as large as what has come, however much was asked for; and who waits on a
 /// carrier holds no buffer meanwhile.
 std::string Socket::recv(std::size_t size) {
+    if (size == 0) return {};
     flush_corked();
     const std::size_t most = std::min(size, largest_recv);
-    const bool waits_without_buffer = detail::current().io != nullptr && most > 0;
+    const bool waits_without_buffer = detail::current().io != nullptr;
     const int flags = waits_without_buffer ? MSG_DONTWAIT : 0;
     for (;;) {
         if (!waits_without_buffer || may_have_input()) {

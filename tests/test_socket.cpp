@@ -67,6 +67,15 @@ TEST_CASE("one thread receives while another sends") {
     CHECK((got == std::string(1'000'000, 'x')));
 }
 
+TEST_CASE("who asks for nothing does not wait, and gets nothing") {
+    auto pair = GENERATE(false, true) ? tcp_pair() : unix_pair();
+    CHECK(pair.near.recv(0).empty());
+    CHECK(pair.near.recv_into({}) == 0);
+    pair.far.sendall("hello");
+    CHECK(pair.near.recv(0).empty());
+    CHECK(pair.near.recv(100) == "hello");
+}
+
 TEST_CASE("recv of an enormous size does not reserve it") {
     auto pair = unix_pair();
     pair.near.sendall("x");

@@ -62,7 +62,7 @@ class SOCKETSERVER_EXPORT Socket {
     /// @{
 
     /// Waits for data and returns at most `size` bytes of it: of a stream what is there, of a
-    /// datagram socket one datagram. Empty: the peer has ended its side.
+    /// datagram socket one datagram. Empty: the peer has ended its side, or `size` is 0.
     std::string recv(std::size_t size);
     /// As recv(), into memory of the caller. Returns how much was received; 0 is end of stream.
     std::size_t recv_into(std::span<char> buffer);
