@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // FiberMixIn as a policy: the same handlers, every transport, one worker and several.
 #include <atomic>
+#include <cerrno>
 #include <future>
 #include <map>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "connected_sockets.hpp"
 #include "counts.hpp"
 #include "fiber_serving.hpp"
+#include "scripted_sys.hpp"
 #include "serving.hpp"
 #include "socketserver/fiber.hpp"
 
@@ -37,6 +39,20 @@ void serve_three_clients(const Address& address, SocketType type, unsigned worke
 }
 
 }  // namespace
+
+TEST_CASE("without an epoll set serving is an error, and leaves nothing behind") {
+    const TimeLimit limit;
+    FiberTCPServer<StreamEcho> server{any_port};
+    const Counts before;
+    {
+        const Scripted<&Calls::epoll_ctl> epoll_ctl{[](auto...) { return fail(ENOSPC); }};
+        CHECK_THROWS_WITH(server.serve_forever(),
+                          Catch::Matchers::ContainsSubstring("create an epoll set"));
+    }
+    CHECK(before.are_back());
+    ServingThread serving{server};
+    CHECK(ask(server.server_address(), "again\n") == "again\n");
+}
 
 TEST_CASE("FiberMixIn over every transport") {
     const TimeLimit limit;
