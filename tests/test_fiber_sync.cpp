@@ -8,11 +8,18 @@
 
 #include "catch.hpp"
 #include "fiber_serving.hpp"
+#include "scripted_sys.hpp"
 
 namespace {
 
 using namespace socketserver;
 using namespace socketserver::tests;
+
+class EchoLines : public StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+};
 
 /// Lets `count` clients run a function at once, and waits for all.
 void in_fibers(int count, unsigned workers, const std::function<void(int)>& function) {
@@ -31,6 +38,25 @@ void in_fibers(int count, unsigned workers, const std::function<void(int)>& func
     serving.stop();
     CHECK(server.errors().empty());
 }
+
+/// Its handle_error() takes a mutex.
+class LockingServer : public FiberTCPServer<EchoLines> {
+  public:
+    explicit LockingServer(Mutex& mutex) : FiberTCPServer<EchoLines>{any_port}, mutex_{mutex} {
+        workers = 2;
+    }
+    ~LockingServer() override { server_close(); }
+    std::promise<void> begun;
+    std::atomic<bool> entered{false};
+
+  private:
+    void handle_error(Socket&, const Address&, std::exception_ptr) override {
+        begun.set_value();
+        const std::lock_guard lock{mutex_};
+        entered = true;
+    }
+    Mutex& mutex_;
+};
 
 }  // namespace
 
@@ -75,6 +101,73 @@ TEST_CASE("a mutex excludes threads and fibers from each other") {
     CHECK(mutex.try_lock());
     CHECK_FALSE(mutex.try_lock());
     mutex.unlock();
+}
+
+TEST_CASE("a worker that waits for a mutex gets it, although a request is posted to it") {
+    const TimeLimit limit;
+    std::atomic<bool> has_stacks{true};
+    const Scripted<&Calls::madvise> no_guards{[](auto...) { return fail(EINVAL); }};
+    const Scripted<&Calls::mprotect> mprotect{[&](auto... arguments) {
+        return has_stacks ? sys::kernel.mprotect(arguments...) : fail(ENOMEM);
+    }};
+    Mutex mutex;
+    LockingServer server{mutex};
+    ServingThread serving{server};
+    // In turn to the serving thread and to the other worker.
+    Socket first = connect(server.server_address());
+    CHECK(ask(first, "1\n") == "1\n");
+    Socket second = connect(server.server_address());
+    CHECK(ask(second, "2\n") == "2\n");
+    Socket third = connect(server.server_address());
+    CHECK(ask(third, "3\n") == "3\n");
+
+    std::unique_lock lock{mutex};
+    has_stacks = false;
+    Socket without_stack = connect(server.server_address());
+    server.begun.get_future().wait();
+    has_stacks = true;
+    Socket fifth = connect(server.server_address());
+    CHECK(ask(fifth, "5\n") == "5\n");
+    Socket posted = connect(server.server_address());
+    Socket seventh = connect(server.server_address());
+    CHECK(ask(seventh, "7\n") == "7\n");  // accepted, so the one before has been posted
+    // The other worker has read its mail when it answers, and when it answers again, whoever was
+    // woken by the mail has run.
+    CHECK(ask(second, "again\n") == "again\n");
+    CHECK(ask(second, "again\n") == "again\n");
+    CHECK_FALSE(server.entered);
+    lock.unlock();
+    CHECK(ask(posted, "6\n") == "6\n");
+    CHECK(server.entered);
+    CHECK(read_to_end(without_stack).empty());
+}
+
+TEST_CASE("push() to a queue without a capacity never suspends") {
+    const TimeLimit limit;
+    constexpr int count = 100'000;
+    Queue<int> queue;
+    int taken = 0;
+    std::thread consumer{[&] {
+        while (queue.pop()) ++taken;
+    }};
+    bool suspended = true;
+    in_fiber([&] {
+        int turns = 0;
+        bool stop = false;
+        Fiber neighbour = spawn([&] {
+            for (; !stop; yield()) ++turns;
+        });
+        yield();
+        const int before = turns;
+        for (int i = 0; i < count; ++i) queue.push(i);
+        suspended = turns != before;
+        stop = true;
+        neighbour.join();
+    });
+    queue.close();
+    consumer.join();
+    CHECK_FALSE(suspended);
+    CHECK(taken == count);
 }
 
 TEST_CASE("a queue hands values from worker to worker, in order") {

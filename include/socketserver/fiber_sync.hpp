@@ -12,6 +12,7 @@
 
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/wait_list.hpp"
 
 /// @file
 /// What handlers share: between fibers of the same or of different workers, and threads. A fiber
@@ -75,7 +76,11 @@ class SOCKETSERVER_EXPORT ConditionVariable {
 /// Hands values from some fibers or threads to others, in order. Mirrors `queue.Queue`.
 ///
 /// A queue with a capacity makes push() wait while it is full. close() ends it: what is in it can
-/// still be taken.
+/// still be taken. A wait in a fiber throws Cancelled when its server is stopped.
+///
+/// Thread safety: all members may be called from any fiber of any worker, and from any thread. What
+/// has nothing to wait for never suspends the fiber, so that it may be called with a std::mutex
+/// held: push() to a queue without a capacity, try_pop() and close().
 template <class T>
 class Queue {
   public:
@@ -85,24 +90,26 @@ class Queue {
     /// False: the queue is closed, and did not take it.
     bool push(T value) {
         std::unique_lock lock{mutex_};
-        not_full_.wait(lock, [this] { return closed_ || values_.size() < capacity_; });
+        while (!closed_ && values_.size() >= capacity_) not_full_.wait(lock, detail::never);
         if (closed_) return false;
         values_.push_back(std::move(value));
-        not_empty_.notify_one();
+        not_empty_.unpark_one();
         return true;
     }
 
     /// Waits for a value. Nothing: the queue is closed and empty.
     std::optional<T> pop() {
         std::unique_lock lock{mutex_};
-        not_empty_.wait(lock, [this] { return closed_ || !values_.empty(); });
+        while (!closed_ && values_.empty()) not_empty_.wait(lock, detail::never);
         return take();
     }
 
     /// Nothing also if none came in time.
     std::optional<T> pop_for(std::chrono::nanoseconds time) {
+        const auto until = std::chrono::steady_clock::now() + time;
         std::unique_lock lock{mutex_};
-        not_empty_.wait_for(lock, time, [this] { return closed_ || !values_.empty(); });
+        while (!closed_ && values_.empty() && not_empty_.wait(lock, until)) {
+        }
         return take();
     }
 
@@ -114,8 +121,8 @@ class Queue {
     void close() {
         const std::lock_guard lock{mutex_};
         closed_ = true;
-        not_empty_.notify_all();
-        not_full_.notify_all();
+        not_empty_.unpark_all();
+        not_full_.unpark_all();
     }
 
   private:
@@ -123,14 +130,14 @@ class Queue {
         if (values_.empty()) return {};
         std::optional<T> value{std::move(values_.front())};
         values_.pop_front();
-        not_full_.notify_one();
+        not_full_.unpark_one();
         return value;
     }
 
     const std::size_t capacity_;
-    Mutex mutex_;
-    ConditionVariable not_empty_;
-    ConditionVariable not_full_;
+    std::mutex mutex_;  // nobody waits with it: a Mutex would suspend the fiber that wants it
+    detail::WaitList not_empty_;
+    detail::WaitList not_full_;
     std::deque<T> values_;
     bool closed_ = false;
 };

@@ -5,8 +5,8 @@
 #include <functional>
 #include <mutex>
 
-#include "fiber/parker.hpp"
 #include "socketserver/detail/thread_group.hpp"
+#include "socketserver/detail/wait_list.hpp"
 
 namespace socketserver::detail {
 

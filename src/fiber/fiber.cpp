@@ -5,8 +5,8 @@
 #include <mutex>
 #include <thread>
 
-#include "fiber/parker.hpp"
 #include "fiber/scheduler.hpp"
+#include "socketserver/detail/wait_list.hpp"
 
 namespace socketserver {
 

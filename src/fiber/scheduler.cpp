@@ -211,12 +211,12 @@ Wake Scheduler::suspend(TimePoint until, bool may_be_cancelled) noexcept {
 
 Wake Scheduler::park(TimePoint until, bool may_be_cancelled) noexcept {
     Fiber& fiber = *running_;
-    const Wake wake = fiber.unparked ? Wake::unparked : suspend(until, may_be_cancelled);
-    if (fiber.unparked) {
-        fiber.unparked = false;
-        return Wake::unparked;
+    while (!fiber.unparked) {
+        const Wake wake = suspend(until, may_be_cancelled);
+        if (!fiber.unparked && (wake == Wake::timeout || wake == Wake::cancelled)) return wake;
     }
-    return wake;
+    fiber.unparked = false;
+    return Wake::unparked;
 }
 
 void Scheduler::yield() {
@@ -234,7 +234,11 @@ void Scheduler::cancel() noexcept {
 void Scheduler::start_posted() {
     std::vector<std::unique_ptr<FiberRequest>> starting;
     while (!finished_ || !posted_.empty()) {
-        if (posted_.empty()) suspend(never, false);
+        if (posted_.empty()) {
+            waits_for_mail_ = true;
+            suspend(never, false);
+            waits_for_mail_ = false;
+        }
         std::swap(starting, posted_);
         for (auto& request : starting) start(request);
         starting.clear();

@@ -59,7 +59,7 @@ class Scheduler final : public BlockingIo {
 
     /// Suspends the running fiber.
     Wake suspend(TimePoint until, bool may_be_cancelled) noexcept;
-    /// Suspends the running fiber until unpark(); or no longer than that.
+    /// Suspends the running fiber until unpark(), or no longer than that: nothing else ends it.
     Wake park(TimePoint until, bool may_be_cancelled) noexcept;
     void end_wait(Fiber& fiber, Wake wake) noexcept {
         if (!fiber.waits) return;
@@ -163,6 +163,7 @@ class Scheduler final : public BlockingIo {
     Mail being_read_;
     std::vector<std::unique_ptr<FiberRequest>> posted_;  // for start_posted()
     bool finished_ = false;
+    bool waits_for_mail_ = false;  // the main fiber, in start_posted()
     std::atomic<std::size_t> load_{0};
 };
 

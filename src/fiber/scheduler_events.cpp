@@ -114,7 +114,8 @@ void Scheduler::read_mail() {
     being_read_.requests.clear();
     if (std::exchange(being_read_.finish, false)) finished_ = true;
     if (std::exchange(being_read_.cancel, false)) cancel();
-    if (!posted_.empty() || finished_) end_wait(main_, Wake::ready);
+    // Whatever else the main fiber waits for, it looks at its mail afterwards.
+    if (waits_for_mail_ && (!posted_.empty() || finished_)) end_wait(main_, Wake::ready);
 }
 
 }  // namespace socketserver::detail

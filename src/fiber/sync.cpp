@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <utility>
 
-#include "fiber/parker.hpp"
+#include "socketserver/detail/wait_list.hpp"
 #include "socketserver/errors.hpp"
 #include "socketserver/fiber_sync.hpp"
 
@@ -65,8 +65,7 @@ void ConditionVariable::notify_one() noexcept {
 
 void ConditionVariable::notify_all() noexcept {
     const std::lock_guard lock{state_->mutex};
-    while (state_->waiting.unpark_one()) {
-    }
+    state_->waiting.unpark_all();
 }
 
 }  // namespace socketserver

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "fiber/parker.hpp"
+#include "socketserver/detail/wait_list.hpp"
 
 #include <condition_variable>
 
 #include "fiber/scheduler.hpp"
+#include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
 
@@ -44,6 +45,12 @@ Parked WaitList::park(std::unique_lock<std::mutex>& lock, TimePoint until, bool 
     if (self.woken) return Parked::woken;
     remove(self);
     return result;
+}
+
+bool WaitList::wait(std::unique_lock<std::mutex>& lock, TimePoint until) {
+    const Parked parked = park(lock, until, true);
+    if (parked == Parked::cancelled) throw Cancelled("wait for another fiber");
+    return parked == Parked::woken;
 }
 
 bool WaitList::unpark_one() noexcept {

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
 
@@ -13,13 +14,21 @@ enum class Parked : unsigned char { woken, timed_out, cancelled };
 
 /// Fibers and threads that wait for something, first come, first served. Guarded by a mutex of its
 /// user, which nobody holds while waiting.
-class WaitList {
+class SOCKETSERVER_EXPORT WaitList {
   public:
-    /// Waits until somebody calls unpark_one() for the caller. Called, and returns, with the lock
-    /// held.
+    /// Waits until somebody calls unpark_one() for the caller, or for no longer than that; nothing
+    /// else ends the wait. Called, and returns, with the lock held.
     Parked park(std::unique_lock<std::mutex>& lock, TimePoint until, bool may_be_cancelled);
+    /// As park(). False: the time is over.
+    ///
+    /// @throws Cancelled in a fiber whose server is being stopped, with the lock held.
+    bool wait(std::unique_lock<std::mutex>& lock, TimePoint until);
     /// Ends the wait that has lasted the longest. False: nobody waits. Called with the lock held.
     bool unpark_one() noexcept;
+    void unpark_all() noexcept {
+        while (unpark_one()) {
+        }
+    }
 
   private:
     void push(Parker& parker) noexcept;
