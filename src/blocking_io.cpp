@@ -18,8 +18,10 @@ namespace {
 /// Rounded up, as Python rounds: a wait never ends before its time.
 int milliseconds_until(TimePoint until) {
     if (until == never) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
-    return static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
+    const TimePoint now = Clock::now();
+    if (until <= now) return 0;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
+    return static_cast<int>(std::min<long long>(left.count(), INT_MAX));
 }
 
 int kernel_poll(pollfd* fds, std::size_t count, TimePoint until) {
@@ -39,15 +41,24 @@ int kernel_wait(const Channel& channel, Direction direction, TimePoint until) {
     return ready > 0 ? 0 : -1;
 }
 
-/// The timeout is the kernel's own business while one operation is one system call.
-void set_kernel_timeout(const Channel& channel) {
-    const auto each = std::max(channel.timeout, std::chrono::nanoseconds{0});
+/// The timeout is the kernel's own business while one operation is one system call. False: the
+/// kernel does not take it on.
+bool has_kernel_timeout(Channel& channel) {
+    if (channel.kernel_timeout_is_set.load()) return true;
+    // Rounded up before it is split: just below a second the rest is a whole one.
+    const auto each = std::chrono::ceil<std::chrono::microseconds>(
+        std::max(channel.timeout, std::chrono::nanoseconds{0}));
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(each);
     timeval value{};
     value.tv_sec = seconds.count();
-    value.tv_usec = std::chrono::ceil<std::chrono::microseconds>(each - seconds).count();
-    ::setsockopt(channel.fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value);
-    ::setsockopt(channel.fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value);
+    value.tv_usec = (each - seconds).count();
+    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+        if (sys::calls.setsockopt(channel.fd, SOL_SOCKET, option, &value, sizeof value) == -1) {
+            return false;
+        }
+    }
+    channel.kernel_timeout_is_set.store(true);
+    return true;
 }
 
 /// One operation on a descriptor that blocks: one system call, unless a signal comes or the whole
@@ -59,11 +70,7 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
     }
     // Taken before the first attempt, or a signal would begin the time anew.
     const TimePoint until = channel.until();
-    if (channel.deadline.load() == never) {
-        if (!channel.kernel_timeout_is_set.load()) {
-            set_kernel_timeout(channel);
-            channel.kernel_timeout_is_set.store(true);
-        }
+    if (channel.deadline.load() == never && has_kernel_timeout(channel)) {
         const std::ptrdiff_t result = call(flags);
         if (result != -1) return result;
         if (errno != EINTR && errno != EAGAIN) return -1;

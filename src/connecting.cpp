@@ -90,9 +90,10 @@ void Socket::connect(const Address& address) {
         }
         int error = 0;
         socklen_t size = sizeof error;
-        ::getsockopt(channel_.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-        if (error == 0) return;
-        errno = error;
+        if (::getsockopt(channel_.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0) {
+            if (error == 0) return;
+            errno = error;
+        }
         throw_io_error(channel_, operation());
     }
 }

@@ -19,9 +19,13 @@ namespace socketserver {
 
 namespace {
 
+using detail::Clock;
 using detail::Current;
+using detail::deadline_after;
+using detail::never;
 using detail::Registry;
 using detail::ServerMark;
+using detail::TimePoint;
 using detail::Transport;
 
 /// How long broken-off requests may take to end: for children first after SIGTERM, then SIGKILL.
@@ -29,8 +33,6 @@ constexpr std::chrono::milliseconds grace{500};
 /// A client whose handshake is under way when the door closes believes to be connected a moment
 /// later. The queue is not known to be served before that.
 constexpr std::chrono::milliseconds handshake_time{100};
-/// A wait for longer would overflow the clock.
-constexpr std::chrono::nanoseconds longest_wait{std::chrono::hours{24 * 365}};
 
 /// From now on nobody gets into the queue of the socket, and nobody who is in it is lost: simply to
 /// close it would reset them.
@@ -49,6 +51,7 @@ void close_the_door(int listener, Transport transport) noexcept {
                                        {BPF_RET | BPF_K, 0, 0, 0xffffffff}}};
     if (transport == Transport::udp) filter[1] = {BPF_RET | BPF_K, 0, 0, 0};
     const sock_fprog program{filter.size(), filter.data()};
+    // Without it the door stays open: who comes is served, until nobody is found in the queue.
     ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
@@ -113,10 +116,12 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     } else {
         close_the_door(fileno(), transport_);
         if (transport_ == Transport::tcp) {
-            registry.counters->handshakes_until = detail::Clock::now() + handshake_time;
+            registry.counters->handshakes_until = Clock::now() + handshake_time;
         }
     }
-    registry.counters->drain_until = detail::Clock::now() + std::min(within, longest_wait);
+    const TimePoint begin = Clock::now();
+    const TimePoint until = deadline_after(within, begin);
+    registry.counters->drain_until = until;
     registry.begin_drain();
     wake_loop();
     // The loops that serve now go on until nothing is left.
@@ -124,19 +129,20 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         state_->drain_thread_serves = true;
         state_->drain_thread = std::thread{[this] { serve_in_drain_thread(); }};
     }
-    const auto ended_within = [&](std::chrono::nanoseconds time) {
-        return state_->ended.wait_for(lock, std::min(time, longest_wait), [this] {
+    const auto ended_until = [&](TimePoint time) {
+        const auto has_ended = [this] {
             return state_->serving == 0 && !state_->drain_thread_serves;
-        });
+        };
+        if (time != never) return state_->ended.wait_until(lock, time, has_ended);
+        state_->ended.wait(lock, has_ended);
+        return true;
     };
 
-    const std::chrono::nanoseconds patience =
-        std::min<std::chrono::nanoseconds>(within, Registry::patience);
-    bool ended = ended_within(patience);
+    bool ended = ended_until(std::min(until, begin + Registry::patience));
     if (!ended) {
         registry.end_patience();
         wake_loop();
-        ended = ended_within(within - patience);
+        ended = ended_until(until);
     }
     for (const int level : {1, 2}) {
         if (ended) break;
@@ -144,12 +150,12 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         registry.cancel_all();
         state_->cancel_level = level;
         wake_loop();
-        ended = ended_within(grace);
+        ended = ended_until(Clock::now() + grace);
     }
     if (!ended) {
         state_->stop = true;
         state_->stop_waker.wake();
-        ended = ended_within(grace);
+        ended = ended_until(Clock::now() + grace);
     }
     state_->closed = true;
     if (ended) let_go();

@@ -19,8 +19,7 @@ using Timeout = std::optional<std::chrono::nanoseconds>;
 /// direction.
 void set_deadline(Channel& channel, const Timeout& timeout) {
     if (!timeout && channel.deadline.load() == never) return;
-    const TimePoint now = Clock::now();
-    channel.deadline.store(!timeout || never - now < *timeout ? never : now + *timeout);
+    channel.deadline.store(timeout ? deadline_after(*timeout) : never);
 }
 
 void begin_request(Channel& channel, Connection& connection) {

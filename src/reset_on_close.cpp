@@ -4,13 +4,14 @@
 #include <sys/socket.h>
 
 #include "socketserver/socket.hpp"
+#include "sys.hpp"
 
 namespace socketserver::detail {
 
 void reset_on_close(Socket& request) noexcept {
     // A failure leaves an orderly close, which refuses the client as well.
     const linger at_once{.l_onoff = 1, .l_linger = 0};
-    ::setsockopt(request.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    sys::calls.setsockopt(request.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 }  // namespace socketserver::detail

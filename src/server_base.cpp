@@ -83,9 +83,10 @@ void set_nonblocking(const Socket& socket) {
 /// The loop waits for something else if nothing but the policy keeps it from accepting.
 TimePoint wait_end(TimePoint accept_at) { return accept_at == TimePoint{} ? never : accept_at; }
 
-TimePoint after(std::chrono::nanoseconds time) {
-    const TimePoint now = Clock::now();
-    return time.count() < 0 || never - now < time ? never : now + time;
+/// A negative time is none.
+template <class Duration>
+TimePoint after(Duration time) {
+    return time < Duration::zero() ? never : detail::deadline_after(time);
 }
 
 }  // namespace

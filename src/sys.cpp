@@ -26,6 +26,7 @@ constexpr Calls real{
     .connect = ::connect,
     .close = ::close,
     .shutdown = ::shutdown,
+    .setsockopt = ::setsockopt,
     .eventfd = make_eventfd,
     .recv = ::recv,
     .send = ::send,

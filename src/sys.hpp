@@ -28,6 +28,7 @@ struct Calls {
     int (*connect)(int fd, const sockaddr* address, socklen_t size);
     int (*close)(int fd);
     int (*shutdown)(int fd, int how);
+    int (*setsockopt)(int fd, int level, int option, const void* value, socklen_t size);
     int (*eventfd)(unsigned initial, int flags);
     // bytes
     ssize_t (*recv)(int fd, void* data, size_t size, int flags);

@@ -10,8 +10,10 @@
 
 namespace socketserver::detail {
 
-NonBlocking::NonBlocking(int descriptor)
-    : descriptor_{descriptor}, was_already_{(::fcntl(descriptor, F_GETFL) & O_NONBLOCK) != 0} {
+NonBlocking::NonBlocking(int descriptor) : descriptor_{descriptor} {
+    // The only failure of either is a descriptor that is none, of which the operation will tell.
+    const int flags = ::fcntl(descriptor, F_GETFL);
+    was_already_ = flags == -1 || (flags & O_NONBLOCK) != 0;
     if (!was_already_) set(1);
 }
 

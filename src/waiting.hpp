@@ -19,7 +19,7 @@ class NonBlocking {
     void set(int on) const;
 
     int descriptor_;
-    bool was_already_;
+    bool was_already_ = false;
 };
 
 /// After EAGAIN: waits, unless the socket is not to wait. -1 with errno if the operation ends here.

@@ -89,6 +89,31 @@ TEST_CASE("a timeout that is not over does no harm") {
     CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
 }
 
+TEST_CASE("a timeout just below a second is one second for the kernel") {
+    auto pair = unix_pair();
+    pair.near.settimeout(999'999'999ns);
+    pair.far.sendall("x");
+    CHECK(pair.near.recv(1) == "x");
+    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+        timeval value{};
+        socklen_t size = sizeof value;
+        REQUIRE(::getsockopt(pair.near.fileno(), SOL_SOCKET, option, &value, &size) == 0);
+        CHECK(value.tv_sec == 1);
+        CHECK(value.tv_usec == 0);
+    }
+}
+
+TEST_CASE("a timeout holds where the kernel does not take it on") {
+    auto pair = unix_pair();
+    const Scripted<&Calls::setsockopt> setsockopt{[](auto...) { return fail(EDOM); }};
+    pair.near.settimeout(20ms);
+    const Stopwatch watch;
+    CHECK_THROWS_AS(pair.near.recv(1), TimeoutError);
+    fill(pair.near);
+    CHECK_THROWS_AS(pair.near.sendall("x"), TimeoutError);
+    CHECK(watch.elapsed() >= 40ms);
+}
+
 TEST_CASE("accept, recvfrom, sendto and sendfile keep the timeout") {
     SECTION("accept") {
         Socket listening = listening_on({"127.0.0.1", 0});

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/fiber_sync.hpp"
 
@@ -22,7 +23,7 @@ namespace socketserver {
 ///
 /// @throws Cancelled in a fiber whose server is being stopped.
 inline void sleep_for(std::chrono::nanoseconds time) {
-    detail::sleep_until(detail::Clock::now() + time);
+    detail::sleep_until(detail::deadline_after(time));
 }
 
 /// Lets the other fibers of this worker run that can. For loops that compute for long.

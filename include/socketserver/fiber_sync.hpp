@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-#include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/wait_list.hpp"
 
@@ -58,7 +58,7 @@ class SOCKETSERVER_EXPORT ConditionVariable {
     template <class Predicate>
     bool wait_for(std::unique_lock<Mutex>& lock, std::chrono::nanoseconds time,
                   Predicate predicate) {
-        const auto until = std::chrono::steady_clock::now() + time;
+        const detail::TimePoint until = detail::deadline_after(time);
         while (!predicate()) {
             if (!wait_until(lock, until)) return predicate();
         }
@@ -106,7 +106,7 @@ class Queue {
 
     /// Nothing also if none came in time.
     std::optional<T> pop_for(std::chrono::nanoseconds time) {
-        const auto until = std::chrono::steady_clock::now() + time;
+        const detail::TimePoint until = detail::deadline_after(time);
         std::unique_lock lock{mutex_};
         while (!closed_ && values_.empty() && not_empty_.wait(lock, until)) {
         }

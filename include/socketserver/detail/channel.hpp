@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 
+#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/connection.hpp"
 
 namespace socketserver::detail {
-
-using Clock = std::chrono::steady_clock;
-using TimePoint = Clock::time_point;
-
-/// A deadline that never comes.
-inline constexpr TimePoint never = TimePoint::max();
 
 /// What a carrier of requests keeps for a descriptor, from the first wait until the descriptor is
 /// closed or given away. That may happen on any thread, and after the carrier has gone.
@@ -73,9 +69,7 @@ struct Channel {
     TimePoint until() const {
         const TimePoint latest = deadline.load();
         if (timeout.count() < 0) return latest;
-        const TimePoint now = Clock::now();
-        // Without the overflow that now + timeout would have for a timeout of centuries.
-        return latest - now > timeout ? now + timeout : latest;
+        return std::min(latest, deadline_after(timeout));
     }
     bool is_timed() const { return timeout.count() >= 0 || deadline.load() != never; }
 };
