@@ -258,10 +258,14 @@ std::vector<Address> Address::resolve() const {
     hints.ai_socktype = SOCK_STREAM;  // else each address comes once for each socket type
     addrinfo* found = nullptr;
     int error = 0;
-    detail::run_blocking([&] { error = ::getaddrinfo(text_.c_str(), nullptr, &hints, &found); });
+    int system_error = 0;
+    detail::run_blocking([&] {
+        error = ::getaddrinfo(text_.c_str(), nullptr, &hints, &found);
+        system_error = errno;  // of the thread that looked
+    });
     if (error != 0) {
         const bool system = error == EAI_SYSTEM;
-        throw std::system_error(system ? errno : error,
+        throw std::system_error(system ? system_error : error,
                                 system ? std::system_category() : resolver_category(),
                                 "resolve \"" + text_ + "\" (is the host name spelled right?)");
     }

@@ -70,7 +70,6 @@ std::pair<Socket, Address> Socket::accept() {
 
 void Socket::connect(const Address& address) {
     const SockAddr raw = detail::to_sockaddr(address);
-    const auto operation = [&] { return "connect to " + address.to_string(); };
     // EINTR leaves the attempt under way, and a fiber must not block: so begin, then wait.
     const NonBlocking non_blocking{channel_.fd};
     const TimePoint until = channel_.until();
@@ -78,15 +77,16 @@ void Socket::connect(const Address& address) {
         if (errno == EISCONN) return;
         // A Unix socket says EAGAIN when the server's queue is full.
         if (errno == EAGAIN && address.is_unix()) {
-            if (wait_for_full_queue(channel_, until) == -1) throw_io_error(channel_, operation());
+            if (wait_for_full_queue(channel_, until) == -1)
+                throw_io_error(channel_, "connect to", address);
             continue;
         }
         if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) {
-            throw_io_error(channel_, operation());
+            throw_io_error(channel_, "connect to", address);
         }
         errno = EAGAIN;  // what a socket that does not wait says of every operation
         if (wait_again(channel_, Direction::write, until) == -1) {
-            throw_io_error(channel_, operation());
+            throw_io_error(channel_, "connect to", address);
         }
         int error = 0;
         socklen_t size = sizeof error;
@@ -94,7 +94,7 @@ void Socket::connect(const Address& address) {
             if (error == 0) return;
             errno = error;
         }
-        throw_io_error(channel_, operation());
+        throw_io_error(channel_, "connect to", address);
     }
 }
 

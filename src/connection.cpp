@@ -3,6 +3,7 @@
 
 #include <system_error>
 
+#include "error_report.hpp"
 #include "registry.hpp"
 #include "socketserver/errors.hpp"
 
@@ -16,7 +17,7 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
                   bool peer_gone) noexcept {
     if (connection == nullptr) return;
     try {
-        std::rethrow_exception(error);
+        std::rethrow_exception(cause_of(error));
     } catch (const Cancelled&) {
         connection->reason = CloseReason::cancelled;
     } catch (const TimeoutError&) {

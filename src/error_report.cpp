@@ -48,6 +48,19 @@ void describe(std::exception_ptr error, std::string& text) {
 
 }  // namespace
 
+std::exception_ptr cause_of(std::exception_ptr error) noexcept {
+    for (;;) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const std::nested_exception& outer) {
+            if (!outer.nested_ptr()) return error;
+            error = outer.nested_ptr();
+        } catch (...) {
+            return error;
+        }
+    }
+}
+
 void print_error(const std::string& headline, std::exception_ptr error) noexcept {
     try {
         std::string text = fmt::format("{:-<40}\n{}\n", "", headline);
@@ -61,27 +74,31 @@ void print_error(const std::string& headline, std::exception_ptr error) noexcept
 
 namespace {
 
-bool is_cancelled(std::exception_ptr error) {
+bool tells_that_peer_is_gone(const std::exception& exception) {
+    const auto* failure = dynamic_cast<const std::system_error*>(&exception);
+    return failure != nullptr && (failure->code() == std::errc::connection_reset ||
+                                  failure->code() == std::errc::broken_pipe ||
+                                  failure->code() == std::errc::connection_aborted ||
+                                  failure->code() == std::errc::not_connected);
+}
+
+/// Whether nothing but a stop, or the going of this client, made the exception: what a handler
+/// wraps around them says no more, and of the two in a FinishError either may be a failure.
+/// `peer_gone`: only then it was the request's own connection; that another one, say to a
+/// database, was reset is a failure to be told.
+bool is_no_failure(const std::exception_ptr& error, bool peer_gone) {
+    if (!error) return false;
     try {
         std::rethrow_exception(error);
     } catch (const Cancelled&) {
         return true;
-    } catch (...) {
-        return false;
-    }
-}
-
-/// Only of the request's own connection: that another one, say to a database, was reset is a
-/// failure to be told.
-bool is_peer_gone(const Socket& request, std::exception_ptr error) {
-    if (!request.peer_gone()) return false;
-    try {
-        std::rethrow_exception(error);
-    } catch (const std::system_error& failure) {
-        return failure.code() == std::errc::connection_reset ||
-               failure.code() == std::errc::broken_pipe ||
-               failure.code() == std::errc::connection_aborted ||
-               failure.code() == std::errc::not_connected;
+    } catch (const FinishError& both) {
+        return is_no_failure(both.of_finish(), peer_gone) &&
+               is_no_failure(both.nested_ptr(), peer_gone);
+    } catch (const std::exception& exception) {
+        if (peer_gone && tells_that_peer_is_gone(exception)) return true;
+        const auto* outer = dynamic_cast<const std::nested_exception*>(&exception);
+        return outer != nullptr && is_no_failure(outer->nested_ptr(), peer_gone);
     } catch (...) {
         return false;
     }
@@ -97,13 +114,13 @@ void print_request_error(const Address& client_address, std::exception_ptr error
 
 void report_request_error(const Socket& request, const Address& client_address,
                           std::exception_ptr error) {
-    if (is_cancelled(error) || is_peer_gone(request, error)) return;
+    if (is_no_failure(error, request.peer_gone())) return;
     print_request_error(client_address, error);
 }
 
 void report_request_error(const Datagram&, const Address& client_address,
                           std::exception_ptr error) {
-    if (is_cancelled(error)) return;
+    if (is_no_failure(error, false)) return;
     print_request_error(client_address, error);
 }
 

@@ -13,4 +13,7 @@ namespace socketserver::detail {
 /// that cannot be printed is lost, which is all that is left.
 void print_error(const std::string& headline, std::exception_ptr error) noexcept;
 
+/// The innermost of nested exceptions; of a FinishError what handle() threw.
+std::exception_ptr cause_of(std::exception_ptr error) noexcept;
+
 }  // namespace socketserver::detail

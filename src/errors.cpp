@@ -3,6 +3,8 @@
 
 #include <netdb.h>
 
+#include <utility>
+
 namespace socketserver {
 
 TimeoutError::TimeoutError(const std::string& operation)
@@ -25,7 +27,8 @@ LineTooLong::LineTooLong(std::size_t limit)
     : std::length_error("readline: no end of line within " + std::to_string(limit) + " bytes") {}
 LineTooLong::~LineTooLong() = default;
 
-FinishError::FinishError(const std::string& text) : std::runtime_error(text) {}
+FinishError::FinishError(const std::string& text, std::exception_ptr of_finish)
+    : std::runtime_error(text), of_finish_{std::move(of_finish)} {}
 FinishError::~FinishError() = default;
 
 namespace {

@@ -24,6 +24,7 @@ ServerBase& HandlerLink::server() const {
 }
 
 void throw_finish_error(std::exception_ptr of_handle) {
+    const std::exception_ptr of_finish = std::current_exception();
     std::string text = "finish() failed after handle() had failed: ";
     try {
         throw;
@@ -35,7 +36,7 @@ void throw_finish_error(std::exception_ptr of_handle) {
     try {
         std::rethrow_exception(of_handle);
     } catch (...) {
-        throw FinishError(text);  // with the current exception, handle()'s, nested in it
+        throw FinishError(text, of_finish);  // with the current exception, handle()'s, nested in it
     }
 }
 

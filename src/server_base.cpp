@@ -58,7 +58,7 @@ void require_family(const Address& address, Transport transport) {
 
 void set_option(const Socket& socket, int level, int name, int value, const char* text) {
     if (::setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
-        detail::throw_system_error(std::string{"set "} + text);
+        detail::throw_system_error(text);
     }
 }
 
@@ -66,7 +66,9 @@ int get_option(const Socket& socket, int name) {
     int value = 0;
     socklen_t size = sizeof value;
     if (::getsockopt(socket.fileno(), SOL_SOCKET, name, &value, &size) == -1) {
-        detail::throw_system_error("adopt descriptor " + std::to_string(socket.fileno()));
+        const int error = errno;
+        throw std::system_error(error, std::system_category(),
+                                "adopt descriptor " + std::to_string(socket.fileno()));
     }
     return value;
 }
@@ -130,14 +132,14 @@ ServerBase::~ServerBase() {
 void ServerBase::server_bind() {
     const bool inet = !is_unix(transport_);
     if (inet && options_.allow_reuse_address) {
-        set_option(*socket_, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+        set_option(*socket_, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
     }
     if (inet && options_.allow_reuse_port) {
-        set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+        set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
     }
     if (numeric_address_.family() == AddressFamily::inet6) {
         // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
-        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "IPV6_V6ONLY");
+        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
     }
     if (is_unix(transport_)) {
         detail::UnixPath::clear_stale(numeric_address_,
@@ -145,7 +147,7 @@ void ServerBase::server_bind() {
         // Linux gives the file the mode that the descriptor has, so no moment is left in which
         // the wrong people can connect.
         if (options_.unix_mode && ::fchmod(socket_->fileno(), *options_.unix_mode) == -1) {
-            detail::throw_system_error("set the mode of " + numeric_address_.to_string());
+            detail::throw_system_error("set the mode of", numeric_address_);
         }
     }
     socket_->bind(numeric_address_);

@@ -76,8 +76,9 @@ void SignalTable::add(int signal, const Waker& waker) {
     action.sa_flags = SA_RESTART;  // the library needs no EINTR; other code may not expect one
     sigemptyset(&action.sa_mask);
     if (::sigaction(signal, &action, &former.at(static_cast<std::size_t>(signal))) == -1) {
+        const int error = errno;
         free->waker = nullptr;
-        throw std::system_error(errno, std::system_category(),
+        throw std::system_error(error, std::system_category(),
                                 "ShutdownOnSignal: signal " + std::to_string(signal));
     }
 }

@@ -42,7 +42,7 @@ int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM :
 Socket::Socket(const Address& address, SocketType type) {
     const detail::ClientSockets::NoFork no_fork;
     channel_.fd = sys::calls.socket(detail::domain_of(address), type_of(type) | SOCK_CLOEXEC, 0);
-    if (channel_.fd == -1) throw_system_error("create a socket for " + address.to_string());
+    if (channel_.fd == -1) throw_system_error("create a socket for", address);
     if (type == SocketType::stream) {
         channel_.is_stream = true;
         detail::ClientSockets::add(channel_.fd);
@@ -178,7 +178,7 @@ void Socket::sendto(std::string_view data, const Address& address) {
         if (errno != EAGAIN ||
             (address.is_unix() ? wait_for_full_queue(channel_, until)
                                : wait_again(channel_, Direction::write, until)) == -1) {
-            throw_io_error(channel_, "sendto " + address.to_string());
+            throw_io_error(channel_, "sendto", address);
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "socket_error.hpp"
 
 #include <cerrno>
+#include <string>
 #include <system_error>
 
 #include "request_clock.hpp"
@@ -36,14 +37,11 @@ std::string bind_advice(int error, const Address& address) {
     throw DeadlineExceeded(operation);
 }
 
-}  // namespace
-
-void throw_system_error(const std::string& operation) {
-    throw std::system_error(errno, std::system_category(), operation);
+std::string text_of(std::string_view operation, const Address& address) {
+    return std::string{operation} + ' ' + address.to_string();
 }
 
-void throw_io_error(Channel& channel, const std::string& operation) {
-    const int error = errno;
+[[noreturn]] void throw_io_error(Channel& channel, int error, const std::string& operation) {
     switch (error) {
         case ETIMEDOUT:
             throw_timeout(channel, operation);
@@ -61,6 +59,27 @@ void throw_io_error(Channel& channel, const std::string& operation) {
     throw std::system_error(error, std::system_category(), operation);
 }
 
+}  // namespace
+
+void throw_system_error(std::string_view operation) {
+    const int error = errno;
+    throw std::system_error(error, std::system_category(), std::string{operation});
+}
+
+void throw_system_error(std::string_view operation, const Address& address) {
+    const int error = errno;
+    throw std::system_error(error, std::system_category(), text_of(operation, address));
+}
+
+void throw_io_error(Channel& channel, std::string_view operation) {
+    const int error = errno;
+    throw_io_error(channel, error, std::string{operation});
+}
+
+void throw_io_error(Channel& channel, std::string_view operation, const Address& address) {
+    const int error = errno;
+    throw_io_error(channel, error, text_of(operation, address));
+}
 void throw_bind_error(const Address& address) {
     const int error = errno;
     throw std::system_error(error, std::system_category(),

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <string>
+#include <string_view>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
 
 namespace socketserver::detail {
 
-/// Throws std::system_error from errno.
-[[noreturn]] void throw_system_error(const std::string& operation);
+// All of these read errno before anything else, and take the parts of the text: a caller that put
+// them together would allocate first, and may find another errno afterwards. For the same reason
+// errno is never an argument beside another one that is computed.
+
+/// Throws std::system_error from errno. With an address the text ends with it.
+[[noreturn]] void throw_system_error(std::string_view operation);
+[[noreturn]] void throw_system_error(std::string_view operation, const Address& address);
 
 /// The same for an operation on a connection: TimeoutError and Cancelled where errno says so, and
 /// the channel remembers when it was the peer that went away.
-[[noreturn]] void throw_io_error(Channel& channel, const std::string& operation);
+[[noreturn]] void throw_io_error(Channel& channel, std::string_view operation);
+[[noreturn]] void throw_io_error(Channel& channel, std::string_view operation,
+                                 const Address& address);
 
 /// The same for bind(2): the text says what can be done about it.
 [[noreturn]] void throw_bind_error(const Address& address);

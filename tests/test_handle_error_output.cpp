@@ -216,6 +216,70 @@ TEST_CASE("a client that went away is no failure of the server") {
     CHECK(printed == "");
 }
 
+namespace {
+
+/// Its finish() says goodbye even when handle() has failed, and fails as well.
+class GoodbyeHandler : public StreamRequestHandler {
+    void handle() override {
+        wfile().write("hello\n");
+        try {
+            rfile().readline();
+        } catch (...) {
+            std::throw_with_nested(std::runtime_error("while reading the order"));
+        }
+    }
+    void finish() override {
+        // More than any buffer holds: to a client that does not read it ends by the stop only.
+        if (handle_failed()) request().sendall(std::string(64'000'000, 'x'));
+    }
+};
+
+}  // namespace
+
+TEST_CASE("nested exceptions are no failure if all of them come of a stop or of the client") {
+    const TimeLimit limit;
+    CapturedStderr captured;
+    Statistics statistics;
+    SECTION("a stop") {
+        ThreadingTCPServer<GoodbyeHandler> server{any_port};
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        REQUIRE(client.recv(100) == "hello\n");
+        client.sendall("half a line");  // a drain breaks it off
+        server.drain(std::chrono::nanoseconds{0});
+        statistics = server.statistics();
+        CHECK(statistics.closed(CloseReason::cancelled) == 1);
+    }
+    SECTION("a client that left") {
+        ThreadingTCPServer<GoodbyeHandler> server{any_port};
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        REQUIRE(client.recv(100) == "hello\n");
+        reset(client);
+        REQUIRE(eventually([&] { return server.statistics().active == 0; }));
+        CHECK(server.statistics().closed(CloseReason::reset) == 1);
+    }
+    CHECK(captured.text() == "");
+}
+
+TEST_CASE("a failure of finish() is printed, although handle() was ended by the client") {
+    const TimeLimit limit;
+    class Handler : public StreamRequestHandler {
+        void handle() override { rfile().readline(); }
+        void finish() override { throw std::logic_error("a mistake in finish()"); }
+    };
+    CapturedStderr captured;
+    {
+        TCPServer<Handler> server{any_port};
+        ServingThread serving{server};
+        Socket client = connect(server.server_address());
+        reset(client);
+        REQUIRE(eventually([&] { return server.statistics().closed() == 1; }));
+        CHECK(server.statistics().closed(CloseReason::reset) == 1);
+    }
+    CHECK_THAT(captured.text(), ContainsSubstring("a mistake in finish()"));
+}
+
 TEST_CASE("an error of another connection is reported, even of the same kind") {
     const TimeLimit limit;
     Address who;

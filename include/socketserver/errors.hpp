@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -57,9 +58,16 @@ class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
 /// error of handle() is nested in it, as Python keeps it in `__context__`.
 class SOCKETSERVER_EXPORT FinishError : public std::runtime_error, public std::nested_exception {
   public:
-    /// Called while the exception of handle() is the current one.
-    explicit FinishError(const std::string& text);
+    /// Called while the exception of handle() is the current one. `of_finish` is what finish()
+    /// threw, `text` describes it.
+    explicit FinishError(const std::string& text, std::exception_ptr of_finish = nullptr);
     ~FinishError() override;
+
+    /// What finish() threw. Null if that is not known.
+    const std::exception_ptr& of_finish() const noexcept { return of_finish_; }
+
+  private:
+    std::exception_ptr of_finish_;
 };
 
 /// The category of errors in finding the address of a host name (`EAI_…`, mirrors
