@@ -85,6 +85,12 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
     }
 }
 
+void forget(Channel& channel, bool stays_open) noexcept {
+    for (Registration** each : {&channel.reading, &channel.writing}) {
+        if (*each != nullptr) std::exchange(*each, nullptr)->forget(stays_open);
+    }
+}
+
 }  // namespace
 
 BlockingIo::~BlockingIo() = default;
@@ -115,10 +121,7 @@ int poll(pollfd* fds, std::size_t count, TimePoint until) {
     return kernel_poll(fds, count, until);
 }
 
-void forget(Channel& channel) noexcept {
-    if (channel.registration == nullptr) return;
-    std::exchange(channel.registration, nullptr)->forget();
-}
+void forget(Channel& channel) noexcept { forget(channel, true); }
 
 void sleep_until(TimePoint until) {
     if (BlockingIo* io = current().io) return io->sleep_until(until);
@@ -131,7 +134,7 @@ void yield() {
 }
 
 void close(Channel& channel) noexcept {
-    forget(channel);
+    forget(channel, false);
     disown_descriptor(channel.connection.get());
     // Not repeated on EINTR: Linux has freed the descriptor, and another thread may have it now.
     if (channel.fd != -1) sys::calls.close(std::exchange(channel.fd, -1));

@@ -116,10 +116,10 @@ bool BufferedReader::fill(std::size_t most) {
 
 std::size_t BufferedReader::receive(std::size_t most) {
     source_->flush_corked();
-    if (detail::current().io != nullptr) {
+    if (detail::current().io != nullptr && buffered() == 0) {
         // A carrier that can wait without a buffer: an idle connection then holds none.
-        while (buffered() == 0) {
-            if (source_->may_have_input()) {
+        for (bool tries = source_->may_have_input();; tries = true) {
+            if (tries) {
                 make_room(most);
                 const std::ptrdiff_t received =
                     source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
@@ -132,7 +132,7 @@ std::size_t BufferedReader::receive(std::size_t most) {
             // A message as long as the buffer cannot be seen to be all there is: with a larger one
             // the carrier is spared a call that finds nothing.
             if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
-            if (!source_->wait_for_input()) return 0;
+            source_->wait_for_input();
         }
     }
     make_room(most);

@@ -59,7 +59,7 @@ std::pair<Socket, Address> Socket::accept() {
         });
         if (descriptor != -1) {
             Socket accepted{descriptor};
-            accepted.channel_.is_stream = channel_.is_stream;
+            accepted.channel_.stream = channel_.stream;
             return {std::move(accepted), detail::from_sockaddr(peer)};
         }
         if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {

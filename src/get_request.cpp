@@ -21,7 +21,7 @@ std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
     });
     if (descriptor != -1) {
         Socket request{descriptor};
-        request.channel().is_stream = true;
+        request.channel().stream = byte_stream_of(peer.get()->sa_family);
         return std::pair{std::move(request), from_sockaddr(peer)};
     }
     if (errno == EAGAIN) return {};

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "socketserver/address.hpp"
+#include "socketserver/detail/channel.hpp"
 
 namespace socketserver::detail {
 
@@ -22,5 +23,11 @@ Address from_sockaddr(const SockAddr& address);
 
 /// AF_INET, AF_INET6 or AF_UNIX.
 int domain_of(const Address& address);
+
+/// Of a connection in this family.
+constexpr ByteStream byte_stream_of(int domain) noexcept {
+    if (domain == AF_UNIX) return ByteStream::unix_domain;
+    return domain == AF_INET || domain == AF_INET6 ? ByteStream::tcp : ByteStream::unknown;
+}
 
 }  // namespace socketserver::detail

@@ -44,7 +44,7 @@ Socket::Socket(const Address& address, SocketType type) {
     channel_.fd = sys::calls.socket(detail::domain_of(address), type_of(type) | SOCK_CLOEXEC, 0);
     if (channel_.fd == -1) throw_system_error("create a socket for", address);
     if (type == SocketType::stream) {
-        channel_.is_stream = true;
+        channel_.stream = detail::byte_stream_of(detail::domain_of(address));
         detail::ClientSockets::add(channel_.fd);
     }
 }
@@ -77,22 +77,18 @@ std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, boo
 }
 
 /// On a carrier: whether it is worth trying before waiting.
-bool Socket::may_have_input() const noexcept {
-    return !channel_.is_drained || channel_.timeout.count() == 0;
-}
+bool Socket::may_have_input() { return detail::current().io->may_receive(channel_); }
 
-/// On a carrier, after an attempt that found nothing. False: none is waited for, the handler is to
-/// see the end of the stream.
-bool Socket::wait_for_input() {
-    if (detail::before_receive(channel_, false) == Input::look) {
-        detail::ended_by_drain(channel_);
-        return false;
+/// On a carrier, when nothing is there. The next attempt is to be made in any case: in a drain
+/// nothing is waited for, and that attempt decides whether the handler sees the end of the stream.
+void Socket::wait_for_input() {
+    if (detail::before_receive(channel_, false) == Input::look) return;
+    if (channel_.timeout.count() == 0) {
+        errno = EAGAIN;
+    } else if (detail::wait(channel_, Direction::read, channel_.until()) == 0) {
+        return;
     }
-    if (channel_.timeout.count() == 0 ||
-        detail::wait(channel_, Direction::read, channel_.until()) == -1) {
-        throw_io_error(channel_, "recv");
-    }
-    return true;
+    throw_io_error(channel_, "recv");
 }
 
 /// Between before_send() and the next wait.
@@ -119,14 +115,14 @@ std::string Socket::recv(std::size_t size) {
     const std::size_t most = std::min(size, largest_recv);
     const bool waits_without_buffer = detail::current().io != nullptr;
     const int flags = waits_without_buffer ? MSG_DONTWAIT : 0;
-    for (;;) {
-        if (!waits_without_buffer || may_have_input()) {
+    for (bool tries = !waits_without_buffer || may_have_input();; tries = true) {
+        if (tries) {
             const detail::PooledBuffer buffer{most};
             const std::ptrdiff_t received = receive_some(buffer.data(), most, flags);
             if (received != -1) return {buffer.data(), static_cast<std::size_t>(received)};
             if (!waits_without_buffer) throw_io_error(channel_, "recv");
         }
-        if (!wait_for_input()) return {};
+        wait_for_input();
     }
 }
 

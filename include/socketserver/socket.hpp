@@ -36,7 +36,8 @@ class Corked {
 /// operations. In a fiber the same operations suspend the fiber instead.
 ///
 /// Thread safety: distinct objects are independent. On one object, one thread may receive while
-/// another sends; every other combination needs a lock.
+/// another sends, also if either is a worker that runs fibers; every other combination needs a lock,
+/// and to close the object while another thread uses it is one.
 ///
 /// Ownership: move-only; the destructor closes.
 ///
@@ -134,8 +135,8 @@ class SOCKETSERVER_EXPORT Socket {
     std::size_t transmit(std::string_view data);
 
     // Waiting for input without a buffer.
-    bool may_have_input() const noexcept;
-    bool wait_for_input();
+    bool may_have_input();
+    void wait_for_input();
 
     void flush_corked() {
         if (corked_ != nullptr) corked_->flush_corked();

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "fiber/registrations.hpp"
 
-#include <cerrno>
 #include <utility>
 
 #include "fiber/scheduler.hpp"
 
 namespace socketserver::detail {
 
-void FdRecord::forget() noexcept {
-    Scheduler* scheduler = Scheduler::here();
-    if (scheduler == nullptr || !scheduler->owns(*this)) {
-        return owner->give_back_from_elsewhere(*this);
-    }
-    // Whoever still waits: the descriptor goes away under it.
-    for (Fiber* waiting : {reader, writer}) {
-        if (waiting != nullptr) scheduler->end_wait(*waiting, Wake::closed);
-    }
-    owner->give_back(*this);
-}
+void FdRecord::forget(bool stays_open) noexcept { owner->forget(*this, stays_open); }
 
-FdRecord& Registrations::take() {
+FdRecord& Registrations::take(int fd, Direction direction) {
     FdRecord* record = unused_;
     if (record != nullptr) {
         unused_ = record->next;
@@ -28,31 +17,43 @@ FdRecord& Registrations::take() {
         record = &all_.emplace_back();
         record->owner = this;
     }
+    record->fd = fd;
+    record->direction = direction;
     ++used_;
     return *record;
 }
 
-void Registrations::recycle(FdRecord& record) noexcept {
-    record.reader = record.writer = nullptr;
+void Registrations::give_back(FdRecord& record) noexcept {
+    record.waiting = nullptr;
     record.connection = nullptr;
     record.fd = -1;
     ++record.generation;
-    record.input = record.output = Readiness::unknown;
-    record.watches_output = record.read_to_the_end = false;
+    record.input = Readiness::unknown;
+    record.read_to_the_end = false;
     record.next = std::exchange(unused_, &record);
     --used_;
 }
 
-void Registrations::give_back(FdRecord& record) noexcept { recycle(record); }
+void Registrations::forget_here(FdRecord& record) noexcept {
+    // Whoever still waits: the descriptor goes away under it.
+    if (record.waiting != nullptr) scheduler_.end_wait_of_closed(*record.waiting);
+    give_back(record);
+}
 
-void Registrations::give_back_from_elsewhere(FdRecord& record) noexcept {
+void Registrations::forget(FdRecord& record, bool stays_open) noexcept {
+    const Scheduler* here = Scheduler::here();
+    if (here != nullptr && here->owns(record)) {
+        if (stays_open) scheduler_.stop_watching(record);
+        return forget_here(record);
+    }
     std::unique_lock lock{mutex_};
     if (!closed_) {
+        if (stays_open) scheduler_.stop_watching(record);
         record.next = std::exchange(foreign_, &record);
         has_foreign_.store(true, std::memory_order_relaxed);
-        return;
+        return scheduler_.wake();  // somebody may wait for it
     }
-    recycle(record);
+    give_back(record);
     if (used_ > 0) return;
     lock.unlock();
     delete this;
@@ -60,21 +61,13 @@ void Registrations::give_back_from_elsewhere(FdRecord& record) noexcept {
 
 void Registrations::collect_foreign() noexcept {
     const std::lock_guard lock{mutex_};
-    while (foreign_ != nullptr) {
-        FdRecord& record = *foreign_;
-        foreign_ = record.next;
-        recycle(record);
-    }
+    while (foreign_ != nullptr) forget_here(*std::exchange(foreign_, foreign_->next));
     has_foreign_.store(false, std::memory_order_relaxed);
 }
 
 void Registrations::close() noexcept {
     std::unique_lock lock{mutex_};
-    while (foreign_ != nullptr) {
-        FdRecord& record = *foreign_;
-        foreign_ = record.next;
-        recycle(record);
-    }
+    while (foreign_ != nullptr) give_back(*std::exchange(foreign_, foreign_->next));
     closed_ = true;
     if (used_ > 0) return;
     lock.unlock();

@@ -14,19 +14,23 @@ namespace socketserver::detail {
 
 struct Fiber;
 class Registrations;
+class Scheduler;
 
-/// What is known of one direction of an edge-triggered descriptor.
+/// What is known of the input of a descriptor. The only place that knows it.
 enum class Readiness : unsigned char {
     unknown,    ///< reported, and since then used by somebody
     ready,      ///< reported
     exhausted,  ///< an operation found nothing, and nothing was reported since
 };
 
-/// A descriptor in the epoll set of a scheduler. Lives in memory that is never given back while the
-/// scheduler lives: the kernel may report a descriptor that was closed, if a forked child still
-/// has it. `generation` tells such a report.
+/// One direction of a descriptor in an epoll set of a scheduler. Lives in memory that is never
+/// given back while the scheduler lives: the kernel may report a descriptor that was closed, if a
+/// forked child still has it. `generation` tells such a report.
+///
+/// Input is reported at each edge. Output is asked for anew by each wait (EPOLLONESHOT): otherwise
+/// a Unix socket would report each time the peer reads.
 struct alignas(cache_line) FdRecord final : Registration {
-    void forget() noexcept override;
+    void forget(bool stays_open) noexcept override;
 
     /// What epoll carries: the address, and the generation in the bits that no address has.
     std::uint64_t tag() const noexcept {
@@ -44,34 +48,36 @@ struct alignas(cache_line) FdRecord final : Registration {
     static constexpr int address_bits = 48;
 
     Registrations* owner = nullptr;
-    Fiber* reader = nullptr;  ///< waits for this direction
-    Fiber* writer = nullptr;
+    Fiber* waiting = nullptr;
     FdRecord* next = nullptr;                ///< in a list of those that are not used
     const Connection* connection = nullptr;  ///< only to fetch it ahead: it may have ended
     int fd = -1;
     std::uint16_t generation = 0;
+    Direction direction = Direction::read;
     Readiness input = Readiness::unknown;
-    Readiness output = Readiness::unknown;
-    bool watches_output = false;
     /// End of stream, an error or urgent data was reported: a short read tells nothing any more.
     bool read_to_the_end = false;
 };
 
-/// The records of one scheduler. Those of sockets that outlive the scheduler, and are closed by
-/// whatever thread, keep the object alive: it deletes itself with the last of them.
+/// The records of one scheduler, and the two epoll sets that they stand in. An epoll set takes each
+/// descriptor once: with one set for each direction, who receives and who sends register apart,
+/// each with a scheduler of its own if need be.
+///
+/// Those of sockets that outlive the scheduler, and are closed by whatever thread, keep the object
+/// alive: it deletes itself with the last of them.
 ///
 /// Thread safety: forget() from any thread, the rest from the scheduler's.
 class Registrations {
   public:
-    Registrations() = default;
+    /// Of a scheduler that lives until close().
+    explicit Registrations(Scheduler& scheduler) noexcept : scheduler_{scheduler} {}
     Registrations(const Registrations&) = delete;
     Registrations& operator=(const Registrations&) = delete;
 
-    FdRecord& take();
-    /// Of the scheduler's own thread.
+    FdRecord& take(int fd, Direction direction);
     void give_back(FdRecord& record) noexcept;
-    /// Of any other.
-    void give_back_from_elsewhere(FdRecord& record) noexcept;
+    /// By any thread: ends the use of the record, and the wait of whoever waits for it.
+    void forget(FdRecord& record, bool stays_open) noexcept;
     /// Takes in what was given back from elsewhere.
     void collect() noexcept {
         if (has_foreign_.load(std::memory_order_relaxed)) collect_foreign();
@@ -82,8 +88,9 @@ class Registrations {
   private:
     ~Registrations() = default;
     void collect_foreign() noexcept;
-    void recycle(FdRecord& record) noexcept;
+    void forget_here(FdRecord& record) noexcept;
 
+    Scheduler& scheduler_;
     std::deque<FdRecord> all_;
     FdRecord* unused_ = nullptr;
     std::size_t used_ = 0;

@@ -48,17 +48,22 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
       idle_{idle},
       fibers_{fibers} {
     timers_.make_room(1);  // the main fiber's
-    registrations_ = new Registrations;
+    registrations_ = new Registrations{*this};
     epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    output_epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
     event.events =
         EPOLLIN | EPOLLET;  // each wake(), each expiry is an edge: nothing has to be read
+    epoll_event of_outputs{};
+    of_outputs.events = EPOLLIN;
+    of_outputs.data.u64 = output_record_.tag();
     timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (epoll_ == -1 || timer_ == -1 ||
+    if (epoll_ == -1 || output_epoll_ == -1 || timer_ == -1 ||
         sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mailbox_.fileno(), &event) == -1 ||
-        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event) == -1) {
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event) == -1 ||
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, output_epoll_, &of_outputs) == -1) {
         const int error = errno;
-        for (const int fd : {epoll_, timer_}) {
+        for (const int fd : {epoll_, output_epoll_, timer_}) {
             if (fd != -1) sys::calls.close(fd);
         }
         registrations_->close();
@@ -70,8 +75,7 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
 Scheduler::~Scheduler() {
     for (FdRecord* record : polled_) registrations_->give_back(*record);
     registrations_->close();
-    sys::calls.close(timer_);
-    sys::calls.close(epoll_);
+    for (const int fd : {timer_, output_epoll_, epoll_}) sys::calls.close(fd);
 }
 
 void Scheduler::run(const std::function<void()>& main) {

@@ -67,6 +67,11 @@ class Scheduler final : public BlockingIo {
         fiber.wake = wake;
         ready_.push(fiber);
     }
+    /// The descriptor that it waits for is gone; also if the wait has ended, but not been noticed.
+    void end_wait_of_closed(Fiber& fiber) noexcept {
+        end_wait(fiber, Wake::closed);
+        fiber.wake = Wake::closed;
+    }
     Fiber& running() const noexcept { return *running_; }
     bool owns(const FdRecord& record) const noexcept { return record.owner == registrations_; }
     /// Ends every wait that may be cancelled, now and from now on.
@@ -79,6 +84,10 @@ class Scheduler final : public BlockingIo {
     void post_cancel();
     void finish();
     void unpark(Fiber& fiber) noexcept;
+    /// Makes it look at what other threads have changed.
+    void wake() noexcept;
+    /// Takes the record out of its epoll set.
+    void stop_watching(const FdRecord& record) const noexcept;
     /// How many requests it serves, or has been given to serve.
     std::size_t load() const noexcept { return load_.load(); }
     void add_load() noexcept { ++load_; }
@@ -90,6 +99,8 @@ class Scheduler final : public BlockingIo {
 
     std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) override;
     std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size, int flags) override;
+    bool may_receive(Channel& channel) override;
+    int begin_operation() override;
     int wait(Channel& channel, Direction direction, TimePoint until) override;
     int poll(pollfd* fds, std::size_t count, TimePoint until) override;
     void run_blocking(const std::function<void()>& work) override;
@@ -116,21 +127,28 @@ class Scheduler final : public BlockingIo {
     // scheduler_events.cpp: what ends their waits
     void wait_for_events();
     void report(const epoll_event& event) noexcept;
+    void report_output() noexcept;
     void arm_timer() noexcept;
     void expire_timers() noexcept;
     void read_mail();
 
     // scheduler_io.cpp: what they wait for
-    FdRecord* record_of(Channel& channel) const noexcept;
+    /// Null: it is another scheduler's, or there is none.
+    FdRecord* record_of(Registration* registration) const noexcept {
+        auto* record = static_cast<FdRecord*>(registration);
+        return record != nullptr && owns(*record) ? record : nullptr;
+    }
     FdRecord* register_channel(Channel& channel, Direction direction);
-    int control(int operation, FdRecord& record) const;
+    int watch(const FdRecord& record, bool is_new) const noexcept;
     int wait_for(Channel& channel, Direction direction, TimePoint until);
     int wait_a_little(TimePoint until);
     FdRecord& polled_record(int fd);
     bool watch_for_poll(int fd);
     int take_ready(pollfd* fds, std::size_t count) noexcept;
 
-    int epoll_ = -1;
+    int epoll_ = -1;  // the epoll set of input, and of the one of output
+    int output_epoll_ = -1;
+    FdRecord output_record_;   // of the latter in the former
     int timer_ = -1;           // a timerfd in the epoll set
     TimePoint armed_ = never;  // what it is set to
     bool look_at_timers_ = false;

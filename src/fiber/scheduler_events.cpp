@@ -37,10 +37,13 @@ void Scheduler::wait_for_events() {
     for (const epoll_event& event : reported) {
         const FdRecord* record = FdRecord::at(event.data.u64);
         if (record == nullptr) continue;
-        prefetch(record->reader, 1);
+        prefetch(record->waiting, 1);
         prefetch(record->connection, 2);
     }
     for (const epoll_event& event : reported) report(event);
+    if (std::exchange(output_record_.input, Readiness::unknown) == Readiness::ready) {
+        report_output();
+    }
     if (std::exchange(look_at_timers_, false)) expire_timers();
 }
 
@@ -60,14 +63,21 @@ void Scheduler::report(const epoll_event& event) noexcept {
         return;
     }
     constexpr unsigned last_input = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
-    if ((event.events & (EPOLLIN | last_input)) != 0) {
-        record->input = Readiness::ready;
-        if ((event.events & last_input) != 0) record->read_to_the_end = true;
-        if (record->reader != nullptr) end_wait(*record->reader, Wake::ready);
-    }
-    if ((event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
-        record->output = Readiness::ready;
-        if (record->writer != nullptr) end_wait(*record->writer, Wake::ready);
+    record->input = Readiness::ready;
+    if ((event.events & last_input) != 0) record->read_to_the_end = true;
+    if (record->waiting != nullptr) end_wait(*record->waiting, Wake::ready);
+}
+
+/// What does not fit is reported next time: the set of output is reported for as long as something
+/// is ready in it.
+void Scheduler::report_output() noexcept {
+    const int count =
+        ::epoll_wait(output_epoll_, events_.data(), static_cast<int>(events_.size()), 0);
+    for (int i = 0; i < count; ++i) {
+        const FdRecord* record = FdRecord::of_tag(events_[static_cast<std::size_t>(i)].data.u64);
+        if (record != nullptr && record->waiting != nullptr) {
+            end_wait(*record->waiting, Wake::ready);
+        }
     }
 }
 
@@ -104,6 +114,10 @@ void Scheduler::unpark(Fiber& fiber) noexcept {
     if (here() != this) return mailbox_.send([&](Mail& mail) { mail.unparked.push(fiber); });
     fiber.unparked = true;
     end_wait(fiber, Wake::unparked);
+}
+
+void Scheduler::wake() noexcept {
+    mailbox_.send([](Mail&) {});
 }
 
 void Scheduler::read_mail() {

@@ -22,11 +22,33 @@ int fail(int error) noexcept {
 
 /// A datagram server answers all its clients through one socket, from all workers: no fiber can
 /// have its registration for itself. It rarely has to wait, and then not for long.
-bool is_datagram(Channel& channel) noexcept {
-    if (channel.is_stream) return false;
+bool is_datagram(const Channel& channel) noexcept {
+    if (channel.stream != ByteStream::unknown) return false;
     int type = 0;
     socklen_t size = sizeof type;
     return ::getsockopt(channel.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
+}
+
+struct Received {
+    ssize_t size;
+    bool is_all;  ///< nothing was left behind, as far as one can tell from here
+};
+
+Received receive(const Channel& channel, void* data, std::size_t size, int flags) {
+    if (channel.stream != ByteStream::unix_domain) {
+        const ssize_t received = sys::retry_on_eintr(
+            [&] { return sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        return {received, channel.stream == ByteStream::tcp};
+    }
+    // A receive ends where a descriptor was passed, or where another process has written, although
+    // more is there. That there was such a thing is told here only.
+    iovec part{data, size};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t received = sys::retry_on_eintr(
+        [&] { return sys::calls.recvmsg(channel.fd, &message, flags | MSG_DONTWAIT); });
+    return {received, (message.msg_flags & MSG_CTRUNC) == 0};
 }
 
 }  // namespace
@@ -35,26 +57,19 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
     const bool may_wait = (flags & MSG_DONTWAIT) == 0 && channel.timeout.count() != 0;
     std::optional<TimePoint> until;
     for (;;) {
-        if (--operations_left_ < 0 && channel.timeout.count() != 0) {
-            // Its neighbours are to run: a caller that may not be suspended here waits next.
-            if (!may_wait) return fail(EAGAIN);
-            yield();
-        }
+        if (--operations_left_ < 0 && may_wait) yield();
         if (refuses()) return fail(ECANCELED);
-        FdRecord* record = record_of(channel);
-        // Who never waits would never hear of input: the kernel is asked.
-        if (record == nullptr || record->input != Readiness::exhausted ||
-            channel.timeout.count() == 0) {
-            const ssize_t received = sys::retry_on_eintr(
-                [&] { return sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        FdRecord* record = record_of(channel.reading);
+        // Who does not wait is given the kernel's answer, and not what was known a while ago.
+        if (!may_wait || record == nullptr || record->input != Readiness::exhausted) {
+            const auto [received, is_all] = receive(channel, data, size, flags);
             if (received == -1 && errno != EAGAIN) return -1;
-            const bool drained =
-                received == -1 ||
-                (static_cast<std::size_t>(received) < size && received > 0 && channel.is_stream &&
-                 (flags & ~MSG_DONTWAIT) == 0 && record != nullptr && !record->read_to_the_end);
-            if (drained && record != nullptr) {
-                record->input = Readiness::exhausted;
-                channel.is_drained = true;
+            if (record != nullptr) {
+                const bool is_short = static_cast<std::size_t>(received) < size && received > 0;
+                if (received == -1 || (is_short && is_all && (flags & ~MSG_DONTWAIT) == 0 &&
+                                       !record->read_to_the_end)) {
+                    record->input = Readiness::exhausted;
+                }
             }
             if (received != -1) return received;
         }
@@ -70,17 +85,25 @@ std::ptrdiff_t Scheduler::send(Channel& channel, const void* data, std::size_t s
     for (;;) {
         if (--operations_left_ < 0 && may_wait) yield();
         if (refuses()) return fail(ECANCELED);
-        FdRecord* record = record_of(channel);
-        if (record == nullptr || record->output != Readiness::exhausted) {
-            const ssize_t sent = sys::retry_on_eintr(
-                [&] { return sys::calls.send(channel.fd, data, size, flags | MSG_DONTWAIT); });
-            if (sent >= 0 || errno != EAGAIN) return sent;
-            if (record != nullptr && record->watches_output) record->output = Readiness::exhausted;
-        }
-        if (!may_wait) return fail(EAGAIN);
+        const ssize_t sent = sys::retry_on_eintr(
+            [&] { return sys::calls.send(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        if (sent >= 0 || errno != EAGAIN || !may_wait) return sent;
         if (!until) until = channel.until();
         if (wait_for(channel, Direction::write, *until) == -1) return -1;
     }
+}
+
+bool Scheduler::may_receive(Channel& channel) {
+    // Who never waits would never hear of input, and is not made to wait for its neighbours.
+    if (channel.timeout.count() == 0) return true;
+    if (operations_left_ < 0) yield();
+    const FdRecord* record = record_of(channel.reading);
+    return record == nullptr || record->input != Readiness::exhausted;
+}
+
+int Scheduler::begin_operation() {
+    if (--operations_left_ < 0) yield();
+    return refuses() ? fail(ECANCELED) : 0;
 }
 
 int Scheduler::wait(Channel& channel, Direction direction, TimePoint until) {
@@ -93,27 +116,27 @@ int Scheduler::wait(Channel& channel, Direction direction, TimePoint until) {
 }
 
 int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) {
-    if (direction == Direction::write && is_datagram(channel)) return wait_a_little(until);
-    FdRecord* record = record_of(channel);
-    if (record == nullptr) record = register_channel(channel, direction);
-    if (record == nullptr) return errno == EPERM ? 0 : -1;  // a file: always ready
     const bool reads = direction == Direction::read;
-    Readiness& readiness = reads ? record->input : record->output;
-    if (readiness == Readiness::unknown) {
+    if (!reads && is_datagram(channel)) return wait_a_little(until);
+    FdRecord* record = record_of(reads ? channel.reading : channel.writing);
+    if (record == nullptr) {
+        record = register_channel(channel, direction);
+        if (record == nullptr) return errno == EPERM ? 0 : -1;  // a file: always ready
+    } else if (!reads || record->input == Readiness::unknown) {
         // Changing the entry makes the kernel look again, and report what is ready already.
-        record->watches_output = record->watches_output || !reads;
-        if (control(EPOLL_CTL_MOD, *record) == -1) return -1;
+        if (watch(*record, false) == -1) return -1;
     }
-    if (reads) channel.is_drained = false;
-    if (std::exchange(readiness, Readiness::unknown) == Readiness::ready) return 0;
-    (reads ? record->reader : record->writer) = running_;
-    readiness = Readiness::exhausted;
+    if (std::exchange(record->input, Readiness::exhausted) == Readiness::ready) {
+        record->input = Readiness::unknown;
+        return 0;
+    }
+    record->waiting = running_;
     const Wake wake = suspend(until, true);
-    if (wake == Wake::closed) return fail(EBADF);
-    (reads ? record->reader : record->writer) = nullptr;
+    if (wake == Wake::closed) return fail(EBADF);  // the record is another's by now
+    record->waiting = nullptr;
     if (wake == Wake::timeout) return fail(ETIMEDOUT);
     if (wake == Wake::cancelled) return fail(ECANCELED);
-    readiness = Readiness::unknown;
+    record->input = Readiness::unknown;
     return 0;
 }
 
@@ -124,40 +147,41 @@ int Scheduler::wait_a_little(TimePoint until) {
     return wake == Wake::cancelled ? fail(ECANCELED) : 0;
 }
 
-FdRecord* Scheduler::record_of(Channel& channel) const noexcept {
-    auto* record = static_cast<FdRecord*>(channel.registration);
-    return record != nullptr && owns(*record) ? record : nullptr;
-}
-
 FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
-    forget(channel);  // that of another thread
-    FdRecord& record = registrations_->take();
-    record.fd = channel.fd;
+    Registration*& registration = direction == Direction::read ? channel.reading : channel.writing;
+    // That of another scheduler, in which nobody waits in this direction any more.
+    if (registration != nullptr) std::exchange(registration, nullptr)->forget(true);
+    FdRecord& record = registrations_->take(channel.fd, direction);
     record.connection = channel.connection.get();
-    record.watches_output = direction == Direction::write;
-    int done = control(EPOLL_CTL_ADD, record);
-    // The descriptor was given away and came back.
-    if (done == -1 && errno == EEXIST) done = control(EPOLL_CTL_MOD, record);
-    if (done == -1) {
+    if (watch(record, true) == -1) {
         const int error = errno;
         registrations_->give_back(record);
         errno = error;
         return nullptr;
     }
-    // What is ready already will be reported.
-    record.input = Readiness::exhausted;
-    if (record.watches_output) record.output = Readiness::exhausted;
-    channel.registration = &record;
+    registration = &record;
     return &record;
 }
 
-int Scheduler::control(int operation, FdRecord& record) const {
+/// What is ready already will be reported. The entry of a descriptor may be there although it is
+/// new, or be gone, if somebody has replaced what the number stands for.
+int Scheduler::watch(const FdRecord& record, bool is_new) const noexcept {
+    const bool reads = record.direction == Direction::read;
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-    // Only once somebody waits for it: a Unix socket would report each time the peer reads.
-    if (record.watches_output) event.events |= EPOLLOUT;
+    event.events = reads ? EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET : EPOLLOUT | EPOLLONESHOT;
     event.data.u64 = record.tag();
-    return sys::calls.epoll_ctl(epoll_, operation, record.fd, &event);
+    const auto control = [&](int operation) {
+        return sys::calls.epoll_ctl(reads ? epoll_ : output_epoll_, operation, record.fd, &event);
+    };
+    const int done = control(is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
+    if (done == -1 && errno == EEXIST) return control(EPOLL_CTL_MOD);
+    if (done == -1 && errno == ENOENT) return control(EPOLL_CTL_ADD);
+    return done;
+}
+
+void Scheduler::stop_watching(const FdRecord& record) const noexcept {
+    const int epoll = record.direction == Direction::read ? epoll_ : output_epoll_;
+    sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, record.fd, nullptr);
 }
 
 FdRecord& Scheduler::polled_record(int fd) {
@@ -165,17 +189,14 @@ FdRecord& Scheduler::polled_record(int fd) {
         if (record->fd == fd) return *record;
     }
     polled_.reserve(polled_.size() + 1);
-    polled_.push_back(&registrations_->take());
-    polled_.back()->fd = fd;
+    polled_.push_back(&registrations_->take(fd, Direction::read));
     return *polled_.back();
 }
 
 bool Scheduler::watch_for_poll(int fd) {
     FdRecord& record = polled_record(fd);
     if (record.input != Readiness::unknown) return true;
-    int done = control(EPOLL_CTL_MOD, record);
-    if (done == -1 && errno == ENOENT) done = control(EPOLL_CTL_ADD, record);
-    if (done == -1) return false;
+    if (watch(record, false) == -1) return false;
     record.input = Readiness::exhausted;
     return true;
 }
@@ -212,9 +233,9 @@ int Scheduler::poll(pollfd* fds, std::size_t count, TimePoint until) {
     }
     for (;;) {
         if (const int ready = take_ready(fds, count); ready > 0) return ready;
-        for (FdRecord* record : polled_) record->reader = running_;
+        for (FdRecord* record : polled_) record->waiting = running_;
         const Wake wake = suspend(until, false);
-        for (FdRecord* record : polled_) record->reader = nullptr;
+        for (FdRecord* record : polled_) record->waiting = nullptr;
         if (wake != Wake::timeout) continue;
         const int ready = take_ready(fds, count);
         // Next time the kernel looks at each again: somebody may have replaced a descriptor.

@@ -17,8 +17,6 @@ namespace socketserver::detail {
 
 class ServerMark;
 
-enum class Direction : unsigned char { read, write };
-
 /// A carrier of requests other than the kernel's threads and processes. All results are as of the
 /// system calls: -1 and errno, with ETIMEDOUT when the channel's time is over and ECANCELED when
 /// the server ends the request.
@@ -33,8 +31,15 @@ class SOCKETSERVER_EXPORT BlockingIo {
     virtual std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) = 0;
     virtual std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
                                 int flags) = 0;
-    /// Suspends until an operation in this direction may succeed, or at most until the channel's
-    /// time is over. 0, or -1 with errno.
+    /// For a caller that is about to receive with MSG_DONTWAIT, and holds no memory for it yet: it
+    /// may have to let others run first. False: it is known that nothing is there, and cheaper to
+    /// wait before the attempt.
+    virtual bool may_receive(Channel& channel) = 0;
+    /// For a caller that makes an operation of its own, which the carrier cannot see: it may have
+    /// to let others run first. 0, or -1 with errno.
+    virtual int begin_operation() = 0;
+    /// After an operation that found nothing: suspends until one in this direction may succeed, or
+    /// at most until the channel's time is over. 0, or -1 with errno.
     virtual int wait(Channel& channel, Direction direction, TimePoint until) = 0;
     /// As poll(2) until a point in time: the number of ready entries, 0 when the time is over.
     virtual int poll(pollfd* fds, std::size_t count, TimePoint until) = 0;
@@ -58,8 +63,13 @@ SOCKETSERVER_EXPORT std::ptrdiff_t recv(Channel& channel, void* data, std::size_
 SOCKETSERVER_EXPORT std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
                                         int flags);
 SOCKETSERVER_EXPORT int wait(Channel& channel, Direction direction, TimePoint until);
+/// Before an operation that is made by the system call itself.
+inline int begin_operation() {
+    BlockingIo* io = current().io;
+    return io == nullptr ? 0 : io->begin_operation();
+}
 SOCKETSERVER_EXPORT int poll(pollfd* fds, std::size_t count, TimePoint until);
-/// Drops what a carrier keeps for the channel. Called before its descriptor is closed.
+/// Drops what carriers keep for the channel, whose descriptor stays open. close() does so as well.
 SOCKETSERVER_EXPORT void forget(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void close(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void sleep_until(TimePoint until);

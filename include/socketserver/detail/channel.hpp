@@ -10,15 +10,19 @@
 
 namespace socketserver::detail {
 
-/// What a carrier of requests keeps for a descriptor, from the first wait until the descriptor is
-/// closed or given away. That may happen on any thread, and after the carrier has gone.
+enum class Direction : unsigned char { read, write };
+
+/// What a carrier of requests keeps for one direction of a descriptor, from the first wait until
+/// the descriptor is closed or given away, or another carrier waits in that direction. That may
+/// happen on any thread, and after the carrier has gone.
 class Registration {
   public:
     Registration() = default;
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
-    /// Nobody uses the object afterwards: it is the carrier's to free.
-    virtual void forget() noexcept = 0;
+    /// Nobody uses the object afterwards: it is the carrier's to free. `stays_open`: the descriptor
+    /// is not about to be closed.
+    virtual void forget(bool stays_open) noexcept = 0;
 
   protected:
     ~Registration() = default;
@@ -43,6 +47,13 @@ class Relaxed {
     std::atomic<T> value_;
 };
 
+/// What receiving less than was asked for tells of a socket.
+enum class ByteStream : unsigned char {
+    unknown,      ///< nothing: a datagram socket, or a descriptor that came from elsewhere
+    tcp,          ///< no more is there
+    unix_domain,  ///< the same, unless what was sent along with the bytes has ended the receiving
+};
+
 /// What the blocking-I/O seam knows of one descriptor. Owned by a Socket.
 ///
 /// An operation ends at the earlier of `timeout` from its start and `deadline`.
@@ -52,17 +63,15 @@ struct Channel {
     Relaxed<bool> peer_gone = false;
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
     Relaxed<bool> kernel_timeout_is_set = true;
-    /// Known to be a byte stream: receiving less than was asked for means that no more is there.
-    bool is_stream = false;
-    /// The carrier knows that nothing is there to be received, unless it came meanwhile: it is
-    /// cheaper to wait first. Never set where the kernel carries.
-    bool is_drained = false;
+    ByteStream stream = ByteStream::unknown;
     /// For each operation; negative: none; zero: do not wait.
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.
     Relaxed<TimePoint> deadline = never;
-    /// Made by the carrier of the request at the first wait.
-    Registration* registration = nullptr;
+    /// Made by the carriers at the first wait. One for each direction, because one carrier may
+    /// receive while another one sends: each of them knows its own only.
+    Registration* reading = nullptr;
+    Registration* writing = nullptr;
     /// What the server keeps of this connection; null for a socket that no server accepted.
     ConnectionHandle connection;
 
