@@ -2,6 +2,7 @@
 // What `./dev demo` runs: every transport under every policy, each server answering three clients
 // over real sockets.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <socketserver/socketserver.hpp>
 #include <unistd.h>
 

@@ -41,7 +41,7 @@ void CountingHandler::handle() {
         ++own.lines;
         if (line == "fail\n") throw std::runtime_error("as asked");
         if (line == "count\n") {
-            wfile().print("{} lines, {} failures\n", own.lines, own.failed);
+            wfile().print("{} lines, {} failures\n", own.lines.load(), own.failed.load());
         } else {
             wfile().write(line);
         }
@@ -55,5 +55,5 @@ int main(int argc, char** argv) {
     const ss::ShutdownOnSignal signals{server};
     fmt::print(stderr, "serving on {}\n", server.server_address());
     server.serve_forever();
-    fmt::print("{} turns of the loop\n", server.turns);
+    fmt::print("{} turns of the loop\n", server.turns.load());
 }

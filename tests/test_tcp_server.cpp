@@ -116,7 +116,7 @@ TEST_CASE("IPv6") {
     CHECK(ask(server.server_address(), "six\n") == "six\n");
 }
 
-TEST_CASE("\"::\" serves IPv4 clients as well") {
+TEST_CASE("The address \"::\" serves IPv4 clients as well") {
     const TimeLimit limit;
     class Handler : public StreamRequestHandler {
         void handle() override {

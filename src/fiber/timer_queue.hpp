@@ -24,7 +24,7 @@ struct Timer {
 class TimerQueue {
   public:
     /// There will be as many timers as that, at most.
-    /// @throws std::bad_alloc
+    /// @throws std::bad_alloc if there is no memory for them
     void make_room(std::size_t timers) {
         if (heap_.capacity() < timers) heap_.reserve(std::max(timers, 2 * heap_.capacity()));
     }
