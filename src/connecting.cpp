@@ -53,6 +53,7 @@ std::pair<Socket, Address> Socket::accept() {
     std::optional<NonBlocking> non_blocking;
     if (channel_.is_timed() || detail::current().io != nullptr) non_blocking.emplace(channel_.fd);
     for (;;) {
+        if (detail::begin_operation() == -1) throw_io_error(channel_, "accept");
         const int descriptor = sys::retry_on_eintr([&] {
             peer.size = sizeof peer.storage;
             return sys::calls.accept4(channel_.fd, peer.get(), &peer.size, SOCK_CLOEXEC);
@@ -73,6 +74,7 @@ void Socket::connect(const Address& address) {
     // EINTR leaves the attempt under way, and a fiber must not block: so begin, then wait.
     const NonBlocking non_blocking{channel_.fd};
     const TimePoint until = channel_.until();
+    if (detail::begin_operation() == -1) throw_io_error(channel_, "connect to", address);
     while (sys::calls.connect(channel_.fd, raw.get(), raw.size) == -1) {
         if (errno == EISCONN) return;
         // A Unix socket says EAGAIN when the server's queue is full.

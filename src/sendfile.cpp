@@ -54,8 +54,12 @@ class SigpipeHeldBack {
 }  // namespace
 
 std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::size_t> count) {
-    // The kernel takes at most this much in one call.
-    constexpr std::size_t most = 0x7ffff000;
+    // The kernel takes at most this much in one call. For a client that reads as fast as it is sent
+    // to, the call goes on until the end of the file: a carrier is asked after each piece whether
+    // it is another's turn.
+    constexpr std::size_t most_of_kernel = 0x7ffff000;
+    constexpr std::size_t piece = std::size_t{64} * 1024;
+    const std::size_t most = detail::current().io == nullptr ? most_of_kernel : piece;
     flush_corked();
     auto position = static_cast<off_t>(offset);
     std::size_t left = count.value_or(static_cast<std::size_t>(-1));
@@ -63,6 +67,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     const TimePoint until = channel_.until();
     const NonBlocking non_blocking{channel_.fd};
     while (left > 0) {
+        if (detail::begin_operation() == -1) throw_io_error(channel_, "sendfile");
         const ssize_t sent = detail::after_send(
             channel_, sys::retry_on_eintr([&] {
                 const SigpipeHeldBack held_back;  // not around the wait: a fiber leaves the thread

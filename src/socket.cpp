@@ -158,6 +158,7 @@ void Socket::sendall(std::string_view data) { transmit(data); }
         }
         if (data.empty()) return size;
         flags = MSG_DONTWAIT;
+        if (detail::begin_operation() == -1) throw_io_error(channel_, "send");
         detail::before_send(channel_);
     }
 }
@@ -166,6 +167,8 @@ void Socket::sendto(std::string_view data, const Address& address) {
     const SockAddr to = detail::to_sockaddr(address);
     const TimePoint until = channel_.until();
     for (;;) {
+        // A server that is being stopped still answers: it is not refused.
+        static_cast<void>(detail::begin_operation());
         const ssize_t sent = sys::retry_on_eintr([&] {
             return sys::calls.sendto(channel_.fd, data.data(), data.size(),
                                      MSG_NOSIGNAL | MSG_DONTWAIT, to.get(), to.size);
@@ -183,6 +186,7 @@ std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
     flush_corked();
     const TimePoint until = channel_.until();
     for (;;) {
+        if (detail::begin_operation() == -1) throw_io_error(channel_, "recvfrom");
         if (auto received = detail::receive_datagram(channel_.fd, size)) {
             return {std::move(received->data), std::move(received->from)};
         }

@@ -10,6 +10,8 @@
 #include "catch.hpp"
 #include "connected_sockets.hpp"
 #include "fiber_serving.hpp"
+#include "scripted_sys.hpp"
+#include "transfers.hpp"
 
 using namespace socketserver;
 using namespace socketserver::tests;
@@ -74,18 +76,96 @@ TEST_CASE("a fiber that never has to wait starves neither its neighbours nor acc
                 one.send("line\n");
                 reader.readline();
             }
+        } else if (kind == "datagrams\n") {
+            const Address here{"127.0.0.1", 0};
+            Socket one{here, SocketType::datagram};
+            one.bind(here);
+            const Address address = one.getsockname();
+            while (!stop) {
+                one.sendto("x", address);
+                one.recvfrom(1);
+            }
+        } else if (kind == "connect and accept\n") {
+            const Address address{"@" + own_name("starving")};
+            Socket listening = listening_on(address);
+            while (!stop) {
+                const Socket client = create_connection(address);
+                listening.accept();
+            }
         } else {
             while (!stop) yield();
         }
     }};
     ServingThread serving{server};
     Socket greedy = connect(server.server_address());
-    const std::string kind = GENERATE("receive and send\n", "read buffered\n", "yield\n");
+    const std::string kind = GENERATE("receive and send\n", "read buffered\n", "datagrams\n",
+                                      "connect and accept\n", "yield\n");
     greedy.sendall(kind);
     CHECK(greedy.recv(64) == "begun\n");
     // Accepted and served although the other is always ready.
     CHECK(ask(server.server_address(), "stop\n") == "begun\n");
     CHECK(read_to_end(greedy).empty());
+}
+
+TEST_CASE("what is large is sent in pieces, between which the neighbours run") {
+    const TimeLimit limit;
+    constexpr std::size_t size = std::size_t{64} << 20;
+    constexpr std::size_t largest_piece = std::size_t{256} * 1024;
+    // A peer that receives all at once, and so never makes the sender wait.
+    std::size_t largest = 0;
+    const Scripted<&Calls::sendfile> sendfile{
+        [&](int, int, off_t* position, std::size_t count) -> ssize_t {
+            largest = std::max(largest, count);
+            *position += static_cast<off_t>(count);
+            return static_cast<ssize_t>(count);
+        }};
+    const Scripted<&Calls::send> send{
+        [&](int fd, const void* data, std::size_t count, int flags) -> ssize_t {
+            if (count < 1000) return sys::kernel.send(fd, data, count, flags);
+            largest = std::max(largest, count);
+            return static_cast<ssize_t>(count);
+        }};
+    const bool is_file = GENERATE(false, true);
+    int turns = 0;
+    in_fiber([&] {
+        auto [near, far] = tcp_pair();
+        bool stop = false;
+        Fiber neighbour = spawn([&] {
+            for (; !stop; yield()) ++turns;
+        });
+        yield();
+        turns = 0;
+        if (is_file) {
+            const File file{"its content is not read"};
+            near.sendfile(file.descriptor(), 0, size);
+        } else {
+            near.sendall(std::string(size, 'x'));
+        }
+        stop = true;
+        neighbour.join();
+    });
+    CHECK(largest <= largest_piece);
+    CHECK(turns >= static_cast<int>(size / largest_piece / 64));
+}
+
+TEST_CASE("a large file is ended by a stop, however fast its client reads") {
+    const TimeLimit limit;
+    const Scripted<&Calls::sendfile> sendfile{
+        [&](int, int, off_t* position, std::size_t count) -> ssize_t {
+            *position += static_cast<off_t>(count);
+            return static_cast<ssize_t>(count);
+        }};
+    std::promise<void> begun;
+    CallingServer server{[&](Calling& handler) {
+        const File file{"its content is not read"};
+        begun.set_value();
+        handler.request().sendfile(file.descriptor(), 0, std::size_t{1} << 62);
+    }};
+    ServingThread serving{server};
+    const Socket client = connect(server.server_address());
+    begun.get_future().wait();
+    serving.stop();
+    CHECK(server.errors() == std::vector<std::string>{"cancelled"});
 }
 
 TEST_CASE("a stream of new connections does not starve the one that is served") {

@@ -36,8 +36,8 @@ class Corked {
 /// operations. In a fiber the same operations suspend the fiber instead.
 ///
 /// Thread safety: distinct objects are independent. On one object, one thread may receive while
-/// another sends, also if either is a worker that runs fibers; every other combination needs a lock,
-/// and to close the object while another thread uses it is one.
+/// another sends, also if either is a worker that runs fibers; every other combination needs a
+/// lock, and to close the object while another thread uses it is one.
 ///
 /// Ownership: move-only; the destructor closes.
 ///

@@ -29,6 +29,9 @@ bool is_datagram(const Channel& channel) noexcept {
     return ::getsockopt(channel.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
 }
 
+/// What a peer that receives at once could keep one send(2) busy with.
+constexpr std::size_t largest_send = std::size_t{256} * 1024;
+
 struct Received {
     ssize_t size;
     bool is_all;  ///< nothing was left behind, as far as one can tell from here
@@ -81,6 +84,7 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
 
 std::ptrdiff_t Scheduler::send(Channel& channel, const void* data, std::size_t size, int flags) {
     const bool may_wait = (flags & MSG_DONTWAIT) == 0 && channel.timeout.count() != 0;
+    if (channel.stream != ByteStream::unknown) size = std::min(size, largest_send);
     std::optional<TimePoint> until;
     for (;;) {
         if (--operations_left_ < 0 && may_wait) yield();
