@@ -91,6 +91,17 @@ void forget(Channel& channel, bool stays_open) noexcept {
     }
 }
 
+/// With SO_LINGER set, close(2) waits for the peer, and does not suspend: every fiber of the worker
+/// would wait for it. Without, the kernel sends what is left all the same.
+void end_lingering(int fd) noexcept {
+    linger value{};
+    socklen_t size = sizeof value;
+    if (::getsockopt(fd, SOL_SOCKET, SO_LINGER, &value, &size) == -1) return;
+    if (value.l_onoff == 0 || value.l_linger == 0) return;  // the latter resets, and does not wait
+    value.l_onoff = 0;
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value);
+}
+
 }  // namespace
 
 BlockingIo::~BlockingIo() = default;
@@ -136,8 +147,12 @@ void yield() {
 void close(Channel& channel) noexcept {
     forget(channel, false);
     disown_descriptor(channel.connection.get());
+    if (channel.fd == -1) return;
+    if (current().io != nullptr && channel.stream != ByteStream::unix_domain) {
+        end_lingering(channel.fd);
+    }
     // Not repeated on EINTR: Linux has freed the descriptor, and another thread may have it now.
-    if (channel.fd != -1) sys::calls.close(std::exchange(channel.fd, -1));
+    sys::calls.close(std::exchange(channel.fd, -1));
 }
 
 void run_blocking(const std::function<void()>& work) {

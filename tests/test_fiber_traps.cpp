@@ -168,6 +168,32 @@ TEST_CASE("a large file is ended by a stop, however fast its client reads") {
     CHECK(server.errors() == std::vector<std::string>{"cancelled"});
 }
 
+TEST_CASE("a close that lingers holds up nobody") {
+    const TimeLimit limit;
+    constexpr linger for_long{.l_onoff = 1, .l_linger = 1000};
+    CallingServer server{[&](Calling& handler) {
+        if (handler.rfile().readline() == "linger\n") {
+            ::setsockopt(handler.request().fileno(), SOL_SOCKET, SO_LINGER, &for_long,
+                         sizeof for_long);
+            fill(handler.request());  // the client does not read it
+            handler.request().close();
+        } else {
+            handler.wfile().write("done\n");
+        }
+    }};
+    {
+        ServingThread serving{server};
+        Socket lingering = connect(server.server_address());
+        lingering.sendall("linger\n");
+        char first = 0;
+        REQUIRE(::recv(lingering.fileno(), &first, 1, MSG_PEEK) == 1);
+        Socket other = connect(server.server_address());
+        CHECK(ask(other, "no\n") == "done\n");
+        // What was sent still arrives.
+        CHECK(read_to_end(lingering).size() > 4096);
+    }
+}
+
 TEST_CASE("a stream of new connections does not starve the one that is served") {
     const TimeLimit limit;
     FiberTCPServer<Calling> server{{"127.0.0.1", 0}, {}, [] {
