@@ -160,8 +160,11 @@ void run_blocking(const std::function<void()>& work) {
     work();
 }
 
-ServerMark::ServerMark(const void* server, Slot slot) noexcept
-    : server_{server}, slot_{slot}, outer_{std::exchange(current().*slot, this)} {}
+ServerMark::ServerMark(const void* server, Slot slot, const Datagram* datagram) noexcept
+    : server_{server},
+      slot_{slot},
+      datagram_{datagram},
+      outer_{std::exchange(current().*slot, this)} {}
 
 ServerMark::~ServerMark() { current().*slot_ = outer_; }
 

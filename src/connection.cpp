@@ -31,6 +31,10 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
     }
 }
 
+int undelivered(const Connection* connection) noexcept {
+    return connection != nullptr ? connection->undelivered : 0;
+}
+
 void share_outcome(Connection* connection) noexcept {
     if (connection != nullptr) connection->registry->share_outcome(*connection);
 }

@@ -52,7 +52,8 @@ class Connection {
     bool is_refused = false;    ///< was counted when it was refused
     bool is_announced = false;  ///< connection_opened() was called for it
     bool client_ended = false;
-    int outcome = -1;  ///< where a child leaves its reason, see SharedCounters
+    int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it
+    int outcome = -1;     ///< where a child leaves its reason, see SharedCounters
     Address client_address;
     TimePoint opened = Clock::now();
     std::atomic<int> fd{-1};     ///< under the lock; -1: not to be broken off

@@ -11,6 +11,7 @@
 #include <typeinfo>
 
 #include "socketserver/address.hpp"
+#include "socketserver/detail/record_access.hpp"
 #include "socketserver/detail/report.hpp"
 #include "socketserver/errors.hpp"
 #include "socketserver/socket.hpp"
@@ -84,21 +85,21 @@ bool tells_that_peer_is_gone(const std::exception& exception) {
 
 /// Whether nothing but a stop, or the going of this client, made the exception: what a handler
 /// wraps around them says no more, and of the two in a FinishError either may be a failure.
-/// `peer_gone`: only then it was the request's own connection; that another one, say to a
-/// database, was reset is a failure to be told.
-bool is_no_failure(const std::exception_ptr& error, bool peer_gone) {
+/// `is_of_client` looks at an exception by itself.
+template <class IsOfClient>
+bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
     if (!error) return false;
     try {
         std::rethrow_exception(error);
     } catch (const Cancelled&) {
         return true;
     } catch (const FinishError& both) {
-        return is_no_failure(both.of_finish(), peer_gone) &&
-               is_no_failure(both.nested_ptr(), peer_gone);
+        return is_no_failure(both.of_finish(), is_of_client) &&
+               is_no_failure(both.nested_ptr(), is_of_client);
     } catch (const std::exception& exception) {
-        if (peer_gone && tells_that_peer_is_gone(exception)) return true;
+        if (is_of_client(exception)) return true;
         const auto* outer = dynamic_cast<const std::nested_exception*>(&exception);
-        return outer != nullptr && is_no_failure(outer->nested_ptr(), peer_gone);
+        return outer != nullptr && is_no_failure(outer->nested_ptr(), is_of_client);
     } catch (...) {
         return false;
     }
@@ -114,13 +115,24 @@ void print_request_error(const Address& client_address, std::exception_ptr error
 
 void report_request_error(const Socket& request, const Address& client_address,
                           std::exception_ptr error) {
-    if (is_no_failure(error, request.peer_gone())) return;
+    // That another connection, say to a database, was reset is a failure to be told.
+    const auto is_of_client = [&](const std::exception& exception) {
+        return request.peer_gone() && tells_that_peer_is_gone(exception);
+    };
+    if (is_no_failure(error, is_of_client)) return;
     print_request_error(client_address, error);
 }
 
-void report_request_error(const Datagram&, const Address& client_address,
+void report_request_error(const Datagram& request, const Address& client_address,
                           std::exception_ptr error) {
-    if (is_no_failure(error, false)) return;
+    // The client has gone, or does not read its replies: it could fill a log with that.
+    const int undelivered = detail::undelivered(RecordAccess::of(request));
+    const auto is_of_client = [&](const std::exception& exception) {
+        const auto* failure = dynamic_cast<const std::system_error*>(&exception);
+        return undelivered != 0 && failure != nullptr &&
+               failure->code() == static_cast<std::errc>(undelivered);
+    };
+    if (is_no_failure(error, is_of_client)) return;
     print_request_error(client_address, error);
 }
 

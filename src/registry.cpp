@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "registry.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,21 +17,31 @@ constexpr unsigned char no_outcome = 0xff;
 
 }  // namespace
 
-Registry::Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker)
+Registry::Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker,
+                   const Waker& stop_waker)
     : limits{options, is_stream},
       idle_timeout{options.idle_timeout},
       request_timeout{options.request_timeout},
-      loop_waker_{&loop_waker} {}
+      loop_waker_{&loop_waker},
+      stop_waker_{&stop_waker} {}
 
 void Registry::leave_server() noexcept {
     if (in_child_) return;
     const std::lock_guard lock{mutex_};
-    loop_waker_ = nullptr;
+    loop_waker_ = stop_waker_ = nullptr;
 }
 
 void Registry::wake_loop() noexcept {
     const std::lock_guard lock{mutex_};
     if (loop_waker_ != nullptr) loop_waker_->wake();
+}
+
+bool Registry::is_stopping() const noexcept {
+    std::unique_lock lock{mutex_, std::defer_lock};
+    if (!in_child_) lock.lock();
+    if (stop_waker_ == nullptr) return true;
+    pollfd stop{stop_waker_->fileno(), POLLIN, 0};
+    return ::poll(&stop, 1, 0) > 0;
 }
 
 ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {

@@ -19,16 +19,17 @@ namespace socketserver::detail {
 
 /// The requests of a server that have been accepted and have not ended, and the counters.
 ///
-/// Shared by the server and its requests, which may outlive it; the loop's waker is the server's
-/// and goes with it. In a forked child it is a copy: the list and the limits are the parent's, only
+/// Shared by the server and its requests, which may outlive it; the wakers are the server's and
+/// go with it. In a forked child it is a copy: the list and the limits are the parent's, only
 /// the counters are shared, and no lock is taken.
 ///
 /// Thread safety: all members may be called from any thread.
 class Registry : public std::enable_shared_from_this<Registry> {
   public:
     /// @throws std::system_error if there is no memory.
-    Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker);
-    /// The server goes, and its waker with it.
+    Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker,
+             const Waker& stop_waker);
+    /// The server goes, and its wakers with it.
     void leave_server() noexcept;
 
     CountersMapping counters;
@@ -85,6 +86,8 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// Nothing is being served or waits to be served in this process or its children.
     bool is_empty() const noexcept { return count_.load() == 0; }
     std::size_t size() const noexcept { return count_.load(); }
+    /// A stop was asked for that no loop has seen yet, or the server is gone.
+    bool is_stopping() const noexcept;
     /// @}
 
     void read(Statistics& statistics) const noexcept;
@@ -106,6 +109,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
 
     mutable std::mutex mutex_;
     const Waker* loop_waker_;  // null when the server is gone
+    const Waker* stop_waker_;  // the same
     Connection* first_ = nullptr;
     std::vector<int> free_outcomes_;
     int used_outcomes_ = 0;

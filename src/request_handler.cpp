@@ -5,6 +5,7 @@
 #include <string>
 #include <system_error>
 
+#include "socketserver/detail/record_access.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver {
@@ -73,7 +74,15 @@ void DatagramRequestHandler::setup() {
 void DatagramRequestHandler::finish() {
     const std::string_view reply = wfile().data();
     if (handle_failed() || reply.empty() || client_address().empty()) return;
-    request().socket().sendto(reply, client_address());
+    try {
+        request().socket().sendto(reply, client_address());
+    } catch (const Cancelled&) {
+        throw;
+    } catch (const std::system_error&) {
+        // Only that the client has gone, or does not read, is no error; it is counted.
+        if (!detail::RecordAccess::peer_gone(request())) throw;
+        detail::note_failure(detail::RecordAccess::of(request()), std::current_exception(), true);
+    }
 }
 
 }  // namespace socketserver

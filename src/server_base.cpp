@@ -103,6 +103,7 @@ ServerBase::ServerBase(const Address& server_address, Transport transport,
     require_family(server_address, transport);
     numeric_address_ = server_address.resolve().front();
     socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
+    socket_->channel().answers_requests = !is_stream(transport);
 }
 
 ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions& options)
@@ -118,6 +119,7 @@ ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions&
     }
     server_address_ = numeric_address_ = socket_->getsockname();
     require_family(server_address_, transport);
+    socket_->channel().answers_requests = !is_stream(transport);
     if (!is_stream(transport)) return;
     // A service manager may hand over a socket that is bound and does not listen yet.
     if (get_option(*socket_, SO_ACCEPTCONN) == 0) socket_->listen(options_.request_queue_size);

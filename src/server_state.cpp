@@ -16,7 +16,8 @@
 namespace socketserver::detail {
 
 ServerState::ServerState(const ServerOptions& options, bool is_stream)
-    : registry{std::make_shared<Registry>(options, is_stream, loop_waker)}, owner{::getpid()} {}
+    : registry{std::make_shared<Registry>(options, is_stream, loop_waker, stop_waker)},
+      owner{::getpid()} {}
 
 ServerState::~ServerState() { registry->leave_server(); }
 

@@ -33,6 +33,8 @@ struct SharedCounters {
     /// For worker processes, which end as the drain of their parent has it.
     std::atomic<TimePoint> drain_until{never};
     std::atomic<bool> queue_is_left{false};  ///< AcceptQueue::leave
+    /// Clients of a Unix datagram server that did not read their replies, see FullQueue.
+    std::array<std::atomic<std::uint64_t>, 64> given_up{};
 
     /// What is being served in each worker process, for the parent to count if the worker dies.
     struct Worker {

@@ -10,11 +10,13 @@
 
 #include "buffer_pool.hpp"
 #include "client_sockets.hpp"
+#include "full_queue.hpp"
 #include "receive_datagram.hpp"
 #include "request_clock.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/blocking_io.hpp"
+#include "socketserver/errors.hpp"
 #include "sys.hpp"
 #include "waiting.hpp"
 
@@ -29,7 +31,6 @@ using detail::throw_io_error;
 using detail::throw_system_error;
 using detail::TimePoint;
 using detail::wait_again;
-using detail::wait_for_full_queue;
 namespace sys = detail::sys;
 
 /// More than the kernel hands out in one call; recv(n) with a huge n must not ask for huge memory.
@@ -166,7 +167,13 @@ void Socket::sendall(std::string_view data) { transmit(data); }
 void Socket::sendto(std::string_view data, const Address& address) {
     const SockAddr to = detail::to_sockaddr(address);
     const TimePoint until = channel_.until();
-    for (;;) {
+    std::optional<detail::FullQueue> full_queue;
+    const auto wait = [&] {
+        if (!address.is_unix()) return wait_again(channel_, Direction::write, until);
+        if (!full_queue) full_queue.emplace(channel_, address, until);
+        return full_queue->wait();
+    };
+    do {
         // A server that is being stopped still answers: it is not refused.
         static_cast<void>(detail::begin_operation());
         const ssize_t sent = sys::retry_on_eintr([&] {
@@ -174,12 +181,12 @@ void Socket::sendto(std::string_view data, const Address& address) {
                                      MSG_NOSIGNAL | MSG_DONTWAIT, to.get(), to.size);
         });
         if (sent != -1) return;
-        if (errno != EAGAIN ||
-            (address.is_unix() ? wait_for_full_queue(channel_, until)
-                               : wait_again(channel_, Direction::write, until)) == -1) {
-            throw_io_error(channel_, "sendto", address);
-        }
+    } while (errno == EAGAIN && wait() == 0);
+    if (channel_.answers_requests) detail::note_undelivered(address);
+    if (full_queue && full_queue->is_request_over()) {
+        throw DeadlineExceeded("sendto " + address.to_string());
     }
+    throw_io_error(channel_, "sendto", address);
 }
 
 std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // What the default handle_error() writes to stderr, and when it writes nothing.
-#include <cstdio>
 #include <exception>
 #include <functional>
 #include <stdexcept>
@@ -11,6 +10,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "captured_stderr.hpp"
 #include "catch.hpp"
 #include "connected_sockets.hpp"
 #include "serving.hpp"
@@ -23,41 +23,6 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 
 const std::string dashes(40, '-');
-
-/// What is written to stderr while it lives, by children too.
-class CapturedStderr {
-  public:
-    CapturedStderr() : file_{std::tmpfile()}, before_{::dup(STDERR_FILENO)} {
-        std::fflush(stderr);
-        ::dup2(::fileno(file_), STDERR_FILENO);
-    }
-    CapturedStderr(const CapturedStderr&) = delete;
-    CapturedStderr& operator=(const CapturedStderr&) = delete;
-    ~CapturedStderr() {
-        restore();
-        std::fclose(file_);
-    }
-    std::string text() {
-        restore();
-        std::string all;
-        std::rewind(file_);
-        for (int c = std::fgetc(file_); c != EOF; c = std::fgetc(file_)) {
-            all += static_cast<char>(c);
-        }
-        return all;
-    }
-
-  private:
-    void restore() {
-        if (before_ == -1) return;
-        std::fflush(stderr);
-        ::dup2(before_, STDERR_FILENO);
-        ::close(before_);
-        before_ = -1;
-    }
-    std::FILE* file_;
-    int before_;
-};
 
 class ThrowingHandler : public StreamRequestHandler {
   public:

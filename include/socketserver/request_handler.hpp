@@ -123,8 +123,10 @@ class SOCKETSERVER_EXPORT StreamRequestHandler : public BaseRequestHandler<Socke
 /// wfile() is sent back as one datagram when handle() has returned.
 ///
 /// Nothing is sent if nothing was written, if handle() threw, or if the sender has no address (a
-/// Unix client that is not bound). Mirrors `socketserver.DatagramRequestHandler`, which sends an
-/// empty datagram in the first two cases and fails in the third.
+/// Unix client that is not bound). A client that has gone, or does not read, is no error: the reply
+/// is lost, and counted (CloseReason::reset or timed_out). Mirrors
+/// `socketserver.DatagramRequestHandler`, which sends an empty datagram in the first two cases and
+/// fails in the third.
 class SOCKETSERVER_EXPORT DatagramRequestHandler : public BaseRequestHandler<Datagram> {
   public:
     DatagramRequestHandler() = default;

@@ -12,7 +12,7 @@ namespace socketserver {
 enum class CloseReason : unsigned char {
     finished,       ///< the handler was done, before the client ended its side
     client_closed,  ///< the client ended its side, and the handler was done
-    reset,          ///< the client broke the connection off
+    reset,          ///< the client broke the connection off, or was gone before its reply
     timed_out,      ///< a TimeoutError left the handler
     limit,          ///< the client sent more than allowed (LineTooLong)
     cancelled,      ///< the server broke it off, at the deadline of a drain

@@ -49,6 +49,11 @@ class UnixStreamServer
 /// A client that wants an answer must be bound to an address of its own, as create_connection()
 /// does. The path is treated as by UnixStreamServer.
 ///
+/// A reply to a client whose queue is full, because it does not read, is given up after 100 ms, or
+/// when ServerOptions::request_timeout is over if that is set: TimeoutError, or DeadlineExceeded. A
+/// drain, or a stop, ends the wait as well. A client that was given up and goes on asking is not
+/// waited for again. `socket().settimeout()` says for how long otherwise.
+///
 /// Lifecycle, thread safety and errors: ServerBase. Hooks: BaseServer. Mirrors
 /// `socketserver.UnixDatagramServer`.
 template <detail::datagram_handler Handler, template <class> class MixIn = SynchronousMixIn>

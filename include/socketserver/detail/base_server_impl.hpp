@@ -26,7 +26,8 @@ inline void close_transport(Datagram&) noexcept {}
 
 template <class Handler, template <class> class MixIn>
 bool BaseServer<Handler, MixIn>::serve_request(Request& request, Address client_address) {
-    const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request};
+    const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request,
+                                  detail::RecordAccess::datagram(request)};
     bool served = true;
     try {
         prepare_request(request, client_address);

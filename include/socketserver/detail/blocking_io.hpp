@@ -9,6 +9,10 @@
 
 struct pollfd;
 
+namespace socketserver {
+class Datagram;
+}
+
 // The blocking-I/O seam. Socket asks "receive", "send", "wait until readable" of whatever carries
 // the current request. On a thread, or in a process, that is the kernel: the free functions below
 // make one blocking system call for one operation. In a fiber it is the scheduler of the thread,
@@ -82,17 +86,20 @@ class SOCKETSERVER_EXPORT ServerMark {
   public:
     using Slot = const ServerMark* Current::*;
 
-    ServerMark(const void* server, Slot slot) noexcept;
+    /// `datagram`: the request, if it is one.
+    ServerMark(const void* server, Slot slot, const Datagram* datagram = nullptr) noexcept;
     ServerMark(const ServerMark&) = delete;
     ServerMark& operator=(const ServerMark&) = delete;
     ~ServerMark();
 
     /// Whether such a mark stands on the calling thread (or fiber).
     static bool stands(const void* server, Slot slot) noexcept;
+    const Datagram* datagram() const noexcept { return datagram_; }
 
   private:
     const void* server_;
     Slot slot_;
+    const Datagram* datagram_;
     const ServerMark* outer_;
 };
 

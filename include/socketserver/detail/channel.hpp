@@ -64,6 +64,8 @@ struct Channel {
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
     Relaxed<bool> kernel_timeout_is_set = true;
     ByteStream stream = ByteStream::unknown;
+    /// The socket of a datagram server: what is sent through it are replies.
+    bool answers_requests = false;
     /// For each operation; negative: none; zero: do not wait.
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.

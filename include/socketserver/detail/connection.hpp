@@ -20,6 +20,10 @@ using ConnectionHandle = std::shared_ptr<Connection>;
 SOCKETSERVER_EXPORT void note_failure(Connection* connection, const std::exception_ptr& error,
                                       bool peer_gone) noexcept;
 
+/// Of a datagram: the error of a reply that its client did not take, because it has gone or does
+/// not read; 0 if there was none, and for null.
+SOCKETSERVER_EXPORT int undelivered(const Connection* connection) noexcept;
+
 /// For a request that a child process will serve. Before the fork: a place where the child leaves
 /// the reason of the end. Null is passed over.
 SOCKETSERVER_EXPORT void share_outcome(Connection* connection) noexcept;

@@ -19,7 +19,11 @@ struct RecordAccess {
         request.connection_ = std::move(record);
     }
     static Connection* of(Socket& request) { return request.channel().connection.get(); }
-    static Connection* of(Datagram& request) { return request.connection_.get(); }
+    static Connection* of(const Datagram& request) { return request.connection_.get(); }
+
+    /// The request itself, if it is a datagram.
+    static const Datagram* datagram(const Socket&) { return nullptr; }
+    static const Datagram* datagram(const Datagram& request) { return &request; }
 
     static ConnectionHandle share(Socket& request) { return request.channel().connection; }
     static ConnectionHandle share(Datagram& request) { return request.connection_; }
@@ -32,7 +36,7 @@ struct RecordAccess {
     static int fileno(const Socket& request) { return request.fileno(); }
     static int fileno(const Datagram&) { return -1; }
     static bool peer_gone(const Socket& request) { return request.peer_gone(); }
-    static bool peer_gone(const Datagram&) { return false; }
+    static bool peer_gone(const Datagram& request) { return undelivered(of(request)) != 0; }
 };
 
 }  // namespace socketserver::detail
