@@ -6,6 +6,7 @@
 #include "connection.hpp"
 #include "drain_signal.hpp"
 #include "registry.hpp"
+#include "socket_error.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 
 namespace socketserver::detail {
@@ -28,6 +29,14 @@ void begin_request(Channel& channel, Connection& connection) {
     set_deadline(channel, connection.registry->request_timeout);
 }
 
+/// Of a request that has begun. Costs nothing if requests may take as long as they like.
+void require_time(Channel& channel, std::string_view operation) {
+    const TimePoint deadline = channel.deadline.load();
+    if (deadline == never || Clock::now() < deadline) return;
+    errno = ETIMEDOUT;
+    throw_io_error(channel, operation);
+}
+
 /// @return whether the operation was broken off rather than ended by the client.
 bool is_cancelled(const Connection& connection) {
     if (!connection.cancelled.load()) return false;
@@ -43,7 +52,10 @@ Input before_receive(Channel& channel, bool partial) {
     Registry& registry = *connection->registry;
     Phase phase = connection->phase.load(std::memory_order_relaxed);
     if (phase == Phase::busy) {
-        if (!connection->answered.load(std::memory_order_relaxed)) return Input::wait;
+        if (!connection->answered.load(std::memory_order_relaxed)) {
+            require_time(channel, "recv");
+            return Input::wait;
+        }
         if (partial) {
             begin_request(channel, *connection);
             return Input::wait;
@@ -92,11 +104,13 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     return result;
 }
 
-void before_send(Channel& channel) {
+void before_send(Channel& channel, std::string_view operation) {
     Connection* connection = channel.connection.get();
     if (connection == nullptr) return;
     if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
         begin_request(channel, *connection);
+    } else {
+        require_time(channel, operation);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 #include "socketserver/detail/channel.hpp"
 
@@ -15,6 +16,9 @@ enum class Input : unsigned char {
     look,  ///< do not wait: the server is being drained, and the client owes the next request
 };
 /// Before receiving. `partial`: a part of the next request has been read and not used yet.
+///
+/// @throws DeadlineExceeded if the time of the request is over, also if there is input: a client
+///         that is faster than its handler would never be waited for, and have no end.
 Input before_receive(Channel& channel, bool partial);
 /// Whether the client owes the next request.
 bool is_idle(const Channel& channel) noexcept;
@@ -22,7 +26,10 @@ bool is_idle(const Channel& channel) noexcept;
 void ended_by_drain(Channel& channel) noexcept;
 /// After recv(2) returned `result`, with its errno. Returns the result to go on with.
 std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result);
-void before_send(Channel& channel);
+/// Before sending.
+///
+/// @throws DeadlineExceeded if the time of the request is over.
+void before_send(Channel& channel, std::string_view operation = "send");
 std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result);
 
 }  // namespace socketserver::detail

@@ -58,6 +58,8 @@ void StreamRequestHandler::finish() {
     } catch (const Cancelled&) {
         // The stop that ended handle() is told once.
         if (!handle_failed()) throw;
+    } catch (const DeadlineExceeded&) {
+        if (!handle_failed()) throw;  // the same
     } catch (const std::system_error&) {
         // Only the client's going is no error; anything else loses what was written.
         if (!connection().peer_gone()) throw;

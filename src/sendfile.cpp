@@ -63,7 +63,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     flush_corked();
     auto position = static_cast<off_t>(offset);
     std::size_t left = count.value_or(static_cast<std::size_t>(-1));
-    detail::before_send(channel_);
+    detail::before_send(channel_, "sendfile");
     const TimePoint until = channel_.until();
     const NonBlocking non_blocking{channel_.fd};
     while (left > 0) {

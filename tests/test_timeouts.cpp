@@ -163,6 +163,76 @@ TEST_CASE("each request has a time of its own") {
 
 namespace {
 
+/// Takes 10 bytes of a request each millisecond, or sends as many: its client never keeps it
+/// waiting.
+class SlowHandler : public StreamRequestHandler {
+  public:
+    explicit SlowHandler(std::atomic<bool>& exceeded) : exceeded_{exceeded} { wbufsize = 100; }
+
+  private:
+    void handle() override try {
+        const std::string first = rfile().read(10);
+        for (int i = 0; i < 10'000; ++i) {
+            if (first == "send to me") {
+                connection().sendall(first);
+            } else if (connection().recv(10).empty()) {
+                return;
+            }
+            std::this_thread::sleep_for(1ms);
+        }
+    } catch (const DeadlineExceeded&) {
+        exceeded_ = true;
+        wfile().write("too late to be sent");
+        throw;
+    }
+    std::atomic<bool>& exceeded_;
+};
+
+template <template <class> class MixIn>
+void check_fast_client(const std::string& request) {
+    const TimeLimit limit;
+    Shared<std::atomic<bool>> exceeded;
+    class Server : public TCPServer<SlowHandler, MixIn> {
+      public:
+        using TCPServer<SlowHandler, MixIn>::TCPServer;
+        ~Server() override { this->server_close(); }
+
+      private:
+        void handle_error(Socket&, const Address&, std::exception_ptr) override {}
+    } server{any_port, {.request_timeout = 200ms}, [&] { return SlowHandler{*exceeded}; }};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    const auto begin = Clock::now();
+    client.sendall(request);
+    client.shutdown(ShutdownHow::write);
+    read_to_end(client);
+    CHECK(Clock::now() - begin >= 190ms);
+    CHECK(Clock::now() - begin < 5s);
+    CHECK(*exceeded);
+    CHECK(eventually([&] { return server.statistics().closed(CloseReason::timed_out) == 1; }));
+}
+
+template <template <class> class MixIn>
+void check_fast_clients() {
+    check_fast_client<MixIn>(std::string(100'000, 'x'));
+    check_fast_client<MixIn>("send to me");
+}
+
+}  // namespace
+
+TEST_CASE("a client that never keeps its handler waiting has no more time than others") {
+    SECTION("synchronous") { check_fast_clients<SynchronousMixIn>(); }
+    SECTION("threading") { check_fast_clients<ThreadingMixIn>(); }
+    SECTION("forking") { check_fast_clients<ForkingMixIn>(); }
+    SECTION("pool") { check_fast_clients<ThreadPoolMixIn>(); }
+    SECTION("prefork") { check_fast_clients<PreforkMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+    SECTION("fiber") { check_fast_clients<FiberMixIn>(); }
+#endif
+}
+
+namespace {
+
 /// Looks for each request only when it has come, and remembers until when it had to be done.
 class LateHandler : public StreamRequestHandler {
   public:

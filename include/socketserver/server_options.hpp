@@ -56,8 +56,9 @@ struct ServerOptions {
     /// for input again and has used what it read.
     std::optional<std::chrono::nanoseconds> idle_timeout{};
     /// How long a request may take as a whole, input and output; then every operation on the
-    /// connection throws DeadlineExceeded. What a server sends unasked is a request in this sense.
-    /// Of a Unix datagram it bounds how long a reply waits for its client (UnixDatagramServer).
+    /// connection throws DeadlineExceeded, whether it would have to wait or not. What a server
+    /// sends unasked is a request in this sense. Of a Unix datagram it bounds how long a reply
+    /// waits for its client (UnixDatagramServer).
     std::optional<std::chrono::nanoseconds> request_timeout{};
 };
 
