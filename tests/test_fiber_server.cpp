@@ -10,6 +10,8 @@
 #include <vector>
 
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "catch.hpp"
 #include "connected_sockets.hpp"
@@ -349,6 +351,28 @@ TEST_CASE("a socket may outlive the worker that it waited in") {
     REQUIRE(kept.size() == 3);
     CHECK(kept[0].recv(1).empty());  // the other end was closed
     kept.clear();
+}
+
+TEST_CASE("what a forked child gives away its parent still hears") {
+    const TimeLimit limit;
+    CallingServer server{[](Calling& handler) {
+        for (std::string_view line : handler.rfile()) {
+            if (line == "fork\n") {
+                const pid_t child = ::fork();
+                if (child == 0) {
+                    handler.request().detach();
+                    ::_exit(0);
+                }
+                ::waitpid(child, nullptr, 0);
+            }
+            handler.wfile().write(line);
+        }
+    }};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    for (const std::string line : {"first\n", "fork\n", "second\n", "third\n"}) {
+        CHECK(ask(client, line) == line);
+    }
 }
 
 TEST_CASE("a descriptor that was given away can be waited for again") {

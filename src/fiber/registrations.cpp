@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fiber/registrations.hpp"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "fiber/scheduler.hpp"
@@ -8,6 +10,11 @@
 namespace socketserver::detail {
 
 void FdRecord::forget(bool stays_open) noexcept { owner->forget(*this, stays_open); }
+
+Registrations::Registrations(Scheduler& scheduler) noexcept
+    : scheduler_{scheduler}, process_{::getpid()} {}
+
+bool Registrations::is_in_child() const noexcept { return ::getpid() != process_; }
 
 FdRecord& Registrations::take(int fd, Direction direction) {
     FdRecord* record = unused_;
@@ -43,9 +50,10 @@ void Registrations::forget_here(FdRecord& record) noexcept {
 void Registrations::forget(FdRecord& record, bool stays_open) noexcept {
     const Scheduler* here = Scheduler::here();
     if (here != nullptr && here->owns(record)) {
-        if (stays_open) scheduler_.stop_watching(record);
+        if (stays_open && !is_in_child()) scheduler_.stop_watching(record);
         return forget_here(record);
     }
+    if (is_in_child()) return;
     std::unique_lock lock{mutex_};
     if (!closed_) {
         if (stays_open) scheduler_.stop_watching(record);

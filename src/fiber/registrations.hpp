@@ -70,7 +70,7 @@ struct alignas(cache_line) FdRecord final : Registration {
 class Registrations {
   public:
     /// Of a scheduler that lives until close().
-    explicit Registrations(Scheduler& scheduler) noexcept : scheduler_{scheduler} {}
+    explicit Registrations(Scheduler& scheduler) noexcept;
     Registrations(const Registrations&) = delete;
     Registrations& operator=(const Registrations&) = delete;
 
@@ -90,7 +90,11 @@ class Registrations {
     void collect_foreign() noexcept;
     void forget_here(FdRecord& record) noexcept;
 
+    /// A forked child shares the epoll sets: what it took out of them, the parent would miss.
+    bool is_in_child() const noexcept;
+
     Scheduler& scheduler_;
+    const int process_;
     std::deque<FdRecord> all_;
     FdRecord* unused_ = nullptr;
     std::size_t used_ = 0;
