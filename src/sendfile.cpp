@@ -76,6 +76,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
         if (sent == 0) break;  // the file ends here
         if (sent > 0) {
             left -= static_cast<std::size_t>(sent);
+            detail::before_send(channel_, "sendfile");
         } else if (errno != EAGAIN || wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, "sendfile");
         }

@@ -168,6 +168,32 @@ TEST_CASE("a large file is ended by a stop, however fast its client reads") {
     CHECK(server.errors() == std::vector<std::string>{"cancelled"});
 }
 
+TEST_CASE("a large file is ended by the time of the request, however fast its client reads") {
+    const TimeLimit limit;
+    const Scripted<&Calls::sendfile> sendfile{
+        [&](int, int, off_t* position, std::size_t count) -> ssize_t {
+            *position += static_cast<off_t>(count);
+            return static_cast<ssize_t>(count);
+        }};
+    std::promise<bool> exceeded;
+    const auto send = [&](Calling& handler) {
+        const File file{"its content is not read"};
+        try {
+            handler.request().sendfile(file.descriptor(), 0, std::size_t{1} << 62);
+        } catch (const DeadlineExceeded&) {
+            exceeded.set_value(true);
+            return;
+        }
+        exceeded.set_value(false);
+    };
+    FiberTCPServer<Calling> server{
+        any_port, {.request_timeout = 20ms}, [&] { return Calling{send}; }};
+    server.workers = 1;
+    ServingThread serving{server};
+    const Socket client = connect(server.server_address());
+    CHECK(exceeded.get_future().get());
+}
+
 TEST_CASE("a close that lingers holds up nobody") {
     const TimeLimit limit;
     constexpr linger for_long{.l_onoff = 1, .l_linger = 1000};
