@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Handing over: a new process takes the listening socket while the old one drains, under load.
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -12,6 +14,7 @@
 
 #include "catch.hpp"
 #include "connected_sockets.hpp"
+#include "counts.hpp"
 #include "serving.hpp"
 #include "socketserver/handover.hpp"
 
@@ -168,6 +171,32 @@ TEST_CASE("what is no socket is refused, and a peer that is silent is not waited
     CHECK_THROWS_AS(receive_listener(there), std::system_error);
     here.close();
     CHECK_THROWS_AS(receive_listener(there), std::system_error);
+}
+
+TEST_CASE("a message with other descriptors than one is refused, and leaves none behind") {
+    const TimeLimit limit;
+    auto [here, there] = socket_pair();
+    // 253 is what the kernel lets through; more than expected, and far more.
+    const std::size_t count = GENERATE(as<std::size_t>{}, 2, 3, 40, 253);
+    CAPTURE(count);
+    const std::vector<int> descriptors(count, here.fileno());
+    std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
+    char byte = 'l';
+    iovec part{&byte, 1};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    std::memcpy(CMSG_DATA(header), descriptors.data(), count * sizeof(int));
+    REQUIRE(::sendmsg(here.fileno(), &message, 0) == 1);
+    const std::size_t before = open_descriptors();
+    CHECK(error_of([&, &receiver = there] { receive_listener(receiver); }) == EBADMSG);
+    CHECK(open_descriptors() == before);
 }
 
 TEST_CASE("a new process takes over a Unix server without touching its path") {
