@@ -4,6 +4,7 @@
 #include <ext/stdio_sync_filebuf.h>
 #include <stdio_ext.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,14 +12,18 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
+#include <iterator>
 #include <utility>
 
 #include "buffer_pool.hpp"
 #include "drain_signal.hpp"
+#include "no_sigpipe.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
+#include "worker_process.hpp"
 
 namespace socketserver::detail {
 
@@ -34,18 +39,15 @@ bool cout_has_own_buffer() {
 bool must_flush_cout = false;
 
 void flush_standard_output() {
+    const bool must_flush_stdout = ::__fpending(stdout) > 0;
+    if (!must_flush_cout && !must_flush_stdout) return;
+    const NoSigpipe no_sigpipe;
     if (must_flush_cout) std::cout.flush();
-    if (::__fpending(stdout) > 0) std::fflush(stdout);
+    if (must_flush_stdout) std::fflush(stdout);
 }
 
-/// Whether the child is no more to be waited for.
-bool has_ended(pid_t pid, int options) {
-    int status = 0;
-    const pid_t waited =
-        sys::retry_on_eintr([&] { return sys::calls.waitpid(pid, &status, options); });
-    // ECHILD: the program ignores SIGCHLD, or has waited for it itself.
-    return waited == pid || (waited == -1 && errno == ECHILD);
-}
+/// How often to look after children whose end no descriptor tells of.
+constexpr itimerspec look_again{{0, 20'000'000}, {0, 20'000'000}};
 
 }  // namespace
 
@@ -55,20 +57,38 @@ void flush_before_fork() {
     flush_standard_output();
 }
 
+void* ChildReaper::Room::do_allocate(std::size_t size, std::size_t alignment) {
+    if (is_free_ && size <= bytes_.size()) {
+        is_free_ = false;
+        return bytes_.data();
+    }
+    return std::pmr::new_delete_resource()->allocate(size, alignment);
+}
+
+void ChildReaper::Room::do_deallocate(void* memory, std::size_t size, std::size_t alignment) {
+    if (memory == bytes_.data()) {
+        is_free_ = true;
+    } else {
+        std::pmr::new_delete_resource()->deallocate(memory, size, alignment);
+    }
+}
+
 ChildReaper::ChildReaper() { children_.reserve(usual_children); }
 
 ChildReaper::~ChildReaper() {
     for (const Child& child : children_) {
         if (child.pidfd != -1) sys::calls.close(child.pidfd);
     }
+    if (timer_ != -1) sys::calls.close(timer_);
     if (epoll_ != -1) sys::calls.close(epoll_);
 }
 
 bool ChildReaper::fork() {
     flush_before_fork();
     DrainSignal::prepare_to_fork();
-    children_.reserve(children_.size() + 1);  // nothing may throw once there is a child
-    BufferPool::warm();                       // what the parent has ready no child has to make
+    // Nothing may throw once there is a child.
+    if (children_.size() == children_.capacity()) children_.reserve(2 * children_.capacity());
+    BufferPool::warm();  // what the parent has ready no child has to make
     const pid_t pid = sys::calls.fork();
     if (pid == -1) throw_system_error("fork a process for a request");
     // The child leaves all this as it is: every page it writes to is copied for it. The
@@ -81,14 +101,27 @@ bool ChildReaper::fork() {
 }
 
 void ChildReaper::watch(Child& child) noexcept {
-    if (epoll_ == -1) epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ == -1) epoll_ = sys::calls.epoll_create1(EPOLL_CLOEXEC);
     child.pidfd = sys::calls.pidfd_open(child.pid, 0);
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = child.pid;
     if (child.pidfd != -1 && ::epoll_ctl(epoll_, EPOLL_CTL_ADD, child.pidfd, &event) == 0) return;
     if (child.pidfd != -1) sys::calls.close(std::exchange(child.pidfd, -1));
-    ++unwatched_;
+    if (++unwatched_ == 1) set_timer(look_again);
+}
+
+/// Lets the loop look in each interval. Without a descriptor for it the loop's own interval is what
+/// is left.
+void ChildReaper::set_timer(const itimerspec& when) noexcept {
+    if (timer_ == -1) {
+        timer_ = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.fd = ended;
+        if (timer_ != -1) ::epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event);
+    }
+    if (timer_ != -1) ::timerfd_settime(timer_, 0, &when, nullptr);
 }
 
 void ChildReaper::collect(bool blocking) noexcept {
@@ -100,6 +133,13 @@ std::optional<ConnectionHandle> ChildReaper::take_ended() noexcept {
     if (found == children_.end()) return {};
     std::optional request{std::move(found->request)};
     children_.erase(found);
+    if (children_.capacity() > usual_children && children_.size() <= usual_children / 2) {
+        // What a rush of clients has made necessary is given back.
+        std::pmr::vector<Child> few{&room_};
+        few.reserve(usual_children);
+        std::ranges::move(children_, std::back_inserter(few));
+        children_.swap(few);
+    }
     return request;
 }
 
@@ -109,7 +149,7 @@ void ChildReaper::keep(ConnectionHandle request) noexcept {
 
 void ChildReaper::announce_drain() const noexcept {
     for (const Child& child : children_) {
-        if (child.pid != ended) DrainSignal::send(child.pid);
+        if (child.pid != ended) DrainSignal::send(child.pid, child.pidfd);
     }
 }
 
@@ -117,7 +157,7 @@ void ChildReaper::kill(int signal) const noexcept {
     for (const Child& child : children_) {
         if (child.pid == ended) continue;
         note_cancelled(child.request.get());
-        ::kill(child.pid, signal);
+        signal_child(child.pid, child.pidfd, signal);
     }
 }
 
@@ -131,12 +171,17 @@ void ChildReaper::reap_ended(bool blocking) noexcept {
             if (child.pidfd == -1) reap(child, WNOHANG);
         }
     }
-    if (children_.size() == unwatched_) return;
+    if (epoll_ == -1) return;
     std::array<epoll_event, 16> events{};
     for (;;) {
         const int count = ::epoll_wait(epoll_, events.data(), events.size(), 0);
         for (int i = 0; i < count; ++i) {
             const int pid = events[static_cast<std::size_t>(i)].data.fd;
+            if (pid == ended) {  // the timer, which goes on when its expiry has been read
+                std::uint64_t expiries = 0;
+                [[maybe_unused]] const auto got = ::read(timer_, &expiries, sizeof expiries);
+                continue;
+            }
             for (Child& child : children_) {
                 if (child.pid == pid) reap(child, WNOHANG);
             }
@@ -147,9 +192,9 @@ void ChildReaper::reap_ended(bool blocking) noexcept {
 
 /// If the child has ended, nothing but what was kept for it is left of it.
 void ChildReaper::reap(Child& child, int options) noexcept {
-    if (child.pid == ended || !has_ended(child.pid, options)) return;
+    if (child.pid == ended || !wait_for_child(child.pid, options)) return;
     if (child.pidfd == -1) {
-        --unwatched_;
+        if (--unwatched_ == 0) set_timer({});
     } else {
         // Closing alone would leave it in the set for as long as a child that was forked meanwhile
         // has a copy of it.

@@ -9,6 +9,7 @@
 
 #include "connection.hpp"
 #include "registry.hpp"
+#include "worker_process.hpp"
 
 namespace socketserver::detail {
 
@@ -59,6 +60,6 @@ void DrainSignal::receiving(Connection* connection) noexcept {
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-void DrainSignal::send(int pid) noexcept { ::kill(pid, SIGURG); }
+void DrainSignal::send(int pid, int pidfd) noexcept { signal_child(pid, pidfd, SIGURG); }
 
 }  // namespace socketserver::detail

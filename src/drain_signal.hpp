@@ -23,7 +23,8 @@ class DrainSignal {
     /// The calling thread is about to receive from a connection, or (null) has done so. Seen by the
     /// handler when it runs in this thread: the first one of the process, which the kernel prefers.
     static void receiving(Connection* connection) noexcept;
-    static void send(int pid) noexcept;
+    /// To a child; `pidfd` is -1 if there is none.
+    static void send(int pid, int pidfd) noexcept;
 };
 
 }  // namespace socketserver::detail

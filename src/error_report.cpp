@@ -10,6 +10,7 @@
 #include <system_error>
 #include <typeinfo>
 
+#include "no_sigpipe.hpp"
 #include "socketserver/address.hpp"
 #include "socketserver/detail/record_access.hpp"
 #include "socketserver/detail/report.hpp"
@@ -67,8 +68,10 @@ void print_error(const std::string& headline, std::exception_ptr error) noexcept
         std::string text = fmt::format("{:-<40}\n{}\n", "", headline);
         describe(error, text);
         text += fmt::format("{:-<40}\n", "");
+        const NoSigpipe no_sigpipe;
         std::fwrite(text.data(), 1, text.size(), stderr);
     } catch (...) {  // out of memory, say: one line without any
+        const NoSigpipe no_sigpipe;
         std::fputs("socketserver: an exception could not be described\n", stderr);
     }
 }

@@ -154,7 +154,7 @@ void Registry::enter_worker() noexcept {
     is_signalled_ = true;
     DrainSignal::listen();
     std::size_t number = 0;
-    for (SharedCounters::Worker& each : counters->workers) {
+    for (SharedCounters::Worker& each : counters->workers()) {
         int nobody = 0;
         if (each.pid.compare_exchange_strong(nobody, ::getpid())) {
             worker_ = &each;
@@ -167,7 +167,7 @@ void Registry::enter_worker() noexcept {
 
 void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
     std::size_t number = 0;
-    for (SharedCounters::Worker& each : counters->workers) {
+    for (SharedCounters::Worker& each : counters->workers()) {
         if (each.pid.load() != pid) {
             ++number;
             continue;

@@ -82,6 +82,14 @@ void set_nonblocking(const Socket& socket) {
     }
 }
 
+/// As every socket that the library makes: a service manager cannot hand it over in this state.
+void set_close_on_exec(const Socket& socket) {
+    const int flags = ::fcntl(socket.fileno(), F_GETFD);
+    if (flags == -1 || ::fcntl(socket.fileno(), F_SETFD, flags | FD_CLOEXEC) == -1) {
+        detail::throw_system_error("make the listening socket close-on-exec");
+    }
+}
+
 /// The loop waits for something else if nothing but the policy keeps it from accepting.
 TimePoint wait_end(TimePoint accept_at) { return accept_at == TimePoint{} ? never : accept_at; }
 
@@ -119,6 +127,7 @@ ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions&
     }
     server_address_ = numeric_address_ = socket_->getsockname();
     require_family(server_address_, transport);
+    set_close_on_exec(*socket_);
     socket_->channel().answers_requests = !is_stream(transport);
     if (!is_stream(transport)) return;
     // A service manager may hand over a socket that is bound and does not listen yet.
@@ -322,6 +331,10 @@ void ServerBase::leave_worker() noexcept { socket_.reset(); }
 void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
 
 int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
+
+bool ServerBase::wait_unless_stopped(int descriptor) const {
+    return state_->wait_unless_stopped(descriptor);
+}
 
 const detail::Waker& ServerBase::stop_waker() const noexcept { return state_->stop_waker; }
 

@@ -2,6 +2,7 @@
 #include "server_state.hpp"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 #include "signal_table.hpp"
 #include "socket_error.hpp"
 #include "socketserver/server_base.hpp"
+#include "sys.hpp"
+#include "worker_order.hpp"
 
 namespace socketserver::detail {
 
@@ -30,6 +33,24 @@ TimePoint ServerState::accept_at() const noexcept {
     if (too_late.load(std::memory_order_relaxed)) return {};
     if (paused.load(std::memory_order_relaxed) && !registry->drains_here()) return never;
     return registry->limits.accept_at();
+}
+
+void ServerState::obey_parent() noexcept {
+    const int control = stop_waker.fileno();
+    auto order = WorkerOrder::stop;  // the end of the stream: there is no parent any more
+    const auto receive = [&](int flags) {
+        return sys::retry_on_eintr(
+            [&] { return ::recv(control, &order, sizeof order, flags | MSG_DONTWAIT); });
+    };
+    if (receive(MSG_PEEK) == -1 && errno == EAGAIN) return;
+    // A stop stays where it is, so that everybody sees it who waits for stop_fileno().
+    if (order != WorkerOrder::stop) receive(0);
+    // Retiring in a drain would leave the clients in the queue to nobody.
+    if (registry->is_draining()) {
+        begin_worker_drain();
+    } else {
+        stop = true;
+    }
 }
 
 void ServerState::begin_worker_drain() noexcept {
@@ -51,6 +72,26 @@ TimePoint ServerState::next_drain_step() const noexcept {
     if (!is_worker || !registry->drains_here() || too_late) return never;
     const TimePoint until = registry->counters->drain_until.load();
     return registry->is_patience_over() ? until : std::min(patience_until, until);
+}
+
+bool ServerState::wait_unless_stopped(int descriptor) {
+    for (;;) {
+        // As in the loop, see Serving::wait().
+        const bool drains = is_worker && registry->drains_here();
+        if (drains) go_on_draining();
+        std::array<pollfd, 2> entries{
+            {{drains ? -1 : stop_waker.fileno(), POLLIN, 0}, {descriptor, POLLIN, 0}}};
+        if (poll(entries.data(), entries.size(), next_drain_step()) == -1) {
+            throw_system_error("wait for requests to end");
+        }
+        if (entries[0].revents != 0) {
+            if (!is_worker) return false;
+            stop = false;
+            obey_parent();
+            if (stop.exchange(true)) return false;
+        }
+        if (entries[1].revents != 0) return true;
+    }
 }
 
 Serving::Serving(ServerBase& server, ServerState& state)
@@ -92,8 +133,8 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     if (ready == -1) throw_system_error("wait for requests");
     if (entries[loop].revents != 0) state_.loop_waker.reset();
     if (entries[stop].revents != 0) {
-        if (state_.is_worker && state_.registry->is_draining()) {
-            state_.begin_worker_drain();
+        if (state_.is_worker) {
+            state_.obey_parent();
         } else {
             state_.stop = true;
         }

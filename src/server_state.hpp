@@ -70,11 +70,16 @@ struct ServerState {
 
     /// @name In a worker: what drain() does in its parent
     /// @{
+    /// Reads what the parent has to say; may end the loop.
+    void obey_parent() noexcept;
     void begin_worker_drain() noexcept;
     /// Breaks off whatever is due.
     void go_on_draining() noexcept;
     TimePoint next_drain_step() const noexcept;
     /// @}
+
+    /// For ServerBase::wait_unless_stopped().
+    bool wait_unless_stopped(int descriptor);
 };
 
 /// One stay of a thread in serve_forever() or handle_request().

@@ -13,7 +13,7 @@ CountersMapping::CountersMapping() {
     void* memory = ::mmap(nullptr, sizeof(SharedCounters), PROT_READ | PROT_WRITE,
                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw_system_error("map the counters of a server");
-    counters_ = ::new (memory) SharedCounters{};
+    counters_ = ::new (memory) SharedCounters;
 }
 
 CountersMapping::~CountersMapping() { ::munmap(counters_, sizeof(SharedCounters)); }

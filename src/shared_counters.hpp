@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/statistics.hpp"
@@ -13,6 +14,7 @@ namespace socketserver::detail {
 
 /// The counters of a server, in memory that it shares with its children: what a child counts is
 /// seen in the parent. All lock-free, and only ever added to, but for those of the workers.
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the workers, see there
 struct SharedCounters {
     using Counter = std::atomic<std::uint64_t>;
     static_assert(Counter::is_always_lock_free);
@@ -41,8 +43,14 @@ struct SharedCounters {
         std::atomic<int> pid{0};
         Counter active{0};
     };
-    static constexpr std::size_t most_workers = 64;  // of further ones, that is not known
-    std::array<Worker, most_workers> workers{};
+    /// Twice as many as WorkerSet has at a time: all may be replaced before the first is counted
+    /// out.
+    static constexpr std::size_t most_workers = 2048;
+    std::span<Worker> workers() noexcept {
+        return {reinterpret_cast<Worker*>(worker_memory.data()), most_workers};
+    }
+    // Not initialised: what the kernel maps is zero, and a page of it is had when it is used.
+    alignas(Worker) std::array<std::byte, most_workers * sizeof(Worker)> worker_memory;
 
     /// Where children leave the reason for which their request ended, see Registry.
     static constexpr std::size_t most_outcomes = 4096;

@@ -45,6 +45,7 @@ struct SharedLimits::Memory {
     pthread_mutex_t mutex{};
     TimePoint next_turn{};
     std::array<std::size_t, workers> taken{};
+    std::size_t total = 0;  // of `taken`: not added up for each connection
     Index used = 1;
     Index unused = 0;  ///< a list of those below `used` that do not exist
     std::array<Index, buckets> first{};
@@ -87,20 +88,21 @@ SharedLimits::~SharedLimits() { ::munmap(memory_, sizeof(Memory)); }
 
 bool SharedLimits::take_room(std::size_t worker, std::size_t most) noexcept {
     const Lock lock{*this};
-    const auto& taken = memory_->taken;
-    if (std::accumulate(taken.begin(), taken.end(), std::size_t{0}) >= most) return false;
+    if (memory_->total >= most) return false;
     ++memory_->taken[worker];
+    ++memory_->total;
     return true;
 }
 
 void SharedLimits::give_back_room(std::size_t worker) noexcept {
     const Lock lock{*this};
     --memory_->taken[worker];
+    --memory_->total;
 }
 
 std::size_t SharedLimits::taken() noexcept {
     const Lock lock{*this};
-    return std::accumulate(memory_->taken.begin(), memory_->taken.end(), std::size_t{0});
+    return memory_->total;
 }
 
 bool SharedLimits::take_share(std::size_t worker, const Origin& origin, std::size_t most) noexcept {
@@ -182,8 +184,10 @@ void SharedLimits::give_back_all(std::size_t worker) noexcept {
     repair();
 }
 
-/// Makes the lists anew from the shares that exist.
+/// Makes the sum, and the lists from the shares that exist, anew.
 void SharedLimits::repair() noexcept {
+    const auto& taken = memory_->taken;
+    memory_->total = std::accumulate(taken.begin(), taken.end(), std::size_t{0});
     memory_->first.fill(0);
     memory_->unused = 0;
     for (Index i = 1; i < memory_->used; ++i) {

@@ -23,8 +23,8 @@ using Origin = std::pair<AddressFamily, std::uint64_t>;
 /// Thread safety: all members may be called from any thread of any of the processes.
 class SOCKETSERVER_EXPORT SharedLimits {
   public:
-    /// Workers are numbered as in SharedCounters. Those without a number there share the last one
-    /// here: what one of them has when it dies stays taken.
+    /// Workers are numbered as in SharedCounters, which has a number for each of them; one that
+    /// found none would have the last one here.
     static constexpr std::size_t workers = SharedCounters::most_workers + 1;
 
     /// @throws std::system_error if there is no memory.

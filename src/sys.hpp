@@ -22,6 +22,7 @@ namespace socketserver::detail::sys {
 struct Calls {
     // descriptors
     int (*socket)(int domain, int type, int protocol);
+    int (*socketpair)(int domain, int type, int protocol, int* ends);
     int (*bind)(int fd, const sockaddr* address, socklen_t size);
     int (*listen)(int fd, int backlog);
     int (*accept4)(int fd, sockaddr* address, socklen_t* size, int flags);
@@ -30,6 +31,8 @@ struct Calls {
     int (*shutdown)(int fd, int how);
     int (*setsockopt)(int fd, int level, int option, const void* value, socklen_t size);
     int (*eventfd)(unsigned initial, int flags);
+    int (*epoll_create1)(int flags);
+    int (*timerfd_create)(int clock, int flags);
     // bytes
     ssize_t (*recv)(int fd, void* data, size_t size, int flags);
     ssize_t (*send)(int fd, const void* data, size_t size, int flags);
@@ -46,6 +49,7 @@ struct Calls {
     // concurrency
     pid_t (*fork)();
     int (*pidfd_open)(pid_t pid, unsigned flags);
+    int (*pidfd_send_signal)(int pidfd, int signal);
     pid_t (*waitpid)(pid_t pid, int* status, int options);
     int (*pthread_create)(pthread_t* thread, const pthread_attr_t* attributes,
                           void* (*start)(void*), void* argument);
@@ -57,6 +61,18 @@ SOCKETSERVER_EXPORT extern const Calls kernel;
 /// The calls that the library makes. A test replaces entries before it starts a server and puts
 /// `kernel`'s back afterwards; nobody else writes here.
 SOCKETSERVER_EXPORT extern Calls calls;
+
+/// off_standard_streams() for one that needs it.
+SOCKETSERVER_EXPORT int renumber(int descriptor) noexcept;
+
+/// A new descriptor, close-on-exec, under a number above those of the standard streams. A program
+/// may have closed those: what is printed to "stderr" would then be sent to a client. Every call of
+/// the table that makes a descriptor passes it through here; -1 stays, and is returned with errno
+/// set if there is no other number to be had.
+inline int off_standard_streams(int descriptor) noexcept {
+    constexpr int last_standard = 2;
+    return descriptor > last_standard || descriptor == -1 ? descriptor : renumber(descriptor);
+}
 
 /// Repeats `call` for as long as a signal interrupts it.
 template <class Call>

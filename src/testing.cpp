@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "socket_error.hpp"
+#include "sys.hpp"
 
 namespace socketserver::detail {
 
@@ -17,7 +18,7 @@ namespace {
 
 std::pair<Socket, Socket> socket_pair(int type) {
     std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends.data()) == -1) {
+    if (sys::calls.socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends.data()) == -1) {
         throw_system_error("socketpair");
     }
     return {Socket{ends[0]}, Socket{ends[1]}};

@@ -45,6 +45,16 @@ std::optional<ChildEnd> wait_for_child(pid_t pid, int options) {
     return {};
 }
 
+void signal_child(pid_t pid, int pidfd, int signal) noexcept {
+    // The descriptor's own call is older than the one that opens it, but may be filtered out.
+    if (pidfd != -1 && (sys::calls.pidfd_send_signal(pidfd, signal) == 0 || errno == ESRCH)) return;
+    siginfo_t info{};
+    const int found = sys::retry_on_eintr([&] {
+        return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT);
+    });
+    if (found == 0) ::kill(pid, signal);
+}
+
 std::exception_ptr describe_end(pid_t pid, const ChildEnd& end, bool was_leaving) {
     if (!end.status) {
         return was_leaving ? nullptr : error_of(fmt::format("worker process {} has ended", pid));

@@ -16,10 +16,12 @@
 #include <system_error>
 
 #include "drain_signal.hpp"
+#include "shared_counters.hpp"
 #include "socket_error.hpp"
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/child_reaper.hpp"
 #include "sys.hpp"
+#include "worker_order.hpp"
 #include "worker_process.hpp"
 
 namespace socketserver::detail {
@@ -33,6 +35,8 @@ constexpr std::chrono::milliseconds longest_pause{10'000};
 /// How often to look for the end of a worker for which the kernel gives no descriptor.
 constexpr std::chrono::milliseconds look_again{20};
 
+static_assert(SharedCounters::most_workers >= 2 * WorkerSet::most);
+
 struct Worker {
     pid_t pid;
     int control;
@@ -40,7 +44,20 @@ struct Worker {
     TimePoint started;
     bool leaving = false;        ///< asked to end, or has announced that it ends
     bool control_ended = false;  ///< the worker's end is closed
+    WorkerOrder told = WorkerOrder::none;
 };
+
+/// Each order is given once, and none after one that says more. False: the worker has not got it.
+bool tell(Worker& worker, WorkerOrder order) noexcept {
+    if (worker.told >= order) return true;
+    const char byte = static_cast<char>(order);
+    const auto sent = sys::retry_on_eintr([&] {
+        return sys::calls.send(worker.control, &byte, sizeof byte, MSG_NOSIGNAL | MSG_DONTWAIT);
+    });
+    if (sent != 1) return false;
+    worker.told = order;
+    return true;
+}
 
 }  // namespace
 
@@ -57,6 +74,7 @@ struct WorkerSet::State {
 
     std::size_t accepting() const;
     void look_at_control(Worker& worker) noexcept;
+    void tell_all(WorkerOrder order) noexcept;
     /// Whether the worker is gone.
     bool look_for_end(const Worker& worker, int options, Ended& into);
     void lengthen_pause();
@@ -87,11 +105,11 @@ void WorkerSet::State::close_descriptors() noexcept {
 void WorkerSet::start(std::size_t count) {
     const std::lock_guard lock{state_->mutex};
     if (state_->epoll == -1) {
-        state_->epoll = ::epoll_create1(EPOLL_CLOEXEC);
+        state_->epoll = sys::calls.epoll_create1(EPOLL_CLOEXEC);
         if (state_->epoll == -1) throw_system_error("supervise worker processes");
     }
     if (state_->timer == -1) {
-        state_->timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        state_->timer = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
         if (state_->timer == -1) throw_system_error("supervise worker processes");
         state_->watch(state_->timer);
     }
@@ -157,7 +175,7 @@ void WorkerSet::State::lengthen_pause() {
 }
 
 void WorkerSet::State::fill_up(Turn& turn) {
-    while (accepting() < target && fork_again <= Clock::now()) {
+    while (accepting() < target && workers.size() < most && fork_again <= Clock::now()) {
         try {
             turn.control = fork_worker();
             if (turn.control != -1) return;
@@ -175,7 +193,7 @@ int WorkerSet::State::fork_worker() {
     flush_before_fork();
     workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
     std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {
+    if (sys::calls.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {
         throw_system_error("fork a worker process");
     }
     const auto [ours, theirs] = ends;
@@ -225,7 +243,7 @@ void WorkerSet::State::forget(const Worker& worker) noexcept {
 /// went off before.
 void WorkerSet::State::set_timer() const noexcept {
     std::optional<std::chrono::nanoseconds> after;
-    if (accepting() < target) after = fork_again - Clock::now();
+    if (accepting() < target && workers.size() < most) after = fork_again - Clock::now();
     if (std::any_of(workers.begin(), workers.end(), [](const Worker& worker) {
             return worker.control_ended && worker.pidfd == -1;
         })) {
@@ -242,13 +260,23 @@ void WorkerSet::State::set_timer() const noexcept {
     ::timerfd_settime(timer, 0, &when, nullptr);
 }
 
+void WorkerSet::State::tell_all(WorkerOrder order) noexcept {
+    target = 0;
+    for (Worker& worker : workers) {
+        worker.leaving = true;
+        // The end of the control, for which no memory is needed, means stop; in a drain, drain.
+        if (!tell(worker, order)) ::shutdown(worker.control, SHUT_WR);
+    }
+}
+
 void WorkerSet::stop() noexcept {
     const std::lock_guard lock{state_->mutex};
-    state_->target = 0;
-    for (Worker& worker : state_->workers) {
-        worker.leaving = true;
-        ::shutdown(worker.control, SHUT_WR);
-    }
+    state_->tell_all(WorkerOrder::stop);
+}
+
+void WorkerSet::drain() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    state_->tell_all(WorkerOrder::drain);
 }
 
 WorkerSet::Ended WorkerSet::collect(bool blocking) {
@@ -277,7 +305,7 @@ WorkerSet::Ended WorkerSet::collect(bool blocking) {
 
 void WorkerSet::announce_drain() noexcept {
     const std::lock_guard lock{state_->mutex};
-    for (const Worker& worker : state_->workers) DrainSignal::send(worker.pid);
+    for (const Worker& worker : state_->workers) DrainSignal::send(worker.pid, worker.pidfd);
 }
 
 std::size_t WorkerSet::size() const noexcept { return state_->count; }
@@ -289,16 +317,15 @@ bool WorkerSet::empty() const {
 
 void WorkerSet::kill() noexcept {
     const std::lock_guard lock{state_->mutex};
-    for (const Worker& worker : state_->workers) ::kill(worker.pid, SIGKILL);
+    for (const Worker& worker : state_->workers) signal_child(worker.pid, worker.pidfd, SIGKILL);
 }
 
 bool WorkerSet::retire(int pid) noexcept {
     const std::lock_guard lock{state_->mutex};
     for (Worker& worker : state_->workers) {
         if (worker.pid != pid || worker.leaving) continue;
-        worker.leaving = true;
-        ::shutdown(worker.control, SHUT_WR);
-        return true;
+        worker.leaving = tell(worker, WorkerOrder::retire);
+        return worker.leaving;
     }
     return false;
 }

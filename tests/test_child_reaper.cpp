@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/child_reaper.hpp"
 
+#include <malloc.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -214,4 +216,63 @@ TEST_CASE("exit_child ends with its status") {
     int status = 0;
     CHECK(::waitpid(reaper.pids().at(0), &status, 0) == reaper.pids().at(0));
     CHECK(WEXITSTATUS(status) == 9);
+}
+
+TEST_CASE("the record of children takes memory in proportion to their number, and gives it back") {
+    constexpr int many = 4000;
+    const auto in_use = [] {
+        const struct mallinfo2 info = ::mallinfo2();
+        return info.uordblks + info.hblkhd;
+    };
+    int last = 0;
+    const Scripted<&Calls::fork> fork{[&] { return 1'000'000'000 + ++last; }};  // no such process
+    const Scripted<&Calls::pidfd_open> none{[](pid_t, unsigned) { return fail(ENOSYS); }};
+    ChildReaper reaper;
+    const std::size_t before = in_use();
+    for (int i = 0; i < many; ++i) REQUIRE_FALSE(reaper.fork());
+    CHECK(reaper.count() == many);
+    CHECK(in_use() - before < std::size_t{many} * 200);
+    reaper.collect(true);  // ECHILD: somebody else has waited for them
+    CHECK(reaper.count() == 0);
+    while (reaper.take_ended()) {
+    }
+    CHECK(in_use() <= before + 20'000);  // what malloc and stdio keep
+}
+
+TEST_CASE("a signal goes to the child itself, not to whoever has its number") {
+    ChildReaper reaper;
+    const Waker go;
+    make_child(reaper, go);
+    int signalled = 0;
+    {
+        const Scripted<&Calls::pidfd_send_signal> by_descriptor{[&](int pidfd, int signal) {
+            ++signalled;
+            return sys::kernel.pidfd_send_signal(pidfd, signal);
+        }};
+        reaper.kill(SIGKILL);
+    }
+    CHECK(signalled == 1);
+    int status = 0;
+    CHECK(::waitpid(reaper.pids().at(0), &status, 0) == reaper.pids().at(0));
+    CHECK(WTERMSIG(status) == SIGKILL);
+    reaper.kill(SIGKILL);  // it has gone, and nobody else is meant
+    CHECK(errno == ESRCH);
+}
+
+TEST_CASE("without pidfds the set that the loop waits for is readable now and then") {
+    ChildReaper reaper;
+    const Waker go;
+    {
+        const Scripted<&Calls::pidfd_open> none{[](pid_t, unsigned) { return fail(ENOSYS); }};
+        make_child(reaper, go);
+    }
+    for (int i = 0; i < 2; ++i) {
+        CHECK(is_readable(reaper.fileno(), 20'000));
+        reaper.collect(false);
+        CHECK_FALSE(is_readable(reaper.fileno(), 0));
+    }
+    go.wake();
+    CHECK(collects_all(reaper));
+    reaper.collect(false);
+    CHECK_FALSE(is_readable(reaper.fileno(), 100));
 }

@@ -253,6 +253,16 @@ TEST_CASE("forking: another child of the program does not keep the loop awake") 
     }
 }
 
+TEST_CASE("forking: the end of a child is seen without pidfds as well") {
+    const TimeLimit limit;
+    const Scripted<&Calls::pidfd_open> none{[](pid_t, unsigned) { return fail(ENOSYS); }};
+    EchoServer server{any_port};
+    server.max_children = 1;
+    const ServingThread serving{server, 1h};
+    for (int i = 0; i < 3; ++i) CHECK(ask(server.server_address(), "hello\n") == "hello\n");
+    CHECK(eventually([&] { return server.statistics().children == 0; }));
+}
+
 TEST_CASE("forking: block_on_close makes server_close() wait for the children") {
     const TimeLimit limit;
     PidServer server{any_port};

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the default handle_error() writes to stderr, and when it writes nothing.
+#include <array>
+#include <csignal>
+#include <cstdio>
 #include <exception>
 #include <functional>
 #include <stdexcept>
@@ -13,6 +16,7 @@
 #include "captured_stderr.hpp"
 #include "catch.hpp"
 #include "connected_sockets.hpp"
+#include "error_report.hpp"
 #include "serving.hpp"
 
 namespace {
@@ -23,6 +27,30 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 
 const std::string dashes(40, '-');
+
+/// stderr is a pipe whose reader has gone, and SIGPIPE does what it does by default.
+class BrokenStderr {
+  public:
+    BrokenStderr() : before_{::dup(STDERR_FILENO)}, sigpipe_{std::signal(SIGPIPE, SIG_DFL)} {
+        std::array<int, 2> ends{};
+        if (::pipe2(ends.data(), O_CLOEXEC) == -1) throw std::runtime_error{"pipe"};
+        ::close(ends[0]);
+        ::dup2(ends[1], STDERR_FILENO);
+        ::close(ends[1]);
+    }
+    BrokenStderr(const BrokenStderr&) = delete;
+    BrokenStderr& operator=(const BrokenStderr&) = delete;
+    ~BrokenStderr() {
+        ::dup2(before_, STDERR_FILENO);
+        ::close(before_);
+        std::clearerr(stderr);
+        std::signal(SIGPIPE, sigpipe_);
+    }
+
+  private:
+    int before_;
+    void (*sigpipe_)(int);
+};
 
 class ThrowingHandler : public StreamRequestHandler {
   public:
@@ -274,4 +302,55 @@ TEST_CASE("a timeout of the client is reported") {
         read_to_end(client);
     }
     CHECK_THAT(captured.text(), ContainsSubstring("socketserver::TimeoutError: recv"));
+}
+
+namespace {
+
+template <template <class> class MixIn>
+void check_broken_stderr() {
+    const BrokenStderr broken;
+    const auto fail = once([](ThrowingHandler&) { throw std::out_of_range("seven is too many"); });
+    TCPServer<ThrowingHandler, MixIn> server{any_port, {}, [&] { return ThrowingHandler{fail}; }};
+    ServingThread serving{server};
+    for (int i = 0; i < 3; ++i) {
+        Socket client = connect(server.server_address());
+        send_line(client);
+    }
+    // Of a child: it ended by itself, with the status that an exception has.
+    CHECK(eventually([&] { return server.statistics().closed(CloseReason::error) == 3; }));
+    server.report_server_error(std::make_exception_ptr(std::runtime_error{"of the server"}));
+    serving.stop();
+}
+
+}  // namespace
+
+TEST_CASE("that nobody reads stderr any more ends no server") {
+    const TimeLimit limit;
+    SECTION("synchronous") { check_broken_stderr<SynchronousMixIn>(); }
+    SECTION("threading") { check_broken_stderr<ThreadingMixIn>(); }
+    SECTION("a pool") { check_broken_stderr<ThreadPoolMixIn>(); }
+    SECTION("forking") { check_broken_stderr<ForkingMixIn>(); }
+    SECTION("prefork") { check_broken_stderr<PreforkMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+    SECTION("fibers") { check_broken_stderr<FiberMixIn>(); }
+#endif
+}
+
+TEST_CASE("a SIGPIPE that was waiting before something was printed still comes") {
+    sigset_t sigpipe;
+    sigset_t before;
+    sigset_t pending;
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+    const bool waits = GENERATE(true, false);
+    if (waits) ::pthread_kill(::pthread_self(), SIGPIPE);
+    {
+        const BrokenStderr broken;
+        detail::print_error("headline", std::make_exception_ptr(1));
+    }
+    ::sigpending(&pending);
+    CHECK((sigismember(&pending, SIGPIPE) == 1) == waits);
+    if (waits) ::sigwaitinfo(&sigpipe, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -125,6 +125,22 @@ TEST_CASE("a pool in the workers that is full stops accepting, each worker for i
     }
 }
 
+TEST_CASE("no request waits in the queue of a busy worker while another one is idle") {
+    const TimeLimit limit;
+    const Shared<Board> board;
+    PreforkServer<PreforkOf<ThreadPoolMixIn>::MixIn> server{*board};
+    server.max_threads = 1;
+    const ServingThread serving{server};
+    Socket busy = connect(server.server_address());
+    busy.sendall("wait\n");
+    REQUIRE(eventually([&] { return board->waiting == 1; }));
+    // Either worker would take half of them.
+    for (int i = 0; i < 30; ++i) REQUIRE(ask(server.server_address(), "hello\n") == "hello\n");
+    board->open = true;
+    busy.shutdown(ShutdownHow::write);
+    CHECK(read_to_end(busy) == "waited\n");
+}
+
 TEST_CASE("a pool in the workers that is full refuses, if so told") {
     const TimeLimit limit;
     const Shared<Board> board;

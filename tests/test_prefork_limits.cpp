@@ -183,6 +183,32 @@ TEST_CASE("what a worker had when it was killed is given back, and no more than 
     serving.stop();
 }
 
+TEST_CASE("what each of many workers had is given back") {
+    if (!may_fork_beside_allocating_threads) return;  // their successors are forked meanwhile
+    const TimeLimit limit;
+    constexpr std::size_t many = 70;
+    Server<PreforkMixIn> server{{.max_connections = many}};
+    server.workers = many;
+    ServingThread serving{server};
+    CHECK(has_workers(server, many));
+    const auto settled = std::chrono::steady_clock::now() + 1100ms;  // none dies as a beginner
+    for (int round = 0; round < 2; ++round) {
+        // One for each worker, which serves one at a time.
+        std::vector<Socket> clients;
+        std::vector<pid_t> pids;
+        for (std::size_t i = 0; i < many; ++i) {
+            clients.push_back(connect(server.server_address()));
+            pids.push_back(worker_of(clients.back()));
+            REQUIRE(pids.back() != 0);
+        }
+        CHECK(server.statistics().active == many);
+        std::this_thread::sleep_until(settled);
+        for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+        CHECK(eventually([&] { return server.statistics().active == 0; }));
+    }
+    serving.stop();
+}
+
 TEST_CASE("shared limits: what a worker has is its own, the limit is everybody's") {
     detail::SharedLimits limits;
     const detail::Origin one{AddressFamily::inet, 1};

@@ -209,9 +209,11 @@ TEST_CASE("adopting a descriptor") {
         Socket socket = listening(listens);
         const Address address = socket.getsockname();
         const int descriptor = socket.detach();
+        REQUIRE(::fcntl(descriptor, F_SETFD, 0) == 0);  // as a service manager hands it over
         Server server{Socket{descriptor}};
         CHECK(server.server_address() == address);
         CHECK(server.fileno() == descriptor);
+        CHECK(is_close_on_exec(descriptor));
         ServingThread serving{server};
         CHECK(ask(address, "x\n") == "x\n");
     }

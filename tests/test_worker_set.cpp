@@ -155,6 +155,52 @@ TEST_CASE("a worker that retires is replaced at once, and finishes what it serve
     CHECK(server.errors().empty());
 }
 
+namespace {
+
+/// A worker with one request in service, which retires and is asked for nothing else before.
+void check_request_of_retiring_worker(auto& server, Board& board, bool drains) {
+    server.workers = 1;
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    const int pid = pid_of(client);
+    client.sendall("wait\n");
+    REQUIRE(eventually([&] { return board.waiting == 1; }));
+    CHECK(server.retire_worker(pid));
+    Socket fresh = connect(server.server_address());
+    CHECK(pid_of(fresh) != pid);  // the other one has left its loop
+    fresh.close();
+    std::thread drain;
+    if (drains) {
+        drain = std::thread{[&] { server.drain(20s); }};
+        CHECK(eventually([&] { return server.is_draining(); }));
+    }
+    board.open = true;
+    client.shutdown(ShutdownHow::write);
+    CHECK(read_to_end(client) == "waited\n");
+    if (drain.joinable()) drain.join();
+    CHECK(server.errors().empty());
+}
+
+}  // namespace
+
+TEST_CASE("a request that is in service when its worker retires is finished") {
+    const TimeLimit limit;
+    const Shared<Board> board;
+    const bool drains = GENERATE(false, true);
+    CAPTURE(drains);
+    SECTION("threads") {
+        PreforkServer<PreforkOf<ThreadingMixIn>::MixIn> server{*board};
+        check_request_of_retiring_worker(server, *board, drains);
+    }
+#ifdef SOCKETSERVER_TEST_FIBER
+    SECTION("fibers") {
+        PreforkServer<PreforkOf<FiberMixIn>::MixIn> server{*board};
+        server.FiberMixIn::workers = 1;
+        check_request_of_retiring_worker(server, *board, drains);
+    }
+#endif
+}
+
 TEST_CASE("a worker that retires keeps its other connections, with an inner policy of threads") {
     const TimeLimit limit;
     const Shared<Board> board;

@@ -66,7 +66,8 @@ template <template <class> class Inner>
 template <class Server>
 class PreforkOf<Inner>::MixIn : public Inner<Server> {
   public:
-    /// How many processes serve. 0 counts as 1.
+    /// How many processes serve. 0 counts as 1, and there are never more than 1024, with those that
+    /// finish their last requests.
     std::size_t workers = std::max(1U, std::thread::hardware_concurrency());
     /// After how many requests a worker is replaced by a new one; it finishes what it still serves.
     /// 0: never.
@@ -122,7 +123,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         if (is_worker_) {
             if constexpr (requires { this->Policy::mixin_service(); }) Policy::mixin_service();
         } else if (is_supervisor()) {
-            if (server().is_draining()) worker_set_.stop();  // they drain as well, and end
+            if (server().is_draining()) worker_set_.drain();
             const auto turn = worker_set_.supervise();
             if (turn.control != -1) run_worker(turn.control);
             report(turn.ended);
@@ -213,6 +214,9 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         int status = 0;
         try {
             server().enter_worker(control);
+            if constexpr (requires { this->Policy::mixin_enter_worker(); }) {
+                Policy::mixin_enter_worker();
+            }
             inner_serve(*loop_, true);
             server().leave_worker();
             if constexpr (requires { this->Policy::mixin_close(true); }) Policy::mixin_close(true);

@@ -132,6 +132,10 @@ class SOCKETSERVER_EXPORT ServerBase {
     void wake_loop() const noexcept;
     /// Readable from the moment that the server is stopped until its serving has ended.
     int stop_fileno() const noexcept;
+    /// In the serving thread, after its loop: waits until `descriptor` is readable. False: the
+    /// server is stopped, and nobody waits for its requests. In a worker that retires the drain of
+    /// its parent takes place meanwhile.
+    bool wait_unless_stopped(int descriptor) const;
     /// In a forked child: lets go of the listening socket and of what belongs to the parent.
     void enter_child() noexcept;
     /// The last word on a request: connection_closed(). For a request that a child served, when the
@@ -161,7 +165,8 @@ class SOCKETSERVER_EXPORT ServerBase {
   protected:
     ServerBase(const Address& server_address, detail::Transport transport,
                const ServerOptions& options);
-    /// Adopts a socket that is bound, and listens if it is a stream socket.
+    /// Adopts a socket that is bound, and listens if it is a stream socket. It becomes
+    /// close-on-exec: a program that a handler executes does not get it.
     ServerBase(Socket&& bound, detail::Transport transport, const ServerOptions& options);
 
     /// @name May be overridden

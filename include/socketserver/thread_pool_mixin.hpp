@@ -45,7 +45,8 @@ class ThreadPoolMixIn {
     std::size_t max_threads = std::max<std::size_t>(8, 4U * std::thread::hardware_concurrency());
     /// How many accepted requests may wait for a thread. 0: a request is accepted only when there
     /// is a thread for it. Each thread in serve_forever() beyond the first may put one request more
-    /// into the queue.
+    /// into the queue. In a worker process (PreforkOf) that stops accepting it is 0: clients wait
+    /// in the kernel's queue, which all workers share, and not behind one that is busy.
     std::size_t max_queue = 64;
     /// What happens to further clients. Those that are refused are counted as
     /// RefuseCause::policy_full, and refuse_request() sees them.
@@ -78,7 +79,9 @@ class ThreadPoolMixIn {
     bool mixin_ready() {
         if (when_full != WhenFull::stop_accepting) return true;
         // The thread that makes room may be a daemon's, and the server gone by then.
-        return threads_.has_room(bounds(), [link = static_cast<Server&>(*this).link()] {
+        // A client that a worker process has no thread for is left to one that has.
+        const detail::ThreadGroup::Bounds taken{bounds().threads, is_worker_ ? 0 : max_queue};
+        return threads_.has_room(taken, [link = static_cast<Server&>(*this).link()] {
             const detail::DaemonUse use{link};
             if (use) link->server().wake_loop();
         });
@@ -89,6 +92,8 @@ class ThreadPoolMixIn {
         if (when_full == WhenFull::reset) detail::reset_on_close(request);
         return false;
     }
+
+    void mixin_enter_worker() { is_worker_ = true; }
 
     void mixin_statistics(Statistics& statistics) const {
         statistics.threads += threads_.threads();
@@ -108,6 +113,7 @@ class ThreadPoolMixIn {
     }
 
     detail::ThreadGroup threads_;
+    bool is_worker_ = false;
 };
 
 }  // namespace socketserver

@@ -17,6 +17,7 @@
 
 #include "fiber/blocking_pool.hpp"
 #include "fiber/scheduler.hpp"
+#include "no_sigpipe.hpp"
 #include "socketserver/detail/fiber_engine.hpp"
 #include "socketserver/server_base.hpp"
 
@@ -119,12 +120,7 @@ void Serve::drain() {
     idle_.wanted = true;
     const auto is_idle = [](const auto& worker) { return worker->scheduler.load() == 0; };
     while (!std::all_of(workers_.begin(), workers_.end(), is_idle)) {
-        std::array<pollfd, 2> entries{
-            {{server_.stop_fileno(), POLLIN, 0}, {idle_.waker.fileno(), POLLIN, 0}}};
-        if (poll(entries.data(), entries.size(), never) == -1) {
-            throw std::system_error(errno, std::system_category(), "wait for requests to end");
-        }
-        if (entries[0].revents != 0) return;
+        if (!server_.wait_unless_stopped(idle_.waker.fileno())) return;
         idle_.waker.reset();
     }
 }
@@ -214,6 +210,7 @@ void start_fiber(std::unique_ptr<FiberRequest> request) {
 
 void print_blocking(const Address& client_address, std::chrono::nanoseconds time) noexcept {
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+    const NoSigpipe no_sigpipe;
     std::fprintf(stderr,
                  "socketserver: the handler of %s has blocked its worker for %lld ms "
                  "(see run_blocking)\n",

@@ -49,15 +49,15 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
       fibers_{fibers} {
     timers_.make_room(1);  // the main fiber's
     registrations_ = new Registrations{*this};
-    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-    output_epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    epoll_ = sys::calls.epoll_create1(EPOLL_CLOEXEC);
+    output_epoll_ = sys::calls.epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
     event.events =
         EPOLLIN | EPOLLET;  // each wake(), each expiry is an edge: nothing has to be read
     epoll_event of_outputs{};
     of_outputs.events = EPOLLIN;
     of_outputs.data.u64 = output_record_.tag();
-    timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    timer_ = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (epoll_ == -1 || output_epoll_ == -1 || timer_ == -1 ||
         sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, mailbox_.fileno(), &event) == -1 ||
         sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event) == -1 ||

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "fiber/scheduler.hpp"
+#include "no_sigpipe.hpp"
 
 namespace socketserver::detail {
 
@@ -36,6 +37,7 @@ void report_overflow(const Fiber& fiber) {
                          std::string_view{text.data(), static_cast<std::size_t>(end - text.data())},
                          stack_size)
             .out;
+    const NoSigpipe no_sigpipe;
     [[maybe_unused]] const auto written =
         ::write(STDERR_FILENO, line.data(), static_cast<std::size_t>(line_end - line.data()));
 }

@@ -11,6 +11,8 @@
 #include "socketserver/detail/connection.hpp"
 #include "socketserver/detail/export.hpp"
 
+struct itimerspec;
+
 namespace socketserver::detail {
 
 /// Makes child processes and waits for them, each by its own id: no SIGCHLD, no other's children.
@@ -42,7 +44,8 @@ class SOCKETSERVER_EXPORT ChildReaper {
     /// From any thread.
     std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     std::vector<int> pids() const;
-    /// Readable when a child has ended; -1 while there was none.
+    /// Readable when a child has ended, and now and then while the kernel does not tell of it for
+    /// one of them; -1 while there was none.
     int fileno() const noexcept { return epoll_; }
 
   private:
@@ -55,16 +58,27 @@ class SOCKETSERVER_EXPORT ChildReaper {
     static constexpr std::size_t usual_children = 40;
 
     void watch(Child& child) noexcept;
+    void set_timer(const itimerspec& when) noexcept;
     void reap_ended(bool blocking) noexcept;
     void reap(Child& child, int options) noexcept;
 
-    // A part of the server, which is written to anyway: see RecordMemory.
-    alignas(Child) std::array<std::byte, usual_children * sizeof(Child)> room_{};
-    std::pmr::monotonic_buffer_resource memory_{room_.data(), room_.size()};
-    std::pmr::vector<Child> children_{&memory_};
+    /// Memory for the usual number of children, as a part of the server, which is written to
+    /// anyway: see RecordMemory. For more of them from the heap.
+    class Room : public std::pmr::memory_resource {
+        void* do_allocate(std::size_t size, std::size_t alignment) override;
+        void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override;
+        bool do_is_equal(const memory_resource& other) const noexcept override {
+            return this == &other;
+        }
+        bool is_free_ = true;
+        alignas(Child) std::array<std::byte, usual_children * sizeof(Child)> bytes_{};
+    };
+    Room room_;
+    std::pmr::vector<Child> children_{&room_};
     std::atomic<std::size_t> count_{0};
     std::size_t unwatched_ = 0;
     int epoll_ = -1;
+    int timer_ = -1;  // in the set, while there are unwatched children
 };
 
 /// Writes what standard output holds: after a fork both processes would write it.

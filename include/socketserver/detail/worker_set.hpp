@@ -12,15 +12,18 @@ namespace socketserver::detail {
 
 /// Keeps a number of forked worker processes going.
 ///
-/// Parent and worker hold one end each of a pair of sockets, the control. The parent ends the
-/// worker by ending its side, and the kernel does so when the parent dies; a worker that retires
-/// sends one byte and is replaced at once, whatever it still has to finish. Each worker is waited
-/// for by its own id.
+/// Parent and worker hold one end each of a pair of sockets, the control. The parent sends a byte
+/// for each order (`src/worker_order.hpp`), and the kernel ends its side when it dies; a worker
+/// that retires sends one byte and is replaced at once, whatever it still has to finish. Each
+/// worker is waited for by its own id.
 ///
 /// Thread safety: size(), pids() and retire() may be called from any thread; the rest belongs to
 /// the thread that supervises, or closes the server.
 class SOCKETSERVER_EXPORT WorkerSet {
   public:
+    /// So many worker processes there are at a time, with those that finish their last requests.
+    static constexpr std::size_t most = 1024;
+
     WorkerSet();
     WorkerSet(const WorkerSet&) = delete;
     WorkerSet& operator=(const WorkerSet&) = delete;
@@ -48,8 +51,10 @@ class SOCKETSERVER_EXPORT WorkerSet {
     /// Readable when supervise() has something to do.
     int fileno() const noexcept;
 
-    /// Lets all workers finish what they serve and end.
+    /// Stops all workers: they accept no more and end, as shutdown() and server_close() have it.
     void stop() noexcept;
+    /// Lets all workers drain and end.
+    void drain() noexcept;
     /// After stop(): waits for the workers that have ended, or for all.
     Ended collect(bool blocking);
     /// Lets all workers know that a drain has come further.
