@@ -29,27 +29,30 @@ int bytes_to_receive(const Socket& socket) {
 }
 
 /// One connection of the room below, to which everybody sends.
-struct Member {
-    Socket& socket;
-    Mutex sending{};
-    bool gone = false;
-
+class Member {
+  public:
+    explicit Member(Socket& connection) : socket_{connection} {}
     /// Nothing if its client has gone.
     void send(std::string_view line) {
-        const std::lock_guard lock{sending};
-        if (gone) return;
+        const std::lock_guard lock{sending_};
+        if (gone_) return;
         try {
-            socket.sendall(line);
+            socket_.sendall(line);
         } catch (const Cancelled&) {
             throw;
         } catch (const std::system_error&) {
-            gone = true;
+            gone_ = true;
         }
     }
     void leave() {
-        const std::lock_guard lock{sending};
-        gone = true;
+        const std::lock_guard lock{sending_};
+        gone_ = true;
     }
+
+  private:
+    Socket& socket_;
+    Mutex sending_;
+    bool gone_ = false;
 };
 
 class Room {
