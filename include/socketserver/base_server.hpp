@@ -44,7 +44,7 @@ namespace socketserver {
 ///   called from any thread;
 /// - `void mixin_service()`: called after each wait of the loop;
 /// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
-///   second parameter, `bool forever`, tells serve_forever() from handle_request().
+///   second parameter, `bool is_forever`, tells serve_forever() from handle_request().
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.
@@ -116,7 +116,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     using Policy = MixIn<BaseServer>;
 
     detail::Turn serve_one() final;
-    void policy_serve(const std::function<void()>& loop, bool forever) final;
+    void policy_serve(const std::function<void()>& loop, bool is_forever) final;
     void policy_service() final;
     bool policy_ready() final;
     int policy_fileno() final;

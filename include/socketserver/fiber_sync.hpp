@@ -84,7 +84,7 @@ class SOCKETSERVER_EXPORT ConditionVariable {
 template <class T>
 class Queue {
   public:
-    explicit Queue(std::size_t capacity = std::numeric_limits<std::size_t>::max())
+    explicit Queue(std::size_t capacity = (std::numeric_limits<std::size_t>::max)())
         : capacity_{capacity} {}
 
     /// False: the queue is closed, and did not take it.

@@ -68,7 +68,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
   public:
     /// How many processes serve. 0 counts as 1, and there are never more than 1024, with those that
     /// finish their last requests.
-    std::size_t workers = std::max(1U, std::thread::hardware_concurrency());
+    std::size_t workers = (std::max)(1U, std::thread::hardware_concurrency());
     /// After how many requests a worker is replaced by a new one; it finishes what it still serves.
     /// 0: never.
     std::size_t max_requests = 0;
@@ -103,11 +103,11 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
     }
 
     // The parent's loop accepts nothing; what it waits for are its workers.
-    void mixin_serve(const std::function<void()>& loop, bool forever) {
+    void mixin_serve(const std::function<void()>& loop, bool is_forever) {
         std::thread::id nobody;
         if (is_worker_) {
-            inner_serve(loop, forever);
-        } else if (forever &&
+            inner_serve(loop, is_forever);
+        } else if (is_forever &&
                    supervisor_.compare_exchange_strong(nobody, std::this_thread::get_id())) {
             const Supervision until_the_end{*this};
             server().prepare_workers();
@@ -227,9 +227,9 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         detail::exit_child(status);
     }
 
-    void inner_serve(const std::function<void()>& loop, [[maybe_unused]] bool forever) {
-        if constexpr (requires { this->Policy::mixin_serve(loop, forever); }) {
-            Policy::mixin_serve(loop, forever);
+    void inner_serve(const std::function<void()>& loop, [[maybe_unused]] bool is_forever) {
+        if constexpr (requires { this->Policy::mixin_serve(loop, is_forever); }) {
+            Policy::mixin_serve(loop, is_forever);
         } else if constexpr (requires { this->Policy::mixin_serve(loop); }) {
             Policy::mixin_serve(loop);
         } else {

@@ -221,7 +221,7 @@ class SOCKETSERVER_EXPORT ServerBase {
 
     // What BaseServer knows of its handler and its policy.
     virtual detail::Turn serve_one() = 0;
-    virtual void policy_serve(const std::function<void()>& loop, bool forever) = 0;
+    virtual void policy_serve(const std::function<void()>& loop, bool is_forever) = 0;
     virtual void policy_service() = 0;
     virtual bool policy_ready() = 0;
     virtual int policy_fileno() = 0;

@@ -45,17 +45,17 @@ class SOCKETSERVER_EXPORT ShutdownOnSignal {
   public:
     /// @throws std::system_error if a signal cannot be caught.
     explicit ShutdownOnSignal(ServerBase& server,
-                              std::initializer_list<int> signals = {SIGINT, SIGTERM});
+                              std::initializer_list<int> numbers = {SIGINT, SIGTERM});
     /// @throws std::system_error as well if no thread or descriptor can be had.
     ShutdownOnSignal(ServerBase& server, DrainFor drain,
-                     std::initializer_list<int> signals = {SIGINT, SIGTERM});
+                     std::initializer_list<int> numbers = {SIGINT, SIGTERM});
     ShutdownOnSignal(const ShutdownOnSignal&) = delete;
     ShutdownOnSignal& operator=(const ShutdownOnSignal&) = delete;
     /// What the signals did before comes back.
     ~ShutdownOnSignal();
 
   private:
-    void add(std::initializer_list<int> signals);
+    void add(std::initializer_list<int> numbers);
     void remove() noexcept;
 
     std::unique_ptr<detail::DrainOnSignal> drain_;

@@ -177,9 +177,9 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
 
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::policy_serve(const std::function<void()>& loop,
-                                              [[maybe_unused]] bool forever) {
-    if constexpr (requires { this->mixin_serve(loop, forever); }) {
-        this->mixin_serve(loop, forever);
+                                              [[maybe_unused]] bool is_forever) {
+    if constexpr (requires { this->mixin_serve(loop, is_forever); }) {
+        this->mixin_serve(loop, is_forever);
     } else if constexpr (requires { this->mixin_serve(loop); }) {
         this->mixin_serve(loop);
     } else {

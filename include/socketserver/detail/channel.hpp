@@ -80,7 +80,7 @@ struct Channel {
     TimePoint until() const {
         const TimePoint latest = deadline.load();
         if (timeout.count() < 0) return latest;
-        return std::min(latest, deadline_after(timeout));
+        return (std::min)(latest, deadline_after(timeout));
     }
     bool is_timed() const { return timeout.count() >= 0 || deadline.load() != never; }
 };

@@ -9,7 +9,7 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 
 /// A deadline that never comes.
-inline constexpr TimePoint never = TimePoint::max();
+inline constexpr TimePoint never = (TimePoint::max)();
 
 /// The point in time that lies `time` after `now`. `never` if the clock does not reach that far,
 /// which is what a caller means by the largest duration there is; `now` if the time is negative.
