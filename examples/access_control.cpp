@@ -5,7 +5,6 @@
 #include <socketserver/socketserver.hpp>
 
 #include <algorithm>
-#include <cstdlib>
 #include <vector>
 
 namespace ss = socketserver;
@@ -34,7 +33,7 @@ class PrivateServer : public ss::ThreadingTCPServer<HelloHandler> {
 // [access_control]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     std::vector<std::string> networks{"127.0.0.0/8"};
     if (argc > 2) networks.assign(argv + 2, argv + argc);
     PrivateServer server{{"", port}, std::move(networks)};  // "": on every interface

@@ -4,7 +4,6 @@
 #include <socketserver/socketserver.hpp>
 #include <sys/socket.h>
 
-#include <cstdlib>
 #include <mutex>
 #include <set>
 
@@ -76,7 +75,7 @@ class ChatHandler : public ss::StreamRequestHandler {
 // [chat]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     Room room;
     ss::TCPServer<ChatHandler, ss::POLICY> server{
         {"localhost", port}, {}, [&] { return ChatHandler{room}; }};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
 #include <stdexcept>
 
 namespace ss = socketserver;
@@ -28,7 +27,7 @@ void serve(const ss::Address& address) {
 
 template <template <class> class MixIn>
 void serve_on(std::string_view transport, const char* where) {
-    const auto port = static_cast<std::uint16_t>(std::atoi(where));
+    const auto port = transport.starts_with("unix") ? 0 : ss::parse_port(where);
     if (transport == "tcp") return serve<ss::TCPServer<EchoHandler, MixIn>>({"localhost", port});
     if (transport == "udp") {
         return serve<ss::UDPServer<DatagramEchoHandler, MixIn>>({"localhost", port});

@@ -52,7 +52,7 @@ class StoreHandler : public ss::StreamRequestHandler {
 // [key_value_store]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     Store store;
     ss::ThreadingTCPServer<StoreHandler> server{
         {"localhost", port}, {}, [&] { return StoreHandler{store}; }};

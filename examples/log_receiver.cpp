@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
 #include <thread>
 
 namespace ss = socketserver;
@@ -65,7 +64,7 @@ class LogDatagramHandler : public ss::DatagramRequestHandler {
 
 int main(int argc, char** argv) {
     const auto port = [&](int i, int otherwise) {
-        return static_cast<std::uint16_t>(argc > i ? std::atoi(argv[i]) : otherwise);
+        return argc > i ? ss::parse_port(argv[i]) : otherwise;
     };
     ss::ThreadingTCPServer<LogStreamHandler> tcp{{"localhost", port(1, 9020)}};  // Python's default
     ss::UDPServer<LogDatagramHandler> udp{{"localhost", port(2, 9021)}};

@@ -7,7 +7,6 @@
 #include <sys/signalfd.h>
 
 #include <csignal>
-#include <cstdlib>
 
 namespace ss = socketserver;
 
@@ -19,7 +18,7 @@ class DatagramEchoHandler : public ss::DatagramRequestHandler {
 };
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     sigset_t stopping;
     sigemptyset(&stopping);
     sigaddset(&stopping, SIGINT);

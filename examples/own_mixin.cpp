@@ -5,7 +5,6 @@
 #include <socketserver/socketserver.hpp>
 
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
 #include <thread>
 
@@ -56,7 +55,7 @@ class EchoHandler : public ss::StreamRequestHandler {
 };
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     ss::TCPServer<EchoHandler, AtMostMixIn> server{{"localhost", port}};
     const ss::ShutdownOnSignal signals{server};
     fmt::print(stderr, "serving on {}\n", server.server_address());

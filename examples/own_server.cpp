@@ -5,7 +5,6 @@
 #include <socketserver/socketserver.hpp>
 
 #include <atomic>
-#include <cstdlib>
 #include <stdexcept>
 
 namespace ss = socketserver;
@@ -50,7 +49,7 @@ void CountingHandler::handle() {
 // [own_server]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     CountingServer server{{"localhost", port}};
     const ss::ShutdownOnSignal signals{server};
     fmt::print(stderr, "serving on {}\n", server.server_address());

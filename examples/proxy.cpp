@@ -5,8 +5,6 @@
 #include <socketserver/socketserver.hpp>
 #include <sys/socket.h>
 
-#include <cstdlib>
-
 namespace ss = socketserver;
 
 #ifndef POLICY
@@ -50,10 +48,9 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "usage: proxy <host> <port> [own port]\n");
         return 2;
     }
-    const auto port = [&](int i) { return static_cast<std::uint16_t>(std::atoi(argv[i])); };
-    const ss::Address target{argv[1], port(2)};
+    const ss::Address target{argv[1], ss::parse_port(argv[2])};
     ss::TCPServer<ProxyHandler, ss::POLICY> server{
-        {"localhost", argc > 3 ? port(3) : std::uint16_t{9999}}, {}, [&] {
+        {"localhost", argc > 3 ? ss::parse_port(argv[3]) : 9999}, {}, [&] {
             return ProxyHandler{target};
         }};
     const ss::ShutdownOnSignal signals{server};

@@ -5,7 +5,6 @@
 #include <socketserver/socketserver.hpp>
 
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
@@ -38,7 +37,7 @@ class FileHandler : public ss::StreamRequestHandler {
 // [send_file]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     const std::filesystem::path folder = argc > 2 ? argv[2] : ".";
     ss::ThreadingTCPServer<FileHandler> server{
         {"localhost", port}, {}, [&] { return FileHandler{folder}; }};

@@ -4,7 +4,6 @@
 #include <socketserver/socketserver.hpp>
 #include <unistd.h>
 
-#include <charconv>
 #include <exception>
 #include <stdexcept>
 
@@ -62,20 +61,11 @@ void serve_by(std::string_view policy, std::uint16_t port) {
                     policy));
 }
 
-std::uint16_t port_of(std::string_view text) {
-    std::uint16_t port = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    if (error != std::errc{} || end != text.data() + text.size()) {
-        throw std::invalid_argument(fmt::format("{} is no port", text));
-    }
-    return port;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
     try {
-        serve_by(argc > 1 ? argv[1] : "threading", port_of(argc > 2 ? argv[2] : "9999"));
+        serve_by(argc > 1 ? argv[1] : "threading", ss::parse_port(argc > 2 ? argv[2] : "9999"));
     } catch (const std::exception& error) {
         fmt::print(stderr, "serve: {}\nusage: serve [policy] [port]\n", error.what());
         return 2;

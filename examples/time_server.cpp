@@ -5,7 +5,6 @@
 #include <socketserver/socketserver.hpp>
 
 #include <chrono>
-#include <cstdlib>
 
 namespace ss = socketserver;
 
@@ -25,7 +24,7 @@ class TimeHandler : public ss::DatagramRequestHandler {
 // [time_server]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 3737);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 3737;
     ss::UDPServer<TimeHandler> server{{"localhost", port}};
     const ss::ShutdownOnSignal signals{server};
     fmt::print(stderr, "serving on {}\n", server.server_address());

@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
-
 namespace ss = socketserver;
 
 // [udp_echo]
@@ -15,7 +13,7 @@ class EchoHandler : public ss::DatagramRequestHandler {
 // [udp_echo]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     ss::UDPServer<EchoHandler> server{{"localhost", port}};
     const ss::ShutdownOnSignal signals{server};
     fmt::print(stderr, "serving on {}\n", server.server_address());

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 
 namespace ss = socketserver;
 
@@ -21,7 +20,7 @@ class UpperHandler : public ss::BaseRequestHandler<> {
 // [upper_case]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     ss::TCPServer<UpperHandler> server{{"localhost", port}};
     const ss::ShutdownOnSignal signals{server};  // SIGINT and SIGTERM end serve_forever()
     fmt::print(stderr, "serving on {}\n", server.server_address());

@@ -14,6 +14,7 @@
 #include <memory>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "sockaddr.hpp"
 #include "socketserver/detail/blocking_io.hpp"
@@ -39,6 +40,13 @@ void refuse_zero(std::string_view text) {
         throw std::system_error(EINVAL, std::system_category(),
                                 "an address with a zero byte in it");
     }
+}
+
+std::uint16_t valid_port(std::string_view host, std::int64_t port) {
+    if (std::in_range<std::uint16_t>(port)) return static_cast<std::uint16_t>(port);
+    throw std::system_error(EINVAL, std::system_category(),
+                            "address " + std::string{host} + ": port " + std::to_string(port) +
+                                " is not within 0 to 65535");
 }
 
 std::uint32_t interface_index(const std::string& host, std::size_t percent) {
@@ -165,7 +173,7 @@ int domain_of(const Address& address) {
 
 }  // namespace detail
 
-Address::Address(std::string_view host, std::uint16_t port) : port_{port} {
+Address::Address(std::string_view host, std::int64_t port) : port_{valid_port(host, port)} {
     refuse_zero(host);
     if (host.empty()) {
         family_ = AddressFamily::inet;  // all zero is INADDR_ANY

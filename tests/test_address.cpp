@@ -53,6 +53,55 @@ TEST_CASE("hosts and ports") {
     CHECK(address.path().empty());
 }
 
+TEST_CASE("a number that is no port is refused, and named") {
+    const std::int64_t port =
+        GENERATE(as<std::int64_t>{}, -1, 65536, 70000, 4294967376, -9223372036854775807);
+    CHECK(error_of([&] { const Address address("127.0.0.1", port); }) == EINVAL);
+    CHECK_THAT(
+        text_of([&] { const Address address("127.0.0.1", port); }),
+        Catch::Matchers::ContainsSubstring("address 127.0.0.1: port " + std::to_string(port)));
+}
+
+TEST_CASE("every number that is a port is one, in whichever type it comes") {
+    const int port = 65535;
+    CHECK(Address("127.0.0.1", port).port() == 65535);
+    CHECK(Address{"127.0.0.1", std::uint16_t{65535}}.port() == 65535);
+    CHECK(Address{"127.0.0.1", 65535U}.port() == 65535);
+    CHECK(Address{"127.0.0.1", 0L}.port() == 0);
+}
+
+TEST_CASE("parse_port() takes a number and nothing else") {
+    CHECK(parse_port("0") == 0);
+    CHECK(parse_port("9999") == 9999);
+    CHECK(parse_port("00080") == 80);
+    CHECK(parse_port("65535") == 65535);
+    const std::string text =
+        GENERATE("", " 80", "80 ", "+80", "-1", "0x50", "80x", "65536", "70000", "http", "8 0");
+    CHECK(error_of([&] { parse_port(text); }) == EINVAL);
+    CHECK_THAT(text_of([&] { parse_port(text); }),
+               Catch::Matchers::ContainsSubstring('"' + text + "\" is no port"));
+}
+
+TEST_CASE("parse() reads what to_string() writes") {
+    for (const Address& address :
+         {Address{"127.0.0.1", 80}, Address{"::1", 80}, Address{"fe80::1%lo", 80},
+          Address{"localhost", 0}, Address{"", 65535}, Address{"/run/x.sock"}, Address{"@name"},
+          Address{"./x:80"}}) {
+        CHECK(Address::parse(address.to_string()) == address);
+    }
+    CHECK(Address::parse(":80") == Address{"", 80});
+}
+
+TEST_CASE("parse() refuses what is no address, and names it") {
+    const std::string text =
+        GENERATE("", "80", "localhost", "localhost:", "localhost:70000", "::1", "::1:80", "[::1]",
+                 "[::1", "[::1]80", "[localhost]:80", "[127.0.0.1]:80", "(no address)");
+    CHECK(error_of([&] { Address::parse(text); }) == EINVAL);
+    CHECK_THAT(
+        text_of([&] { Address::parse(text); }),
+        Catch::Matchers::ContainsSubstring("is no") || Catch::Matchers::ContainsSubstring(text));
+}
+
 TEST_CASE("an IPv6 zone is an interface by name or number") {
     CHECK(Address{"fe80::1%lo", 80}.host() == "fe80::1%lo");
     CHECK(Address{"fe80::1%lo", 80}.to_string() == "[fe80::1%lo]:80");

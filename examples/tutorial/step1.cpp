@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
-
 // [step1]
 namespace ss = socketserver;
 
@@ -13,7 +11,7 @@ class QuoteHandler : public ss::StreamRequestHandler {
 };
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     ss::TCPServer<QuoteHandler> server{{"localhost", port}};
     fmt::print(stderr, "serving on {}\n", server.server_address());
     server.serve_forever();

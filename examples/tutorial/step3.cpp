@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -44,7 +43,7 @@ class QuoteHandler : public ss::StreamRequestHandler {
 // [quotes]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     // [factory]
     Quotes quotes;
     ss::TCPServer<QuoteHandler> server{

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -52,7 +51,7 @@ class QuoteHandler : public ss::StreamRequestHandler {
 };
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     Quotes quotes;
     // [server]
     ss::ThreadingTCPServer<QuoteHandler> server{

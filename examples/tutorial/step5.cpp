@@ -66,7 +66,7 @@ class QuoteHandler : public ss::StreamRequestHandler {
 // [handler]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     const std::chrono::seconds patience{argc > 2 ? std::atoi(argv[2]) : 60};
     Quotes quotes;
     ss::ThreadingTCPServer<QuoteHandler> server{{"localhost", port}, {}, [&] {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
 #include <exception>
 
 #include "quotes.hpp"
@@ -33,7 +32,7 @@ class QuoteServer : public ss::ThreadingTCPServer<QuoteHandler> {
 // [server]
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     Quotes quotes;
     QuoteServer server{{"localhost", port}, {}, [&] { return QuoteHandler{quotes}; }};
     fmt::print(stderr, "serving on {}\n", server.server_address());

@@ -3,15 +3,13 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
-
 #include "quotes.hpp"
 
 namespace ss = socketserver;
 
 // [main]
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     Quotes quotes;
     ss::ThreadingTCPServer<QuoteHandler> server{
         {"localhost", port}, {.allow_reuse_address = true}, [&] { return QuoteHandler{quotes}; }};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 
-#include <cstdlib>
 #include <thread>
 
 #include "quotes.hpp"
@@ -11,7 +10,7 @@
 namespace ss = socketserver;
 
 int main(int argc, char** argv) {
-    const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 9999);
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
     const char* path = argc > 2 ? argv[2] : "/tmp/quotes.sock";
     // [main]
     Quotes quotes;

@@ -42,11 +42,12 @@ class SOCKETSERVER_EXPORT Address {
 
     /// A host and a port. The host is an IPv4 or IPv6 number ("127.0.0.1", "::1", "fe80::1%eth0"),
     /// "" for every IPv4 interface, "::" for every interface of both versions, or a name, which is
-    /// looked up when it is used. Port 0 lets the kernel pick one.
+    /// looked up when it is used. Port 0 lets the kernel pick one. The type of `port` holds numbers
+    /// that are none, so that they are refused and not made another port.
     ///
-    /// @throws std::system_error if the interface after '%' does not exist, or if there is a zero
-    /// byte in the host.
-    Address(std::string_view host, std::uint16_t port);
+    /// @throws std::system_error if the port is not within 0 to 65535, if the interface after '%'
+    /// does not exist, or if there is a zero byte in the host.
+    Address(std::string_view host, std::int64_t port);
 
     /// The path of a Unix-domain socket; "@name" (or Python's "\0name") is an abstract name.
     ///
@@ -55,6 +56,14 @@ class SOCKETSERVER_EXPORT Address {
     Address(std::string path);                                      // NOLINT: implicit
     Address(const char* path) : Address(std::string{path}) {}       // NOLINT: implicit
     Address(std::string_view path) : Address(std::string{path}) {}  // NOLINT: implicit
+
+    /// The address that a text names, as to_string() writes it and people type it:
+    /// "127.0.0.1:80", "localhost:80", "[::1]:80", ":80" for every IPv4 interface, or the path of a
+    /// Unix-domain socket, which is what has a '/' in it or begins with '@'.
+    ///
+    /// @throws std::system_error if the text has no port, or one that is none, or as the
+    /// constructors do.
+    static Address parse(std::string_view text);
 
     AddressFamily family() const noexcept { return family_; }
     bool empty() const noexcept { return family_ == AddressFamily::none; }
@@ -99,11 +108,17 @@ class SOCKETSERVER_EXPORT Address {
     std::string text_;                    // the path, or the host name
 };
 
+/// The port that a text names, an argument of the program for example: a decimal number from 0 to
+/// 65535 and nothing else.
+///
+/// @throws std::system_error that names the text if it is none.
+SOCKETSERVER_EXPORT std::uint16_t parse_port(std::string_view text);
+
 }  // namespace socketserver
 
 template <>
 struct std::hash<socketserver::Address> {
-    std::size_t operator()(const socketserver::Address& address) const noexcept {
+    std::size_t operator()(const socketserver::Address& address) const {
         return std::hash<std::string>{}(address.to_string());
     }
 };
