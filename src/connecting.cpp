@@ -33,7 +33,7 @@ namespace sys = detail::sys;
 void Socket::bind(const Address& address) {
     const SockAddr raw = detail::to_sockaddr(address);
     if (sys::calls.bind(channel_.fd, raw.get(), raw.size) == -1) {
-        detail::throw_bind_error(address);
+        detail::throw_bind_error(channel_.fd, address);
     }
 }
 

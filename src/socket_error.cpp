@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "socket_error.hpp"
 
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -12,10 +14,19 @@ namespace socketserver::detail {
 
 namespace {
 
-std::string bind_advice(int error, const Address& address) {
+bool reuses_address(int descriptor) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &value, &size) == 0 && value != 0;
+}
+
+std::string bind_advice(int error, int descriptor, const Address& address) {
     switch (error) {
         case EADDRINUSE:
             if (address.is_unix()) return " (a server is listening there, or it is not a socket)";
+            if (reuses_address(descriptor)) {
+                return " (another socket listens on the port, or holds it without SO_REUSEADDR)";
+            }
             return " (another socket holds the port; if it is an old connection of a server that "
                    "ended, .allow_reuse_address = true lets both be)";
         case EACCES:
@@ -80,10 +91,12 @@ void throw_io_error(Channel& channel, std::string_view operation, const Address&
     const int error = errno;
     throw_io_error(channel, error, text_of(operation, address));
 }
-void throw_bind_error(const Address& address) {
+
+void throw_bind_error(int descriptor, const Address& address) {
     const int error = errno;
-    throw std::system_error(error, std::system_category(),
-                            "bind " + address.to_string() + bind_advice(error, address));
+    throw std::system_error(
+        error, std::system_category(),
+        "bind " + address.to_string() + bind_advice(error, descriptor, address));
 }
 
 }  // namespace socketserver::detail

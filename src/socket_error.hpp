@@ -22,7 +22,7 @@ namespace socketserver::detail {
 [[noreturn]] void throw_io_error(Channel& channel, std::string_view operation,
                                  const Address& address);
 
-/// The same for bind(2): the text says what can be done about it.
-[[noreturn]] void throw_bind_error(const Address& address);
+/// The same for bind(2) on `descriptor`: the text says what can be done about it.
+[[noreturn]] void throw_bind_error(int descriptor, const Address& address);
 
 }  // namespace socketserver::detail

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "catch.hpp"
@@ -49,6 +50,48 @@ TEST_CASE("a port in use is an error that names it and says what to do") {
     CHECK(failure.code == std::errc::address_in_use);
     CHECK_THAT(failure.text, ContainsSubstring("bind " + first.server_address().to_string()));
     CHECK_THAT(failure.text, ContainsSubstring("allow_reuse_address"));
+}
+
+TEST_CASE("a port in use is not advised to reuse what is reused already") {
+    const Server first{any_port, {.allow_reuse_address = true}};
+    const Failure failure = failure_of([&] {
+        Server{first.server_address(), {.allow_reuse_address = true}};
+    });
+    CHECK(failure.code == std::errc::address_in_use);
+    CHECK_THAT(failure.text, ContainsSubstring("another socket listens on the port"));
+    CHECK_THAT(failure.text, !ContainsSubstring("allow_reuse_address"));
+}
+
+namespace {
+
+int is_v6_only(const Socket& socket) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    ::getsockopt(socket.fileno(), IPPROTO_IPV6, IPV6_V6ONLY, &value, &size);
+    return value;
+}
+
+/// As it is done in Python: the option first, then the base's part.
+class OnlyV6Server : public Server {
+  public:
+    OnlyV6Server() : Server{{"::", 0}, {.bind_and_activate = false}} {
+        server_bind();
+        server_activate();
+    }
+
+  private:
+    void server_bind() override {
+        const int on = 1;
+        ::setsockopt(socket().fileno(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        Server::server_bind();
+    }
+};
+
+}  // namespace
+
+TEST_CASE("what server_bind() of a derived class set stays set") {
+    CHECK(is_v6_only(Server{Address{"::", 0}}.socket()) == 0);
+    CHECK(is_v6_only(OnlyV6Server{}.socket()) == 1);
 }
 
 TEST_CASE("a port that may not be had is an error that says why") {
