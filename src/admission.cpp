@@ -2,6 +2,7 @@
 // The part of ServerBase that lets requests in: limits, and what becomes of a failed accept.
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "accept_error.hpp"
@@ -36,6 +37,18 @@ void take(Limits& limits, Permit& permit) noexcept {
     }
 }
 
+/// A connection for which there is no memory is counted as well: accepted, and ended by an error.
+ConnectionHandle open_record(Registry& registry, const Address& client_address, int descriptor,
+                             bool has_room) {
+    try {
+        return registry.open(client_address, descriptor, has_room);
+    } catch (...) {
+        SharedCounters::add(registry.counters->accepted);
+        SharedCounters::add(registry.counters->of(CloseReason::error));
+        throw;
+    }
+}
+
 }  // namespace
 
 std::optional<Permit> ServerBase::ask_permit() noexcept {
@@ -64,10 +77,16 @@ ConnectionHandle ServerBase::open_connection(Permit& permit, const Address& clie
                                              int descriptor) {
     Registry& registry = *state_->registry;
     if (!permit.refused && !registry.limits.waits()) take(registry.limits, permit);
-    ConnectionHandle connection = registry.open(client_address, descriptor, permit.has_room);
+    ConnectionHandle connection =
+        open_record(registry, client_address, descriptor, permit.has_room);
     permit.has_room = permit.has_turn = false;  // the connection has it now
     if (!permit.refused && registry.limits.limits_addresses()) {
-        connection->has_share = registry.limits.take_share(client_address);
+        try {
+            connection->has_share = registry.limits.take_share(client_address);
+        } catch (...) {
+            connection->reason = CloseReason::error;
+            throw;
+        }
         if (!connection->has_share) permit.refused = RefuseCause::max_connections_per_address;
     }
     return connection;
@@ -87,7 +106,9 @@ void ServerBase::announce_closed(ConnectionHandle connection) noexcept {
     if (connection == nullptr || state_->registry->in_child() || !connection->is_announced) return;
     const CloseReason reason = state_->registry->reason_of(*connection);
     const auto duration = Clock::now() - connection->opened;
-    const Address client_address = connection->client_address;
+    // Moved, because a copy could fail for lack of memory. What the record still needs, for the
+    // limit of each address, moving leaves there.
+    const Address client_address = std::move(connection->client_address);
     connection.reset();  // before the hook: it finds the server's statistics as they are now
     try {
         connection_closed(client_address, reason, duration);
@@ -124,16 +145,23 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
         } catch (...) {
             report_server_error(std::current_exception());
         }
-        if (action != AcceptAction::retry) {
-            const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
-            state_->accept_again = Clock::now() + pause;
-            state_->pause = pause;
-            return Turn::later;
-        }
+        if (action != AcceptAction::retry) return pause_accepting();
+    } catch (const std::bad_alloc&) {
+        // For what was accepted, and is lost, or to receive it, and then the loop would spin.
+        SharedCounters::add(state_->registry->counters->accept_errors);
+        report_server_error(error);
+        return pause_accepting();
     } catch (...) {
         report_server_error(error);
     }
     return Turn::took;
+}
+
+detail::Turn ServerBase::pause_accepting() noexcept {
+    const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
+    state_->accept_again = Clock::now() + pause;
+    state_->pause = pause;
+    return Turn::later;
 }
 
 void ServerBase::pause() noexcept { state_->paused = true; }

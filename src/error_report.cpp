@@ -63,9 +63,10 @@ std::exception_ptr cause_of(std::exception_ptr error) noexcept {
     }
 }
 
-void print_error(const std::string& headline, std::exception_ptr error) noexcept {
+void print_error(std::string_view headline, const Address& address,
+                 std::exception_ptr error) noexcept {
     try {
-        std::string text = fmt::format("{:-<40}\n{}\n", "", headline);
+        std::string text = fmt::format("{:-<40}\n{}{}\n", "", headline, address);
         describe(error, text);
         text += fmt::format("{:-<40}\n", "");
         const NoSigpipe no_sigpipe;
@@ -109,9 +110,7 @@ bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
 }
 
 void print_request_error(const Address& client_address, std::exception_ptr error) {
-    print_error(
-        "Exception occurred during processing of request from " + client_address.to_string(),
-        error);
+    print_error("Exception occurred during processing of request from ", client_address, error);
 }
 
 }  // namespace

@@ -2,17 +2,20 @@
 #pragma once
 
 #include <exception>
-#include <string>
+#include <string_view>
 
+#include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
 
-/// Prints to stderr, in one piece, as Python prints a traceback: 40 dashes, the headline, the type
-/// and the text of the exception and of those nested in it, 40 dashes. Does not throw: an error
-/// that cannot be printed is lost, which is all that is left. A reader of stderr that has gone is
-/// no reason for the program to end: no SIGPIPE comes of it.
-void print_error(const std::string& headline, std::exception_ptr error) noexcept;
+/// Prints to stderr, in one piece, as Python prints a traceback: 40 dashes, the headline and the
+/// address, the type and the text of the exception and of those nested in it, 40 dashes. Does not
+/// throw, nor do its arguments need memory: an error that cannot be printed is lost, which is all
+/// that is left. A reader of stderr that has gone is no reason for the program to end: no SIGPIPE
+/// comes of it.
+void print_error(std::string_view headline, const Address& address,
+                 std::exception_ptr error) noexcept;
 
 /// The innermost of nested exceptions; of a FinishError what handle() threw.
 std::exception_ptr cause_of(std::exception_ptr error) noexcept;

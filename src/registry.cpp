@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <new>
+
 #include "drain_signal.hpp"
 #include "sys.hpp"
 
@@ -128,8 +130,12 @@ void Registry::share_outcome(Connection& connection) noexcept {
             connection.outcome = free_outcomes_.back();
             free_outcomes_.pop_back();
         } else if (used_outcomes_ < static_cast<int>(SharedCounters::most_outcomes)) {
-            // Room to give it back without an allocation, which could fail.
-            free_outcomes_.reserve(SharedCounters::most_outcomes);
+            try {
+                // Room to give it back without an allocation, which could fail.
+                free_outcomes_.reserve(SharedCounters::most_outcomes);
+            } catch (const std::bad_alloc&) {
+                return;  // what this child tells is lost
+            }
             connection.outcome = used_outcomes_++;
         } else {
             return;  // more children than that: what they tell is lost

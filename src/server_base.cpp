@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -112,6 +113,11 @@ ServerBase::ServerBase(const Address& server_address, Transport transport,
     numeric_address_ = server_address.resolve().front();
     socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
     socket_->channel().answers_requests = !is_stream(transport);
+    if (numeric_address_.family() == AddressFamily::inet6) {
+        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
+        // Set here, so that whatever a derived class sets in server_bind() comes later.
+        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
+    }
 }
 
 ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions& options)
@@ -147,10 +153,6 @@ void ServerBase::server_bind() {
     }
     if (inet && options_.allow_reuse_port) {
         set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
-    }
-    if (numeric_address_.family() == AddressFamily::inet6) {
-        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
-        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
     }
     if (is_unix(transport_)) {
         detail::UnixPath::clear_stale(numeric_address_,
@@ -200,35 +202,47 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     Serving serving{*this, *state_};
     const auto loop = [&] {
         int until_look = 0;
-        while (!serving.stopped()) {
-            const bool draining = state_->registry->drains_here();
-            if (draining) {
-                if (state_->is_worker) state_->go_on_draining();
-                pass_on_drain();
-                if (is_drained()) break;
+        bool goes_on = true;
+        while (goes_on && !serving.stopped()) {
+            try {
+                goes_on = take_turn(serving, poll_interval, until_look);
+            } catch (const std::bad_alloc&) {
+                // It costs this turn, and not the server.
+                serving.pause_after(std::current_exception());
             }
-            const TimePoint accept_at = state_->accept_at();
-            const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_ready());
-            const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
-            if (turn == Turn::took) {
-                --until_look;
-            } else if (turn == Turn::nothing && draining &&
-                       Clock::now() >= state_->handshakes_until()) {
-                end_listening();
-            } else {
-                TimePoint poll_at = after(poll_interval);
-                if (turn == Turn::nothing && draining) {
-                    poll_at = std::min(poll_at, state_->handshakes_until());
-                }
-                serving.wait(ready ? fileno() : -1, policy_fileno(),
-                             std::min(poll_at, wait_end(accept_at)));
-                until_look = requests_between_looks;
-                policy_service();
-            }
-            call_service_actions();
+            if (goes_on) call_service_actions();
         }
     };
     policy_serve(loop, true);
+}
+
+/// False: a drain has ended.
+bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_interval,
+                           int& until_look) {
+    const bool draining = state_->registry->drains_here();
+    if (draining) {
+        if (state_->is_worker) state_->go_on_draining();
+        pass_on_drain();
+        if (is_drained()) return false;
+    }
+    const TimePoint accept_at = state_->accept_at();
+    const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_ready());
+    const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
+    if (turn == Turn::took) {
+        --until_look;
+    } else if (turn == Turn::nothing && draining && Clock::now() >= state_->handshakes_until()) {
+        end_listening();
+    } else {
+        TimePoint poll_at = after(poll_interval);
+        if (turn == Turn::nothing && draining) {
+            poll_at = std::min(poll_at, state_->handshakes_until());
+        }
+        serving.wait(ready ? fileno() : -1, policy_fileno(),
+                     std::min({poll_at, wait_end(accept_at), policy_service_at()}));
+        until_look = requests_between_looks;
+        policy_service();
+    }
+    return true;
 }
 
 void ServerBase::handle_request() {
@@ -244,8 +258,9 @@ void ServerBase::handle_request() {
             const TimePoint accept_at = state_->accept_at();
             const bool ready = accept_at == TimePoint{} && policy_ready();
             if (ready && serve_one() == Turn::took) break;
-            const bool in_time = serving.wait(ready ? fileno() : -1, policy_fileno(),
-                                              std::min(until, wait_end(accept_at)));
+            const bool in_time =
+                serving.wait(ready ? fileno() : -1, policy_fileno(),
+                             std::min({until, wait_end(accept_at), policy_service_at()}));
             if (!in_time && until <= Clock::now()) {
                 handle_timeout();
                 break;
@@ -341,8 +356,7 @@ const detail::Waker& ServerBase::stop_waker() const noexcept { return state_->st
 void ServerBase::handle_accept_error(const std::system_error&) {}
 
 void ServerBase::handle_server_error(std::exception_ptr error) {
-    detail::print_error("Exception occurred in the server on " + server_address_.to_string(),
-                        error);
+    detail::print_error("Exception occurred in the server on ", server_address_, error);
 }
 
 void ServerBase::report_server_error(std::exception_ptr error) noexcept {
@@ -350,9 +364,9 @@ void ServerBase::report_server_error(std::exception_ptr error) noexcept {
         handle_server_error(error);
     } catch (...) {
         // The last resort has failed as well: both are printed, nothing is lost.
-        detail::print_error("Exception occurred in the server on " + server_address_.to_string(),
-                            error);
-        detail::print_error("Exception occurred in handle_server_error", std::current_exception());
+        detail::print_error("Exception occurred in the server on ", server_address_, error);
+        detail::print_error("Exception occurred in handle_server_error() of the server on ",
+                            server_address_, std::current_exception());
     }
 }
 

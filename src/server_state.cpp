@@ -18,6 +18,10 @@
 
 namespace socketserver::detail {
 
+namespace {
+constexpr std::chrono::milliseconds shortest_pause{1};
+}
+
 ServerState::ServerState(const ServerOptions& options, bool is_stream)
     : registry{std::make_shared<Registry>(options, is_stream, loop_waker, stop_waker)},
       owner{::getpid()} {}
@@ -130,7 +134,10 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     entries[mixin] = {policy, POLLIN, 0};
     const int ready =
         poll(entries.data(), entries.size(), std::min(until, state_.next_drain_step()));
-    if (ready == -1) throw_system_error("wait for requests");
+    if (ready == -1) {
+        waiting_failed();
+        return false;
+    }
     if (entries[loop].revents != 0) state_.loop_waker.reset();
     if (entries[stop].revents != 0) {
         if (state_.is_worker) {
@@ -140,6 +147,22 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
         }
     }
     return ready > 0;
+}
+
+void Serving::waiting_failed() {
+    try {
+        throw_system_error("wait for requests");
+    } catch (...) {
+        // As if accepting had failed: reported, or thrown if it is fatal. What it then keeps the
+        // loop from is accepting, but here the loop could not even wait.
+        server_.accept_failed(std::current_exception());
+    }
+    sleep_until(std::max(state_.accept_again.load(), Clock::now() + shortest_pause));
+}
+
+void Serving::pause_after(std::exception_ptr error) {
+    server_.report_server_error(error);
+    sleep_until(Clock::now() + shortest_pause);
 }
 
 }  // namespace socketserver::detail

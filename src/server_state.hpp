@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -97,8 +98,14 @@ class Serving {
     bool wait(int listener, int policy, TimePoint until);
     /// Sees a stop that came from a signal handler or from a child, without waiting.
     void look_for_stop();
+    /// After a failure that belongs to no request and may be over soon: reports it, and waits a
+    /// moment, or the loop would spin.
+    void pause_after(std::exception_ptr error);
 
   private:
+    /// poll(2) failed. Throws if it always will.
+    void waiting_failed();
+
     ServerBase& server_;
     ServerState& state_;
     ServerMark mark_;

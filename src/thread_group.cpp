@@ -9,7 +9,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
-#include <functional>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "socketserver/detail/clock.hpp"
 #include "sys.hpp"
 #include "waiting_thread.hpp"
 
@@ -26,6 +26,8 @@ namespace {
 
 constexpr std::size_t most_waiting = 128;
 constexpr std::chrono::seconds longest_wait{10};
+/// After how long a thread that could not be created is tried again.
+constexpr std::chrono::milliseconds try_again{20};
 
 }  // namespace
 
@@ -39,14 +41,18 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     std::vector<WaitingThread*>
         waiting;  // the last one waits for the shortest time: its cache is warm
     std::deque<Task> queue;
-    std::function<void()> on_room;  // set while somebody wants to know
+    RoomListener room_listener{};  // set while somebody wants to know
     // Changed under the lock, and read without by who only wants to know.
     std::atomic<std::size_t> threads{0};
     std::atomic<std::size_t> queued{0};
+    std::atomic<TimePoint> missing_at{never};
     std::size_t daemons = 0;        // of the threads, the ones with a daemon's job
     std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
     bool closed = false;
     pid_t owner = ::getpid();  // the process that has the threads
+
+    // A thread that is to wait must find room in the list: nothing may fail there.
+    State() { waiting.reserve(most_waiting); }
 
     /// A forked child has a copy of this and none of the threads.
     bool is_copy() const { return ::getpid() != owner; }
@@ -58,6 +64,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
 
     bool give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task);
     int create_thread(Task& task);
+    int start_first_queued();
     bool is_full(Bounds bounds) const;
 
     static void* thread_main(void* argument);
@@ -133,34 +140,64 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
     std::deque<Task>& queue = state_->queue;
     queue.emplace_back();  // may throw; what follows does not
     queue.back() = {std::move(job), daemon};
-    Task first = std::move(queue.front());
-    queue.pop_front();
-    if (state_->give_to_waiting(lock, first)) return;
-    int error = 0;
-    if (state_->threads < most_threads) {
-        // Under the lock: nobody may queue a job meanwhile for a thread that does not come.
-        const bool is_daemon = first.daemon;
-        state_->owner = ::getpid();
-        error = state_->create_thread(first);
-        if (error == 0) {
-            ++state_->threads;
-            if (is_daemon) ++state_->daemons;
-            return;
-        }
+    if (!state_->waiting.empty()) {
+        Task first = std::move(queue.front());
+        queue.pop_front();
+        state_->give_to_waiting(lock, first);
+        return;
     }
-    if (state_->threads == 0) {
-        job = std::move(first.job);
+    int error = 0;
+    if (state_->threads < most_threads) error = state_->start_first_queued();
+    if (state_->threads == 0) {  // and so nothing else is queued
+        job = std::move(queue.back().job);
+        queue.pop_back();
         throw std::system_error(error, std::system_category(), "create a thread for a request");
     }
-    queue.push_front(std::move(first));
+    if (error != 0) state_->missing_at = Clock::now() + try_again;
     state_->queued = queue.size();
 }
 
-bool ThreadGroup::has_room(Bounds bounds, std::function<void()> then) {
+/// Under the lock: nobody may queue a job meanwhile for a thread that does not come.
+int ThreadGroup::State::start_first_queued() {
+    const bool is_daemon = queue.front().daemon;
+    owner = ::getpid();
+    const int error = create_thread(queue.front());
+    if (error != 0) return error;
+    queue.pop_front();
+    ++threads;
+    if (is_daemon) ++daemons;
+    return 0;
+}
+
+TimePoint ThreadGroup::missing_at() const noexcept {
+    return state_->missing_at.load(std::memory_order_relaxed);
+}
+
+void ThreadGroup::start_missing(std::size_t most_threads) noexcept {
+    std::unique_lock lock{state_->mutex};
+    state_->missing_at = never;
+    bool has_started = false;
+    while (!state_->queue.empty() && state_->threads < most_threads) {
+        if (state_->start_first_queued() != 0) {
+            state_->missing_at = Clock::now() + try_again;
+            break;
+        }
+        has_started = true;
+    }
+    state_->queued = state_->queue.size();
+    if (has_started) state_->announce_room(lock);
+}
+
+bool ThreadGroup::has_room(Bounds bounds, RoomListener listener) noexcept {
     const std::lock_guard lock{state_->mutex};
     if (!state_->is_full(bounds)) return true;
-    if (then) state_->on_room = std::move(then);
+    state_->room_listener = std::move(listener);
     return false;
+}
+
+bool ThreadGroup::has_room(Bounds bounds) const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return !state_->is_full(bounds);
 }
 
 void* ThreadGroup::State::thread_main(void* argument) {
@@ -228,9 +265,9 @@ void ThreadGroup::State::become_daemon(bool daemon) {
 
 /// Releases the lock: the callee has locks of its own.
 void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
-    const auto announce = std::exchange(on_room, nullptr);
+    const RoomListener listener = std::exchange(room_listener, {});
     lock.unlock();
-    if (announce) announce();
+    if (listener.tell != nullptr) listener.tell(listener.whom);
 }
 
 void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) {

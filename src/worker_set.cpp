@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 
@@ -59,6 +60,11 @@ bool tell(Worker& worker, WorkerOrder order) noexcept {
     return true;
 }
 
+/// Of a worker.
+struct End {
+    std::exception_ptr error;  ///< null: as it should
+};
+
 }  // namespace
 
 struct WorkerSet::State {
@@ -75,8 +81,10 @@ struct WorkerSet::State {
     std::size_t accepting() const;
     void look_at_control(Worker& worker) noexcept;
     void tell_all(WorkerOrder order) noexcept;
-    /// Whether the worker is gone.
-    bool look_for_end(const Worker& worker, int options, Ended& into);
+    /// If the worker is gone.
+    std::optional<End> look_for_end(const Worker& worker, int options) noexcept;
+    /// The next higher number of one; 0: there is none.
+    pid_t pid_after(pid_t pid) const noexcept;
     void lengthen_pause();
     void fill_up(Turn& turn);
     /// In the worker its end of the control, in the parent -1.
@@ -124,9 +132,16 @@ int WorkerSet::fileno() const noexcept { return state_->epoll; }
 WorkerSet::Turn WorkerSet::supervise() {
     Turn turn;
     const std::lock_guard lock{state_->mutex};
+    // A worker that has been waited for must be told of: nothing may fail from then on.
+    turn.ended.pids.reserve(state_->workers.size());
+    turn.ended.errors.reserve(state_->workers.size() + 1);
     std::erase_if(state_->workers, [&](Worker& worker) {
         state_->look_at_control(worker);
-        return state_->look_for_end(worker, WNOHANG, turn.ended);
+        const auto end = state_->look_for_end(worker, WNOHANG);
+        if (!end) return false;
+        turn.ended.pids.push_back(worker.pid);
+        if (end->error) turn.ended.errors.push_back(end->error);
+        return true;
     });
     state_->fill_up(turn);
     state_->count = state_->workers.size();
@@ -152,9 +167,9 @@ void WorkerSet::State::look_at_control(Worker& worker) noexcept {
     }
 }
 
-bool WorkerSet::State::look_for_end(const Worker& worker, int options, Ended& into) {
+std::optional<End> WorkerSet::State::look_for_end(const Worker& worker, int options) noexcept {
     const auto ended = wait_for_child(worker.pid, options);
-    if (!ended) return false;
+    if (!ended) return {};
     if (!worker.leaving) {
         if (Clock::now() - worker.started >= settled)
             pause = std::chrono::milliseconds{0};
@@ -162,11 +177,11 @@ bool WorkerSet::State::look_for_end(const Worker& worker, int options, Ended& in
             lengthen_pause();
     }
     forget(worker);
-    into.pids.push_back(worker.pid);
-    if (const auto error = describe_end(worker.pid, *ended, worker.leaving)) {
-        into.errors.push_back(error);
+    try {
+        return End{describe_end(worker.pid, *ended, worker.leaving)};
+    } catch (const std::bad_alloc&) {
+        return End{std::current_exception()};
     }
-    return true;
 }
 
 void WorkerSet::State::lengthen_pause() {
@@ -180,8 +195,8 @@ void WorkerSet::State::fill_up(Turn& turn) {
             turn.control = fork_worker();
             if (turn.control != -1) return;
             is_fork_failing = false;
-        } catch (const std::system_error&) {
-            // Once, not at each attempt.
+        } catch (const std::exception&) {
+            // No process, no descriptor or no memory. Once, not at each attempt.
             if (!is_fork_failing) turn.ended.errors.push_back(std::current_exception());
             is_fork_failing = true;
             lengthen_pause();
@@ -279,28 +294,37 @@ void WorkerSet::drain() noexcept {
     state_->tell_all(WorkerOrder::drain);
 }
 
-WorkerSet::Ended WorkerSet::collect(bool blocking) {
-    Ended ended;
-    std::vector<int> waiting;
-    {
-        const std::lock_guard lock{state_->mutex};
-        for (const Worker& worker : state_->workers) waiting.push_back(worker.pid);
+pid_t WorkerSet::State::pid_after(pid_t pid) const noexcept {
+    const std::lock_guard lock{mutex};
+    pid_t next = 0;
+    for (const Worker& worker : workers) {
+        if (worker.pid > pid && (next == 0 || worker.pid < next)) next = worker.pid;
     }
-    for (const int pid : waiting) {
+    return next;
+}
+
+void WorkerSet::collect(
+    bool blocking, const std::function<void(int pid, std::exception_ptr error)>& report) noexcept {
+    // By their numbers, one after the other: a list of them would need memory.
+    for (pid_t pid = state_->pid_after(0); pid != 0; pid = state_->pid_after(pid)) {
         // Without the lock, and without taking the status: the worker stays in the list meanwhile.
         siginfo_t info{};
         if (blocking) {
             sys::retry_on_eintr(
                 [&] { return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT); });
         }
-        const std::lock_guard lock{state_->mutex};
-        std::erase_if(state_->workers, [&](const Worker& worker) {
-            if (worker.pid != pid) return false;
-            return state_->look_for_end(worker, WNOHANG, ended);
-        });
-        state_->count = state_->workers.size();
+        std::optional<End> end;
+        {
+            const std::lock_guard lock{state_->mutex};
+            std::erase_if(state_->workers, [&](const Worker& worker) {
+                if (worker.pid != pid) return false;
+                end = state_->look_for_end(worker, WNOHANG);
+                return end.has_value();
+            });
+            state_->count = state_->workers.size();
+        }
+        if (end) report(pid, end->error);
     }
-    return ended;
 }
 
 void WorkerSet::announce_drain() noexcept {

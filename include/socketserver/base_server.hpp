@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -43,6 +44,8 @@ namespace socketserver {
 /// - `void mixin_statistics(Statistics& statistics) const`: add threads, children, fibers, queued;
 ///   called from any thread;
 /// - `void mixin_service()`: called after each wait of the loop;
+/// - `std::chrono::steady_clock::time_point mixin_service_at()`: until when the loop waits at most
+///   before it calls mixin_service();
 /// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
 ///   second parameter, `bool is_forever`, tells serve_forever() from handle_request().
 ///
@@ -66,7 +69,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     /// nothing; an exception of the handler goes to handle_error().
     ///
     /// @return whether no exception came.
-    bool serve_request(Request& request, Address client_address);
+    bool serve_request(Request& request, const Address& client_address);
     /// Ends a request that the policy cannot serve: handle_error(), shutdown_request().
     void fail_request(Request& request, const Address& client_address, std::exception_ptr error);
     /// close_request() of a request that another process serves.
@@ -118,6 +121,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     detail::Turn serve_one() final;
     void policy_serve(const std::function<void()>& loop, bool is_forever) final;
     void policy_service() final;
+    std::chrono::steady_clock::time_point policy_service_at() final;
     bool policy_ready() final;
     int policy_fileno() final;
     void policy_close(bool wait) final;

@@ -54,8 +54,16 @@ class FiberMixIn {
     }
 
     void dispatch(auto request, Address client_address) {
-        detail::start_fiber(std::make_unique<Job<decltype(request)>>(
-            static_cast<Server&>(*this), std::move(request), std::move(client_address)));
+        auto& server = static_cast<Server&>(*this);
+        std::unique_ptr<detail::FiberRequest> job;
+        try {
+            job = std::make_unique<Job<decltype(request)>>(server, std::move(request),
+                                                           std::move(client_address));
+        } catch (...) {
+            // The memory is taken before anything is moved.
+            return server.fail_request(request, client_address, std::current_exception());
+        }
+        detail::start_fiber(std::move(job));
     }
 
     void mixin_serve(const std::function<void()>& loop) {

@@ -66,7 +66,7 @@ class ForkingMixIn {
         if (is_child) {
             server.enter_child();
             const detail::ConnectionHandle record = detail::RecordAccess::share(request);
-            const bool served = server.serve_request(request, std::move(client_address));
+            const bool served = server.serve_request(request, client_address);
             detail::leave_outcome(record.get());
             detail::exit_child(served ? 0 : 1);
         }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/child_reaper.hpp"
+#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/worker_set.hpp"
 #include "socketserver/statistics.hpp"
 #include "socketserver/synchronous_mixin.hpp"
@@ -93,7 +95,7 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
 
     void dispatch(auto request, Address client_address) {
         if (!is_worker_) {
-            server().serve_request(request, std::move(client_address));
+            server().serve_request(request, client_address);
             return;
         }
         Policy::dispatch(std::move(request), std::move(client_address));
@@ -128,6 +130,13 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
             if (turn.control != -1) run_worker(turn.control);
             report(turn.ended);
         }
+    }
+
+    std::chrono::steady_clock::time_point mixin_service_at() {
+        if constexpr (requires { this->Policy::mixin_service_at(); }) {
+            if (is_worker_) return Policy::mixin_service_at();
+        }
+        return detail::never;
     }
 
     bool mixin_ready() {
@@ -186,7 +195,10 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
 
     void mixin_close(bool wait) {
         worker_set_.stop();
-        report(worker_set_.collect(wait && block_on_close));
+        worker_set_.collect(wait && block_on_close, [this](int pid, std::exception_ptr error) {
+            server().worker_has_ended(pid);
+            if (error) server().report_server_error(error);
+        });
     }
 
   private:

@@ -179,8 +179,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Called for an exception that belongs to no request, or that handle_error() threw. The
     /// default prints it to stderr. Serving goes on.
     virtual void handle_server_error(std::exception_ptr error);
-    /// Called when a connection could not be accepted. Serving goes on; after a lack of descriptors
-    /// or memory it pauses, 1 to 100 ms. The default does nothing.
+    /// Called when a connection could not be accepted, or the loop could not wait for one. Serving
+    /// goes on; after a lack of descriptors or memory it pauses, 1 to 100 ms. The default does
+    /// nothing.
     virtual void handle_accept_error(const std::system_error& error);
     /// Called when a request was accepted and verified, in the serving thread.
     virtual void connection_opened(const Address& client_address);
@@ -223,6 +224,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     virtual detail::Turn serve_one() = 0;
     virtual void policy_serve(const std::function<void()>& loop, bool is_forever) = 0;
     virtual void policy_service() = 0;
+    virtual std::chrono::steady_clock::time_point policy_service_at() = 0;
     virtual bool policy_ready() = 0;
     virtual int policy_fileno() = 0;
     virtual void policy_close(bool wait) = 0;
@@ -231,7 +233,10 @@ class SOCKETSERVER_EXPORT ServerBase {
     virtual bool policy_ended() = 0;
     virtual void policy_statistics(Statistics& statistics) const = 0;
 
+    bool take_turn(detail::Serving& serving, std::chrono::milliseconds poll_interval,
+                   int& until_look);
     void call_service_actions() noexcept;
+    detail::Turn pause_accepting() noexcept;
     void end_listening() noexcept;
     bool is_drained();
     void pass_on_drain();

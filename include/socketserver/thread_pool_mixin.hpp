@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -27,9 +28,10 @@ enum class WhenFull : unsigned char {
 /// a bounded queue, in the order of arrival.
 ///
 /// Threads are created when they are needed and reused; one that had nothing to do for a while
-/// goes. If a thread cannot be created, the request waits for one of those that there are; without
-/// any it is closed and handle_error() is called for it. shutdown() never waits for a thread.
-/// server_close() waits until the requests that run and those in the queue have been served.
+/// goes. If a thread cannot be created, the request waits for one of those that there are, or for
+/// the next attempt, 20 ms later; without any thread it is closed and handle_error() is called for
+/// it. shutdown() never waits for a thread. server_close() waits until the requests that run and
+/// those in the queue have been served.
 ///
 /// A connection holds its thread until it ends, so a few long-lived or silent clients occupy the
 /// whole pool. Give the handler a `timeout`, or serve such clients with FiberMixIn.
@@ -63,17 +65,11 @@ class ThreadPoolMixIn {
 
   protected:
     void dispatch(auto request, Address client_address) {
-        auto& server = static_cast<Server&>(*this);
         const bool daemon = !block_on_close;
-        auto serve = std::make_unique<detail::ServeJob<Server, decltype(request)>>(
-            server, daemon, std::move(request), std::move(client_address));
-        auto& content = *serve;
-        std::unique_ptr<detail::Job> job = std::move(serve);
-        try {
-            threads_.offer(job, daemon, bounds().threads);
-        } catch (...) {
-            server.fail_request(content.request, content.client_address, std::current_exception());
-        }
+        detail::give_to_thread(static_cast<Server&>(*this), daemon, request, client_address,
+                               [&](std::unique_ptr<detail::Job>& job) {
+                                   threads_.offer(job, daemon, bounds().threads);
+                               });
     }
 
     bool mixin_ready() {
@@ -81,10 +77,15 @@ class ThreadPoolMixIn {
         // The thread that makes room may be a daemon's, and the server gone by then.
         // A client that a worker process has no thread for is left to one that has.
         const detail::ThreadGroup::Bounds taken{bounds().threads, is_worker_ ? 0 : max_queue};
-        return threads_.has_room(taken, [link = static_cast<Server&>(*this).link()] {
-            const detail::DaemonUse use{link};
-            if (use) link->server().wake_loop();
-        });
+        return threads_.has_room(taken, {static_cast<Server&>(*this).link(), wake_server});
+    }
+
+    // A thread that could not be created is tried again while a request waits for it.
+    std::chrono::steady_clock::time_point mixin_service_at() const { return threads_.missing_at(); }
+    void mixin_service() {
+        if (threads_.missing_at() <= detail::Clock::now()) {
+            threads_.start_missing(bounds().threads);
+        }
     }
 
     bool mixin_takes(auto& request) {
@@ -108,6 +109,12 @@ class ThreadPoolMixIn {
     }
 
   private:
+    static void wake_server(const std::shared_ptr<void>& of) {
+        const auto link = std::static_pointer_cast<detail::ServerLink>(of);
+        const detail::DaemonUse use{link};
+        if (use) link->server().wake_loop();
+    }
+
     detail::ThreadGroup::Bounds bounds() const noexcept {
         return {std::max<std::size_t>(max_threads, 1), max_queue};
     }

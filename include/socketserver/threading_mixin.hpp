@@ -37,17 +37,10 @@ class ThreadingMixIn {
 
   protected:
     void dispatch(auto request, Address client_address) {
-        auto& server = static_cast<Server&>(*this);
         const bool daemon = daemon_threads || !block_on_close;
-        auto serve = std::make_unique<detail::ServeJob<Server, decltype(request)>>(
-            server, daemon, std::move(request), std::move(client_address));
-        auto& content = *serve;
-        std::unique_ptr<detail::Job> job = std::move(serve);
-        try {
-            threads_.run(job, daemon);
-        } catch (...) {
-            server.fail_request(content.request, content.client_address, std::current_exception());
-        }
+        detail::give_to_thread(
+            static_cast<Server&>(*this), daemon, request, client_address,
+            [&](std::unique_ptr<detail::Job>& job) { threads_.run(job, daemon); });
     }
 
     void mixin_statistics(Statistics& statistics) const {

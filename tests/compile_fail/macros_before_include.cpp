@@ -1,6 +1,6 @@
 // expect success
-// Every public header, after macros that Qt, X11, the C library and older programs define. The standard library's headers,
-// which do not bear all of them, come first.
+// Every public header, after macros that Qt, X11, the C library and older programs define. The
+// standard library's headers, which do not bear all of them, come first.
 #include <other_headers.hpp>
 
 // clang-format off

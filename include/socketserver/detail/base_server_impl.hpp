@@ -25,23 +25,26 @@ inline void close_transport(Datagram&) noexcept {}
 }  // namespace detail
 
 template <class Handler, template <class> class MixIn>
-bool BaseServer<Handler, MixIn>::serve_request(Request& request, Address client_address) {
+bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& accepted_from) {
     const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request,
                                   detail::RecordAccess::datagram(request)};
     bool served = true;
+    Address client_address;
     try {
+        client_address = accepted_from;  // in here: a copy may fail for lack of memory
         prepare_request(request, client_address);
         finish_request(request, client_address);
     } catch (const abi::__forced_unwind&) {
         throw;  // pthread_cancel: whoever owns the request closes it
     } catch (...) {
         served = false;
+        const Address& client = client_address.empty() ? accepted_from : client_address;
         detail::note_failure(detail::RecordAccess::of(request), std::current_exception(),
                              detail::RecordAccess::peer_gone(request));
         if (detail::DaemonUse::is_lost()) {
-            detail::report_request_error(request, client_address, std::current_exception());
+            detail::report_request_error(request, client, std::current_exception());
         } else {
-            call_handle_error(request, client_address, std::current_exception());
+            call_handle_error(request, client, std::current_exception());
         }
     }
     if (!detail::DaemonUse::is_lost()) call_shutdown_request(request, client_address);
@@ -71,7 +74,8 @@ void BaseServer<Handler, MixIn>::process_request(Request&& request, const Addres
     static_assert(
         requires(Policy & policy) { this->dispatch(std::move(request), client_address); },
         "the policy (MixIn) of this server has no dispatch(request, client_address)");
-    this->dispatch(std::move(request), client_address);
+    Address copy{client_address};  // may throw; nothing does once the request has been moved
+    this->dispatch(std::move(request), std::move(copy));
 }
 
 template <class Handler, template <class> class MixIn>
@@ -190,6 +194,15 @@ void BaseServer<Handler, MixIn>::policy_serve(const std::function<void()>& loop,
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::policy_service() {
     if constexpr (requires { this->mixin_service(); }) this->mixin_service();
+}
+
+template <class Handler, template <class> class MixIn>
+std::chrono::steady_clock::time_point BaseServer<Handler, MixIn>::policy_service_at() {
+    if constexpr (requires { this->mixin_service_at(); }) {
+        return this->mixin_service_at();
+    } else {
+        return detail::never;
+    }
 }
 
 template <class Handler, template <class> class MixIn>

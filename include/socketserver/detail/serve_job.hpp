@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <utility>
 
@@ -40,5 +41,29 @@ struct ServeJob final : Job {
     Request request;
     Address client_address;
 };
+
+/// Makes the job of a request and gives it to `run`. What cannot be had for it, memory or a thread,
+/// costs this request: it is failed, wherever it is by then.
+template <class Server, class Request, class Run>
+void give_to_thread(Server& server, bool is_daemon, Request& request, Address& client_address,
+                    Run run) {
+    std::unique_ptr<Job> job;
+    ServeJob<Server, Request>* content = nullptr;
+    try {
+        auto serve = std::make_unique<ServeJob<Server, Request>>(
+            server, is_daemon, std::move(request), std::move(client_address));
+        content = serve.get();
+        job = std::move(serve);
+        run(job);
+    } catch (...) {
+        // The memory is taken before anything is moved.
+        if (content == nullptr) {
+            server.fail_request(request, client_address, std::current_exception());
+        } else {
+            server.fail_request(content->request, content->client_address,
+                                std::current_exception());
+        }
+    }
+}
 
 }  // namespace socketserver::detail

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 
+#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
@@ -43,15 +43,28 @@ class SOCKETSERVER_EXPORT ThreadGroup {
         std::size_t threads;
         std::size_t queue;  ///< jobs that wait for a thread
     };
-    /// Whether there is a thread for a job, or room in the queue. If not, `then` is called, once,
-    /// by the thread that makes room; one that has not been called yet is replaced.
-    bool has_room(Bounds bounds, std::function<void()> then = {});
+    /// Who wants to know that there is room. Not a std::function, which would allocate each time
+    /// that somebody asks.
+    struct RoomListener {
+        std::shared_ptr<void> whom;
+        void (*tell)(const std::shared_ptr<void>& whom) = nullptr;
+    };
+    /// Whether there is a thread for a job, or room in the queue. If not, the listener is told,
+    /// once, by the thread that makes room; one that has not been told yet is replaced.
+    bool has_room(Bounds bounds, RoomListener listener) noexcept;
+    bool has_room(Bounds bounds) const noexcept;
     /// Runs a job in one of at most so many threads, or puts it into the queue until one is free,
     /// whether the queue has room or not. If a thread cannot be created while there are others, the
-    /// job waits for one of those.
+    /// job waits for one of those, or for start_missing().
     ///
-    /// @throws std::system_error if the first thread cannot be created; `job` is untouched.
+    /// @throws std::system_error if the first thread cannot be created, or std::bad_alloc; `job` is
+    /// untouched.
     void offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads);
+    /// When to call start_missing(): a thread could not be created, and a job waits that it would
+    /// serve. `never` if there is none. Without a lock.
+    TimePoint missing_at() const noexcept;
+    /// Tries again to create the threads that could not be created.
+    void start_missing(std::size_t most_threads) noexcept;
 
     /// Sends the waiting threads away; the others go when their job has ended and the queue is
     /// empty.

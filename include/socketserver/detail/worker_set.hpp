@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -47,6 +48,8 @@ class SOCKETSERVER_EXPORT WorkerSet {
     /// Waits for the workers that have ended and replaces those that are missing, unless it is too
     /// early for that: after a worker that died at once, or a fork that failed, there is a pause
     /// that doubles each time.
+    ///
+    /// @throws std::bad_alloc; nothing has been done then.
     Turn supervise();
     /// Readable when supervise() has something to do.
     int fileno() const noexcept;
@@ -55,8 +58,10 @@ class SOCKETSERVER_EXPORT WorkerSet {
     void stop() noexcept;
     /// Lets all workers drain and end.
     void drain() noexcept;
-    /// After stop(): waits for the workers that have ended, or for all.
-    Ended collect(bool blocking);
+    /// After stop(): waits for the workers that have ended, or for all, and tells of each, with its
+    /// error if there is one. Needs no memory.
+    void collect(bool blocking,
+                 const std::function<void(int pid, std::exception_ptr error)>& report) noexcept;
     /// Lets all workers know that a drain has come further.
     void announce_drain() noexcept;
 
