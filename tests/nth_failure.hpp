@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <functional>
@@ -46,10 +47,14 @@ class Fault {
         return counted_;
     }
     static bool is_due() noexcept {
-        if (is_spared || !is_armed_) return false;
+        if (!is_armed()) return false;
         const long number = ++counted_;
         return number >= first_ && number < first_ + count_;
     }
+    /// In a thread that is not spared.
+    static bool is_armed() noexcept { return is_armed_ && !is_spared; }
+    /// Of thread_local objects, meanwhile.
+    static inline std::atomic<int> noted_destructors{0};
     /// Of a thread of the test.
     static inline thread_local bool is_spared = false;
 
@@ -141,12 +146,18 @@ bool is_at_rest(const Server& server) {
     return eventually([&] { return server.statistics().active == 0; });
 }
 
+/// What was taken from the kernel, lost or not: every connection is counted.
+inline std::uint64_t taken(const Statistics& statistics) {
+    return statistics.accepted + statistics.accept_errors;
+}
+
 template <class Server>
 void stream_session(Server& server) {
     const Address address = server.server_address();
     visit(address, long_line);
     visit(address, "fail\n");
-    is_at_rest(server);
+    CHECK(is_at_rest(server));
+    CHECK(taken(server.statistics()) >= 2);
 }
 
 /// With others that keep their connections meanwhile, for policies that bear it: they take further
@@ -161,16 +172,13 @@ void crowded_session(Server& server) {
     visit(address, long_line);
     silent[2].close();
     for (Socket* each : {&silent[0], &silent[1]}) read_to_end(*each);
-    is_at_rest(server);
+    CHECK(is_at_rest(server));
+    CHECK(taken(server.statistics()) >= 5);
 }
 
 template <class Server>
 void datagram_session(Server& server) {
     // One after the other: each is answered, fails, or is lost and counted.
-    const auto taken = [&] {
-        const Statistics now = server.statistics();
-        return now.accepted + now.accept_errors;
-    };
     const Address address = server.server_address();
     Socket client{address, SocketType::datagram};
     client.settimeout(patience);
@@ -178,11 +186,11 @@ void datagram_session(Server& server) {
     if (address.is_unix()) client.bind("@" + own_name("a client with a long name"));
     client.connect(address);
     for (const std::string_view line : {std::string_view{long_line}, std::string_view{"fail\n"}}) {
-        const auto before = taken();
+        const auto before = taken(server.statistics());
         client.sendall(line);
-        eventually([&] { return taken() > before; });
+        CHECK(eventually([&] { return taken(server.statistics()) > before; }));
     }
-    is_at_rest(server);
+    CHECK(is_at_rest(server));
 }
 
 /// Whether all of them are tried, and not a sample that takes a few seconds.
@@ -206,6 +214,7 @@ long attack_once(const Attack& attack, long number, Server& server, Session sess
     session(server);
     const long counted = Fault::disarm();
     CHECK_FALSE(serving.ended());
+    CHECK(Fault::noted_destructors == 0);
     check(server);  // the next client is served
     CHECK(is_at_rest(server));
     CHECK(eventually([&] { return server.open == 0; }));

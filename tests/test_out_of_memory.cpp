@@ -24,6 +24,16 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
+/// Called to note that a thread_local object must be destroyed at the end of the thread: the C
+/// library ends the program if it has no memory for that.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
+extern "C" int __cxa_thread_atexit_impl(void (*destroy)(void*), void* object, void* library);
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
+extern "C" int __cxa_thread_atexit(void (*destroy)(void*), void* object, void* library) noexcept {
+    if (socketserver::tests::Fault::is_armed()) socketserver::tests::Fault::noted_destructors++;
+    return __cxa_thread_atexit_impl(destroy, object, library);
+}
+
 namespace {
 
 using namespace socketserver;

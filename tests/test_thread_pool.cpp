@@ -2,6 +2,8 @@
 // ThreadPoolMixIn: never more threads or queued requests than told, and what happens beyond.
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <deque>
 #include <string>
 #include <utility>
@@ -204,4 +206,25 @@ TEST_CASE("a thread that cannot be created") {
     }
     serving.stop();
     server.server_close();
+}
+
+TEST_CASE("a request whose thread could not be created is served although nobody else comes") {
+    const TimeLimit limit;
+    std::atomic<bool> fails{false};
+    std::atomic<int> failed{0};
+    const Scripted<&Calls::pthread_create> create{[&](auto... arguments) {
+        if (!fails || ++failed > 3) return detail::sys::kernel.pthread_create(arguments...);
+        return EAGAIN;
+    }};
+    ThreadPoolTCPServer<StreamEcho> server{any_port};
+    server.max_threads = 2;
+    // The loop wakes for nothing else.
+    const ServingThread serving{server, std::chrono::hours{1}};
+    Socket holds_the_first_thread = connect(server.server_address());
+    REQUIRE(eventually([&] { return server.pool_threads() == 1; }));
+    fails = true;
+    CHECK(ask(server.server_address(), "hi\n") == "hi\n");
+    CHECK(failed == 4);
+    CHECK(server.queued_requests() == 0);
+    CHECK(ask(holds_the_first_thread, "still\n") == "still\n");
 }

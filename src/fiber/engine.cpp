@@ -10,6 +10,8 @@
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <new>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -211,10 +213,16 @@ void start_fiber(std::unique_ptr<FiberRequest> request) {
 void print_blocking(const Address& client_address, std::chrono::nanoseconds time) noexcept {
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
     const NoSigpipe no_sigpipe;
+    std::string client = "a client";  // so short that it needs no memory
+    try {
+        client = client_address.to_string();
+    } catch (const std::bad_alloc&) {
+        // The rest is said nevertheless.
+    }
     std::fprintf(stderr,
                  "socketserver: the handler of %s has blocked its worker for %lld ms "
                  "(see run_blocking)\n",
-                 client_address.to_string().c_str(), static_cast<long long>(milliseconds));
+                 client.c_str(), static_cast<long long>(milliseconds));
 }
 
 unsigned default_workers() noexcept {
