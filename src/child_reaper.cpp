@@ -106,7 +106,8 @@ void ChildReaper::watch(Child& child) noexcept {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = child.pid;
-    if (child.pidfd != -1 && ::epoll_ctl(epoll_, EPOLL_CTL_ADD, child.pidfd, &event) == 0) return;
+    if (child.pidfd != -1 && sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, child.pidfd, &event) == 0)
+        return;
     if (child.pidfd != -1) sys::calls.close(std::exchange(child.pidfd, -1));
     if (++unwatched_ == 1) set_timer(look_again);
 }
@@ -119,7 +120,7 @@ void ChildReaper::set_timer(const itimerspec& when) noexcept {
         epoll_event event{};
         event.events = EPOLLIN;
         event.data.fd = ended;
-        if (timer_ != -1) ::epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event);
+        if (timer_ != -1) sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event);
     }
     if (timer_ != -1) ::timerfd_settime(timer_, 0, &when, nullptr);
 }
@@ -198,7 +199,7 @@ void ChildReaper::reap(Child& child, int options) noexcept {
     } else {
         // Closing alone would leave it in the set for as long as a child that was forked meanwhile
         // has a copy of it.
-        ::epoll_ctl(epoll_, EPOLL_CTL_DEL, child.pidfd, nullptr);
+        sys::calls.epoll_ctl(epoll_, EPOLL_CTL_DEL, child.pidfd, nullptr);
         sys::calls.close(std::exchange(child.pidfd, -1));
     }
     child.pid = ended;

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <system_error>
 
+#include "accept_error.hpp"
 #include "signal_table.hpp"
 #include "socket_error.hpp"
 #include "socketserver/server_base.hpp"
@@ -85,8 +87,18 @@ bool ServerState::wait_unless_stopped(int descriptor) {
         if (drains) go_on_draining();
         std::array<pollfd, 2> entries{
             {{drains ? -1 : stop_waker.fileno(), POLLIN, 0}, {descriptor, POLLIN, 0}}};
-        if (poll(entries.data(), entries.size(), next_drain_step()) == -1) {
-            throw_system_error("wait for requests to end");
+        try {
+            if (poll(entries.data(), entries.size(), next_drain_step()) == -1) {
+                throw_system_error("wait for requests to end");
+            }
+        } catch (const std::bad_alloc&) {
+            sleep_until(Clock::now() + shortest_pause);
+            continue;
+        } catch (const std::system_error& error) {
+            // Who is being served is not cut off because of what may be over in a moment.
+            if (classify_accept_error(error.code().value()) == AcceptAction::fatal) throw;
+            sleep_until(Clock::now() + shortest_pause);
+            continue;
         }
         if (entries[0].revents != 0) {
             if (!is_worker) return false;

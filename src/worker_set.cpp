@@ -238,12 +238,12 @@ void WorkerSet::State::watch(int descriptor) const noexcept {
     // What cannot be watched, for lack of memory, is looked at in each turn of the loop.
     epoll_event event{};
     event.events = EPOLLIN;
-    ::epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
+    sys::calls.epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
 }
 
 void WorkerSet::State::unwatch(int descriptor) const noexcept {
     // Closing alone does not do it if some other process has a copy.
-    ::epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nullptr);
+    sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nullptr);
 }
 
 void WorkerSet::State::forget(const Worker& worker) noexcept {

@@ -3,8 +3,13 @@
 // lost, never the server.
 //
 // A sample is tried; with SOCKETSERVER_TEST_ALL in the environment all are.
+#include <atomic>
 #include <cerrno>
+#include <exception>
 #include <memory>
+#include <thread>
+
+#include <sys/epoll.h>
 
 #include "nth_failure.hpp"
 #include "scripted_sys.hpp"
@@ -85,6 +90,42 @@ TEST_CASE("epoll_ctl(2) fails in a fiber server") {
             return server;
         },
         crowded);
+}
+
+TEST_CASE("a fiber that handle_request() waits for is not cut off when waiting fails") {
+    const TimeLimit limit;
+    std::atomic<bool> is_accepted{false};
+    std::atomic<int> failures{0};
+    const Scripted<&Calls::accept4> accept{[&](auto... arguments) {
+        const int descriptor = detail::sys::kernel.accept4(arguments...);
+        if (descriptor != -1) is_accepted = true;
+        return descriptor;
+    }};
+    // Of the loop's own descriptors only: the connection is no event descriptor.
+    const Scripted<&Calls::epoll_ctl> control{[&](int epoll, int operation, int fd, auto* event) {
+        int type = 0;
+        socklen_t size = sizeof type;
+        const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+        if (is_accepted && !is_socket && operation != EPOLL_CTL_DEL && failures < 3) {
+            ++failures;
+            return fail(ENOMEM);
+        }
+        return detail::sys::kernel.epoll_ctl(epoll, operation, fd, event);
+    }};
+    FiberTCPServer<FaultHandler> server{any_port};
+    std::exception_ptr error;
+    std::jthread serving{[&] {
+        try {
+            server.handle_request();
+        } catch (...) {
+            error = std::current_exception();
+        }
+    }};
+    Socket client = connect(server.server_address());
+    REQUIRE(eventually([&] { return failures == 3; }));
+    CHECK(ask(client, long_line) == long_line);
+    serving.join();
+    CHECK_FALSE(error);
 }
 #endif
 
