@@ -31,7 +31,7 @@ endfunction()
 
 if(NOT BUILD_SHARED_LIBS)
     set(pc_definitions " -DSOCKETSERVER_STATIC_DEFINE")
-    set(pc_fiber_libs " -lboost_context")
+    set(pc_fiber_libs " -lboost_context -ldl")
 endif()
 
 configure_package_config_file(cmake/socketserver-config.cmake.in socketserver-config.cmake

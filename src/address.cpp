@@ -109,7 +109,22 @@ struct AddressAccess {
         std::memcpy(&in6.sin6_addr, address.ip_.data(), 16);
     }
     static const Ip& ip(const Address& address) { return address.ip_; }
+    static std::string_view host(const Address& address, HostText& text) noexcept {
+        if (address.empty()) return "(no address)";
+        if (!address.text_.empty()) return address.text_;
+        ::inet_ntop(domain_of(address), address.ip_.data(), text.data(), INET6_ADDRSTRLEN);
+        char* end = text.data() + std::strlen(text.data());
+        if (address.scope_ != 0) {
+            *end++ = '%';
+            end = std::to_chars(end, text.data() + text.size(), address.scope_).ptr;
+        }
+        return {text.data(), static_cast<std::size_t>(end - text.data())};
+    }
 };
+
+std::string_view host_text(const Address& address, HostText& text) noexcept {
+    return AddressAccess::host(address, text);
+}
 
 Address from_sockaddr(const SockAddr& address) {
     switch (address.storage.ss_family) {

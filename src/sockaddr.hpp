@@ -3,8 +3,12 @@
 
 #include <sys/socket.h>
 
+#include <array>
+#include <string_view>
+
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
+#include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
 
@@ -29,5 +33,10 @@ constexpr ByteStream byte_stream_of(int domain) noexcept {
     if (domain == AF_UNIX) return ByteStream::unix_domain;
     return domain == AF_INET || domain == AF_INET6 ? ByteStream::tcp : ByteStream::unknown;
 }
+
+using HostText = std::array<char, 64>;
+/// Address::host() with the number of the interface, or the path; "(no address)" without one. Takes
+/// no memory and no lock: for a signal handler. The view is valid as long as both.
+SOCKETSERVER_EXPORT std::string_view host_text(const Address& address, HostText& text) noexcept;
 
 }  // namespace socketserver::detail

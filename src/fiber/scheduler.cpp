@@ -33,7 +33,12 @@ void prefetch_stack(const Fiber& fiber) noexcept {
     prefetch(fiber.request.get(), 2);
 }
 
-thread_local Scheduler* scheduler_of_this_thread = nullptr;
+// The handler of SIGSEGV reads it in any thread. In a library that is loaded later the first read
+// in a thread would allocate, unless the place of the variable is known from the beginning.
+#ifdef __GLIBC__
+[[gnu::tls_model("initial-exec")]]
+#endif
+constinit thread_local Scheduler* scheduler_of_this_thread = nullptr;
 
 }  // namespace
 
