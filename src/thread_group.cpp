@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/thread_group.hpp"
 
+#include <cxxabi.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -74,6 +75,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     void become_daemon(bool daemon);
     void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
+    void leave_at_once(bool daemon);
 };
 
 ThreadGroup::ThreadGroup() : state_{std::make_shared<State>()} {}
@@ -209,7 +211,13 @@ void* ThreadGroup::State::thread_main(void* argument) {
 void ThreadGroup::State::work(Task task) {
     WaitingThread self;
     for (;;) {
-        task.job->run();
+        try {
+            task.job->run();
+        } catch (const abi::__forced_unwind&) {  // pthread_exit() in a handler
+            task.job.reset();
+            leave_at_once(task.daemon);
+            throw;
+        }
         task.job.reset();
         std::unique_lock lock{mutex};
         if (!next_task(lock, task, self)) return leave(lock, task.daemon);
@@ -283,6 +291,24 @@ void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) 
     }
     announce_room(lock);
     if (former) ::pthread_join(*former, nullptr);
+}
+
+/// The thread ends although there may be jobs in the queue: another one takes its place.
+void ThreadGroup::State::leave_at_once(bool daemon) {
+    std::unique_lock lock{mutex};
+    if (!queue.empty()) {
+        start_first_queued();
+        // Without a thread, now or later, that would serve them, the requests are closed.
+        while (threads == 1 && !queue.empty()) {
+            Task lost = std::move(queue.front());
+            queue.pop_front();
+            lock.unlock();
+            lost.job.reset();  // takes other locks
+            lock.lock();
+        }
+        queued = queue.size();
+    }
+    leave(lock, daemon);
 }
 
 void ThreadGroup::close() noexcept {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cxxabi.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -48,7 +50,8 @@ class FiberMixIn {
     ~FiberMixIn() = default;
 
     /// May be overridden. Called, from a thread of its own, while the request of `client_address`
-    /// holds up the others of its worker, once each time. The default prints a line to stderr.
+    /// holds up the others of its worker, once each time. May call shutdown(), which does not wait
+    /// there; an exception goes to handle_server_error(). The default prints a line to stderr.
     virtual void handle_blocking(const Address& client_address, std::chrono::nanoseconds time) {
         detail::print_blocking(client_address, time);
     }
@@ -71,7 +74,13 @@ class FiberMixIn {
             static_cast<Server&>(*this),
             {workers, stack_size, report_blocking,
              [this](const Address& client_address, std::chrono::nanoseconds time) {
-                 handle_blocking(client_address, time);
+                 try {
+                     handle_blocking(client_address, time);
+                 } catch (const abi::__forced_unwind&) {
+                     throw;
+                 } catch (...) {
+                     static_cast<Server&>(*this).report_server_error(std::current_exception());
+                 }
              },
              fibers_},
             loop);

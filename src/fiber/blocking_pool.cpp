@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "fiber/blocking_pool.hpp"
 
+#include <cxxabi.h>
+#include <pthread.h>
+
 #include <exception>
 #include <memory>
 
+#include "fiber/fiber.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 
 namespace socketserver::detail {
@@ -14,32 +18,46 @@ namespace {
 struct Call {
     const std::function<void()>& work;
     const Current caller;
+    const ExceptionState exceptions;  // that the caller handles
     std::exception_ptr error{};
     std::mutex mutex{};
     WaitList waiting{};
     bool done = false;
+    bool ended_thread = false;  // by pthread_exit()
 };
 
 class CallJob final : public Job {
   public:
     explicit CallJob(Call& call) : call_{call} {}
     void run() override {
+        const End at_end{call_};
         // What the fiber may ask a server for, it may ask for here: shutdown() must not wait for
-        // the handler that calls it.
+        // the handler that calls it. What it handles is handled here.
         current().serving = call_.caller.serving;
         current().request = call_.caller.request;
+        ExceptionState::of_this_thread() = call_.exceptions;
         try {
             call_.work();
+        } catch (const abi::__forced_unwind&) {
+            call_.ended_thread = true;
+            throw;
         } catch (...) {
             call_.error = std::current_exception();
         }
-        current() = {};
-        const std::lock_guard lock{call_.mutex};
-        call_.done = true;
-        call_.waiting.unpark_one();
     }
 
   private:
+    struct End {
+        Call& call;
+        ~End() {
+            ExceptionState::of_this_thread() = {};
+            current() = {};
+            const std::lock_guard lock{call.mutex};
+            call.done = true;
+            call.waiting.unpark_one();
+        }
+    };
+
     Call& call_;
 };
 
@@ -52,11 +70,13 @@ void BlockingPool::run(const std::function<void()>& work) {
         ~End() { pool.end(); }
     } const at_end{*this};
 
-    Call call{work, current()};
+    Call call{work, current(), ExceptionState::of_this_thread()};
     std::unique_ptr<Job> job = std::make_unique<CallJob>(call);
     threads_.run(job, false);
     std::unique_lock lock{call.mutex};
     while (!call.done) call.waiting.park(lock, never, false);
+    lock.unlock();
+    if (call.ended_thread) ::pthread_exit(nullptr);  // which ends the fiber: Scheduler::fiber_main
     if (call.error) std::rethrow_exception(call.error);
 }
 

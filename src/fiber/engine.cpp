@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -41,7 +42,10 @@ class Serve {
     Serve(const ServerBase& server, const FiberSettings& settings);
     Serve(const Serve&) = delete;
     Serve& operator=(const Serve&) = delete;
-    ~Serve() { current_serve = outer_; }
+    ~Serve() {
+        end_watch();
+        current_serve = outer_;
+    }
 
     void run(const std::function<void()>& loop);
     void start(std::unique_ptr<FiberRequest> request);
@@ -57,6 +61,7 @@ class Serve {
     void drain();
     void end_workers();
     void watch_for_blocking();
+    void end_watch() noexcept;
 
     const ServerBase& server_;
     const FiberSettings& settings_;
@@ -65,6 +70,7 @@ class Serve {
     IdleSignal idle_;
     std::vector<std::unique_ptr<Worker>> workers_;
 
+    std::thread watch_;
     std::mutex watch_mutex_;
     std::condition_variable watch_end_;
     bool ended_ = false;
@@ -90,9 +96,8 @@ Worker& Serve::add_worker() {
 }
 
 void Serve::run(const std::function<void()>& loop) {
-    std::thread watch;
     if (settings_.report_blocking.count() > 0)
-        watch = std::thread{[this] { watch_for_blocking(); }};
+        watch_ = std::thread{[this] { watch_for_blocking(); }};
     std::exception_ptr error;
     workers_.front()->scheduler.run([&] {
         try {
@@ -106,14 +111,7 @@ void Serve::run(const std::function<void()>& loop) {
     for (auto& worker : workers_) {
         if (worker->thread.joinable()) worker->thread.join();
     }
-    if (watch.joinable()) {
-        {
-            const std::lock_guard lock{watch_mutex_};
-            ended_ = true;
-        }
-        watch_end_.notify_one();
-        watch.join();
-    }
+    end_watch();
     if (error) std::rethrow_exception(error);
 }
 
@@ -162,7 +160,7 @@ Scheduler& Serve::least_loaded() {
     return *best;
 }
 
-/// Null: there is no thread or no descriptor for it now. It is asked for again with the next
+/// Null: there is no thread, descriptor or memory for it now. It is asked for again with the next
 /// request, which the others serve until then.
 Scheduler* Serve::start_worker() {
     Worker* worker = nullptr;
@@ -174,21 +172,43 @@ Scheduler* Serve::start_worker() {
             worker->scheduler.run([worker] { worker->scheduler.start_posted(); });
         }};
         return &worker->scheduler;
-    } catch (const std::system_error&) {
+    } catch (...) {
         const std::lock_guard lock{watch_mutex_};
         if (worker != nullptr) workers_.pop_back();
         return nullptr;
     }
 }
 
+/// The hook is called without a lock, and may do what a handler may: stop the server, for one,
+/// which must not wait for this thread then.
 void Serve::watch_for_blocking() {
+    const ServerMark mark{&server_, &Current::serving};
     std::unique_lock lock{watch_mutex_};
     while (!watch_end_.wait_for(lock, settings_.report_blocking / 2, [this] { return ended_; })) {
-        for (auto& worker : workers_) {
-            const auto found = worker->scheduler.slice_watch().overdue(settings_.report_blocking);
-            if (found) settings_.handle_blocking(found->first, found->second);
+        for (std::size_t i = 0; i < workers_.size(); ++i) {
+            SliceWatch& slice = workers_[i]->scheduler.slice_watch();
+            Address client_address;
+            std::optional<std::chrono::nanoseconds> time;
+            try {
+                time = slice.overdue(settings_.report_blocking, client_address);
+            } catch (const std::bad_alloc&) {
+            }
+            if (!time) continue;
+            lock.unlock();
+            settings_.handle_blocking(client_address, *time);
+            lock.lock();
         }
     }
+}
+
+void Serve::end_watch() noexcept {
+    if (!watch_.joinable()) return;
+    {
+        const std::lock_guard lock{watch_mutex_};
+        ended_ = true;
+    }
+    watch_end_.notify_one();
+    watch_.join();
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/fiber.hpp"
 
+#include <cxxabi.h>
+
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -21,15 +23,24 @@ struct Fiber::State {
     std::thread thread{};  // if it is one
 
     void run() {
+        const End at_end{*this};
         try {
             std::exchange(function, nullptr)();
+        } catch (const abi::__forced_unwind&) {
+            throw;  // pthread_exit()
         } catch (...) {
             error = std::current_exception();
         }
-        const std::lock_guard lock{mutex};
-        done = true;
-        waiting.unpark_one();
     }
+
+    struct End {
+        State& state;
+        ~End() {
+            const std::lock_guard lock{state.mutex};
+            state.done = true;
+            state.waiting.unpark_one();
+        }
+    };
 };
 
 namespace {

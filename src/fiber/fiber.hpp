@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cxxabi.h>
+#include <unwind.h>
+
 #include <memory>
 
 #include "fiber/context.hpp"
@@ -18,8 +21,15 @@ enum class Wake : unsigned char { none, ready, unparked, timeout, cancelled, clo
 /// handled. The C++ ABI keeps it for each thread; a fiber that waits inside a catch block takes its
 /// own along.
 struct ExceptionState {
+    static ExceptionState& of_this_thread() noexcept {
+        return *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+    }
+
     void* caught = nullptr;
     unsigned uncaught = 0;
+#ifdef __ARM_EABI_UNWINDER__  // 32-bit ARM
+    void* propagating = nullptr;
+#endif
 };
 
 /// One fiber. It lies at the top of its own stack, beside the first frames: an idle client touches

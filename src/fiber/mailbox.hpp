@@ -5,7 +5,6 @@
 #include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 #include "fiber/fiber.hpp"
 #include "socketserver/detail/fiber_engine.hpp"
@@ -13,9 +12,44 @@
 
 namespace socketserver::detail {
 
+/// Requests, first in, first out, by a link in them: that needs no memory.
+class RequestQueue {
+  public:
+    RequestQueue() = default;
+    RequestQueue(RequestQueue&& other) noexcept
+        : first_{std::exchange(other.first_, nullptr)},
+          last_{std::exchange(other.last_, nullptr)} {}
+    RequestQueue& operator=(RequestQueue&& other) noexcept {
+        std::swap(first_, other.first_);
+        std::swap(last_, other.last_);
+        return *this;
+    }
+    ~RequestQueue() {
+        while (!empty()) pop();
+    }
+
+    bool empty() const noexcept { return first_ == nullptr; }
+    void push(std::unique_ptr<FiberRequest> request) noexcept {
+        FiberRequest* added = request.release();
+        added->next = nullptr;
+        (last_ != nullptr ? last_->next : first_) = added;
+        last_ = added;
+    }
+    std::unique_ptr<FiberRequest> pop() noexcept {
+        std::unique_ptr<FiberRequest> first{first_};
+        first_ = first->next;
+        if (first_ == nullptr) last_ = nullptr;
+        return first;
+    }
+
+  private:
+    FiberRequest* first_ = nullptr;
+    FiberRequest* last_ = nullptr;
+};
+
 /// What other threads ask of a scheduler.
 struct Mail {
-    std::vector<std::unique_ptr<FiberRequest>> requests;
+    RequestQueue requests;
     FiberQueue<&Fiber::next_unparked> unparked;  // each once: it waits until it has been told
     bool cancel = false;
     bool finish = false;
@@ -47,7 +81,7 @@ class Mailbox {
     void is_awake() noexcept { sleeps_.store(false, std::memory_order_relaxed); }
 
     bool has_mail() const noexcept { return has_mail_.load(std::memory_order_relaxed); }
-    /// Exchanges what has come for `empty`, whose memory is used again.
+    /// Exchanges what has come for `empty`.
     void take(Mail& empty) {
         const std::lock_guard lock{mutex_};
         std::swap(mail_, empty);

@@ -2,6 +2,7 @@
 #include "fiber/scheduler.hpp"
 
 #include <cxxabi.h>
+#include <pthread.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -44,6 +45,15 @@ constinit thread_local Scheduler* scheduler_of_this_thread = nullptr;
 
 Scheduler* Scheduler::here() noexcept { return scheduler_of_this_thread; }
 
+/// The child of a fork has the fiber that called fork(), and its scheduler's epoll set is the
+/// parent's: a wait there would take the parent's events. So the child waits in the kernel.
+void Scheduler::leave_in_forked_children() {
+    static const int error = ::pthread_atfork(nullptr, nullptr, [] {
+        if (std::exchange(scheduler_of_this_thread, nullptr) != nullptr) current().io = nullptr;
+    });
+    if (error != 0) throw std::system_error(error, std::system_category(), "prepare for forks");
+}
+
 Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle,
                      std::atomic<std::size_t>& fibers)
     : stacks_{stack_size},
@@ -52,6 +62,7 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
       blocking_{blocking},
       idle_{idle},
       fibers_{fibers} {
+    leave_in_forked_children();
     timers_.make_room(1);  // the main fiber's
     registrations_ = new Registrations{*this};
     epoll_ = sys::calls.epoll_create1(EPOLL_CLOEXEC);
@@ -85,7 +96,7 @@ Scheduler::~Scheduler() {
 
 void Scheduler::run(const std::function<void()>& main) {
     const OverflowReport overflow_report;
-    exceptions_ = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+    exceptions_ = &ExceptionState::of_this_thread();
     BlockingIo* const outer_io = std::exchange(current().io, this);
     Scheduler* const outer = std::exchange(scheduler_of_this_thread, this);
     base_serving_ = current().serving;
@@ -174,7 +185,18 @@ std::size_t Scheduler::next_color() noexcept {
 
 void Scheduler::fiber_main(void* argument) {
     auto& fiber = *static_cast<Fiber*>(argument);
-    fiber.request->run();
+    try {
+        fiber.request->run();
+    } catch (const abi::__forced_unwind&) {
+        // pthread_exit() ends what its caller takes for its thread, which is the fiber. It would go
+        // on with the thread's own stack if this block were left.
+        end(fiber);
+    }
+    end(fiber);
+}
+
+void Scheduler::end(Fiber& fiber) noexcept {
+    if (here() == nullptr) ::_exit(0);  // a forked child, which has nothing else to go on with
     Scheduler& self = *here();
     if (self.slice_watch_.is_enabled()) self.slice_watch_.end();
     fiber.request.reset();
@@ -241,16 +263,16 @@ void Scheduler::cancel() noexcept {
 }
 
 void Scheduler::start_posted() {
-    std::vector<std::unique_ptr<FiberRequest>> starting;
     while (!finished_ || !posted_.empty()) {
         if (posted_.empty()) {
             waits_for_mail_ = true;
             suspend(never, false);
             waits_for_mail_ = false;
         }
-        std::swap(starting, posted_);
-        for (auto& request : starting) start(request);
-        starting.clear();
+        while (!posted_.empty()) {
+            std::unique_ptr<FiberRequest> request = posted_.pop();
+            start(request);
+        }
     }
 }
 

@@ -80,9 +80,9 @@ class Scheduler final : public BlockingIo {
     /// @name From any thread
     /// @{
     /// Adds the load of the request, which start_posted() will start.
-    void post(std::unique_ptr<FiberRequest> request);
-    void post_cancel();
-    void finish();
+    void post(std::unique_ptr<FiberRequest> request) noexcept;
+    void post_cancel() noexcept;
+    void finish() noexcept;
     void unpark(Fiber& fiber) noexcept;
     /// Makes it look at what other threads have changed.
     void wake() noexcept;
@@ -116,6 +116,8 @@ class Scheduler final : public BlockingIo {
     // scheduler.cpp: who runs
     static void loop_main(void* self);
     static void fiber_main(void* fiber);
+    [[noreturn]] static void end(Fiber& fiber) noexcept;
+    static void leave_in_forked_children();
     [[noreturn]] void loop();
     void resume(Fiber& fiber) noexcept;
     void bury(Fiber& fiber) noexcept;
@@ -179,7 +181,7 @@ class Scheduler final : public BlockingIo {
 
     Mailbox mailbox_;
     Mail being_read_;
-    std::vector<std::unique_ptr<FiberRequest>> posted_;  // for start_posted()
+    RequestQueue posted_;  // for start_posted()
     bool finished_ = false;
     bool waits_for_mail_ = false;  // the main fiber, in start_posted()
     std::atomic<std::size_t> load_{0};

@@ -95,18 +95,18 @@ void Scheduler::expire_timers() noexcept {
     }
 }
 
-void Scheduler::post(std::unique_ptr<FiberRequest> request) {
+void Scheduler::post(std::unique_ptr<FiberRequest> request) noexcept {
     mailbox_.send([&](Mail& mail) {
-        mail.requests.push_back(std::move(request));
+        mail.requests.push(std::move(request));
         add_load();
     });
 }
 
-void Scheduler::post_cancel() {
+void Scheduler::post_cancel() noexcept {
     mailbox_.send([](Mail& mail) { mail.cancel = true; });
 }
 
-void Scheduler::finish() {
+void Scheduler::finish() noexcept {
     mailbox_.send([](Mail& mail) { mail.finish = true; });
 }
 
@@ -124,8 +124,7 @@ void Scheduler::read_mail() {
     if (!mailbox_.has_mail()) return;
     mailbox_.take(being_read_);
     while (!being_read_.unparked.empty()) unpark(being_read_.unparked.pop());
-    for (auto& request : being_read_.requests) posted_.push_back(std::move(request));
-    being_read_.requests.clear();
+    while (!being_read_.requests.empty()) posted_.push(being_read_.requests.pop());
     if (std::exchange(being_read_.finish, false)) finished_ = true;
     if (std::exchange(being_read_.cancel, false)) cancel();
     // Whatever else the main fiber waits for, it looks at its mail afterwards.

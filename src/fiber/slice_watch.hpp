@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <mutex>
 #include <optional>
-#include <utility>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
@@ -32,12 +32,15 @@ class SliceWatch {
 
     /// From any thread: whose request has been running for `limit`, and for how long. Each time
     /// that it blocks is told once.
-    std::optional<std::pair<Address, std::chrono::nanoseconds>> overdue(
-        std::chrono::nanoseconds limit) {
+    ///
+    /// @throws std::bad_alloc if there is no memory for the address: it is told the next time.
+    std::optional<std::chrono::nanoseconds> overdue(std::chrono::nanoseconds limit,
+                                                    Address& client_address) {
         const std::lock_guard lock{mutex_};
         if (running_ == nullptr || Clock::now() - since_ < limit) return {};
-        return std::pair{std::exchange(running_, nullptr)->client_address(),
-                         std::chrono::nanoseconds{Clock::now() - since_}};
+        client_address = running_->client_address();
+        running_ = nullptr;
+        return Clock::now() - since_;
     }
 
   private:

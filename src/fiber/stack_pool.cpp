@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <system_error>
 
 #include "fiber/context.hpp"
@@ -21,15 +22,17 @@ constexpr int install_guard = 102;
 constexpr std::size_t most_warm = 256;
 constexpr std::size_t smallest = 16UL * 1024;
 
-std::size_t round_up_to_pages(std::size_t size) {
+/// More than there can be is more than there is: mmap(2) will refuse it.
+std::size_t round_up_to_pages(std::size_t size, std::size_t at_once) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    return (std::max(size, smallest) + page - 1) / page * page;
+    const std::size_t most = std::numeric_limits<std::size_t>::max() / at_once / 2;
+    return (std::clamp(size, smallest, most) + page - 1) / page * page;
 }
 
 }  // namespace
 
 StackPool::StackPool(std::size_t size, std::size_t at_once)
-    : size_{round_up_to_pages(size)}, at_once_{at_once} {}
+    : size_{round_up_to_pages(size, at_once)}, at_once_{at_once} {}
 
 StackPool::~StackPool() {
     for (char* slab : slabs_) ::munmap(slab, at_once_ * (guard_size + size_));

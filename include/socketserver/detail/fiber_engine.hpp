@@ -31,6 +31,8 @@ class SOCKETSERVER_EXPORT FiberRequest {
     /// Ends the request: there is no fiber for it. Does not throw.
     virtual void refuse(std::exception_ptr error) = 0;
     virtual const Address& client_address() const noexcept = 0;
+
+    FiberRequest* next = nullptr;  ///< on its way to another worker
 };
 
 struct FiberSettings {
