@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The handler of SIGSEGV that reports overflows: what it reports, and that everything else happens
 // as if it were not there.
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstddef>
@@ -64,6 +65,13 @@ ChildEnd in_fiber_of_child(const std::function<void()>& before,
     std::array<volatile char, 1024> frame{};
     frame[0] = static_cast<char>(depth);
     return depth == 0 ? 0 : use_up_stack(depth - 1) + static_cast<unsigned char>(frame[0]);
+}
+
+/// A frame that is larger than stack and guard together.
+[[gnu::noinline]] int use_large_frame() {
+    std::array<volatile char, std::size_t{1} << 20> frame;
+    frame[0] = 1;
+    return frame[0];
 }
 
 void touch_nothing_there() { *reinterpret_cast<volatile int*>(8) = 1; }
@@ -200,6 +208,14 @@ TEST_CASE("the report of an overflow takes no memory, and names every client") {
     CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring(
                              "stack overflow in the fiber that serves ::ffff:127.0.0.1 port " +
                              port + " (its stack has "));
+    if (!under_asan && !under_tsan) CHECK(end.killed_by(SIGSEGV));
+}
+
+TEST_CASE("a frame that is larger than the guard does not jump over it") {
+    const TimeLimit limit;
+    const ChildEnd end =
+        in_child([] { in_fiber([] { use_large_frame(); }, std::size_t{64} * 1024); });
+    CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring("stack overflow in the fiber"));
     if (!under_asan && !under_tsan) CHECK(end.killed_by(SIGSEGV));
 }
 
