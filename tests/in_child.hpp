@@ -39,7 +39,8 @@ inline ChildEnd in_child(
         ::dup2(messages[1], STDERR_FILENO);
         ::close(messages[0]);
         ::close(messages[1]);
-        ::signal(SIGSEGV, SIG_DFL);  // not Catch's, which would write a report of its own
+        // Not Catch's handlers, which would write a report of their own.
+        for (const int signal : {SIGSEGV, SIGABRT, SIGTERM}) ::signal(signal, SIG_DFL);
         ::alarm(40);
         function();
         ::_exit(0);

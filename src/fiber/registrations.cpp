@@ -11,8 +11,7 @@ namespace socketserver::detail {
 
 void FdRecord::forget(bool stays_open) noexcept { owner->forget(*this, stays_open); }
 
-Registrations::Registrations(Scheduler& scheduler) noexcept
-    : scheduler_{scheduler}, process_{::getpid()} {}
+Registrations::Registrations(Scheduler& scheduler) : scheduler_{scheduler}, process_{::getpid()} {}
 
 bool Registrations::is_in_child() const noexcept { return ::getpid() != process_; }
 

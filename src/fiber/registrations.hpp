@@ -70,7 +70,7 @@ struct alignas(cache_line) FdRecord final : Registration {
 class Registrations {
   public:
     /// Of a scheduler that lives until close().
-    explicit Registrations(Scheduler& scheduler) noexcept;
+    explicit Registrations(Scheduler& scheduler);
     Registrations(const Registrations&) = delete;
     Registrations& operator=(const Registrations&) = delete;
 
