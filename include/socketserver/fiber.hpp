@@ -31,7 +31,8 @@ inline void yield() { detail::yield(); }
 
 /// Calls `function` in a thread where it may block, and waits for it: for files, databases, and
 /// libraries that do not know of fibers. What it returns or throws is returned or thrown here. At
-/// most 64 of them run at a time in a server, the others wait for their turn.
+/// most 64 of them run at a time in a server, the others wait for their turn. In a catch block
+/// `function` finds the exception that is being handled.
 ///
 /// @throws std::system_error also if a thread is needed and cannot be had.
 template <class Function>

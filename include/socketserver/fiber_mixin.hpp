@@ -33,7 +33,7 @@ namespace socketserver {
 ///
 /// If there is no memory for a fiber, that request is closed, handle_error() is called for it, and
 /// the server serves on. A handler that overflows its stack ends the program, with a message that
-/// names the client.
+/// names the client. One that calls pthread_exit() ends its fiber only.
 ///
 /// A program with such a server links `socketserver::fiber`. Beyond Python.
 template <class Server>
