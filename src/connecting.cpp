@@ -43,7 +43,7 @@ void Socket::listen(int backlog) {
         throw std::system_error(error, std::system_category(),
                                 "listen on " + getsockname().to_string());
     }
-    detail::ClientSockets::remove(channel_.fd);
+    detail::ClientSockets::remove_client(channel_.fd);
 }
 
 std::pair<Socket, Address> Socket::accept() {

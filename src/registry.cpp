@@ -157,6 +157,11 @@ void Registry::end_patience() noexcept {
 }
 
 void Registry::enter_worker() noexcept {
+    // A thread of the parent may have held the lock at the fork, and changed the list: both begin
+    // anew, what the parent serves is not served here.
+    ::new (static_cast<void*>(&mutex_)) std::mutex;
+    first_ = nullptr;
+    count_ = 0;
     is_signalled_ = true;
     DrainSignal::listen();
     std::size_t number = 0;

@@ -112,6 +112,7 @@ ServerBase::ServerBase(const Address& server_address, Transport transport,
     require_family(server_address, transport);
     numeric_address_ = server_address.resolve().front();
     socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
+    detail::ClientSockets::add_server(fileno());
     socket_->channel().answers_requests = !is_stream(transport);
     if (numeric_address_.family() == AddressFamily::inet6) {
         // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
@@ -134,6 +135,7 @@ ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions&
     server_address_ = numeric_address_ = socket_->getsockname();
     require_family(server_address_, transport);
     set_close_on_exec(*socket_);
+    detail::ClientSockets::add_server(fileno());
     socket_->channel().answers_requests = !is_stream(transport);
     if (!is_stream(transport)) return;
     // A service manager may hand over a socket that is bound and does not listen yet.
@@ -155,8 +157,7 @@ void ServerBase::server_bind() {
         set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
     }
     if (is_unix(transport_)) {
-        detail::UnixPath::clear_stale(numeric_address_,
-                                      is_stream(transport_) ? SOCK_STREAM : SOCK_DGRAM);
+        state_->unix_path.claim(numeric_address_, is_stream(transport_) ? SOCK_STREAM : SOCK_DGRAM);
         // Linux gives the file the mode that the descriptor has, so no moment is left in which
         // the wrong people can connect.
         if (options_.unix_mode && ::fchmod(socket_->fileno(), *options_.unix_mode) == -1) {
@@ -165,12 +166,14 @@ void ServerBase::server_bind() {
     }
     socket_->bind(numeric_address_);
     if (is_unix(transport_)) state_->unix_path.own(numeric_address_);
+    if (!is_stream(transport_)) state_->unix_path.settle();
     server_address_ = socket_->getsockname();
 }
 
 void ServerBase::server_activate() {
     if (!is_stream(transport_)) return;
     socket_->listen(options_.request_queue_size);
+    state_->unix_path.settle();
     set_nonblocking(*socket_);
 }
 
@@ -318,7 +321,7 @@ void ServerBase::end_before_destruction() noexcept {
 
 void ServerBase::enter_child() noexcept {
     state_->registry->enter_child();
-    detail::ClientSockets::close_inherited(server_address_);
+    detail::ClientSockets::close_inherited(server_address_, fileno());
     // A datagram request answers through this socket.
     if (is_stream(transport_)) socket_->close();
 }
@@ -326,7 +329,7 @@ void ServerBase::enter_child() noexcept {
 void ServerBase::prepare_workers() { state_->registry->limits.share(); }
 
 void ServerBase::enter_worker(int stop) {
-    detail::ClientSockets::close_inherited(server_address_);
+    detail::ClientSockets::close_inherited(server_address_, fileno());
     state_->unix_path.disown();
     state_->is_worker = true;
     state_->stop_waker.watch(stop);

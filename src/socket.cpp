@@ -213,8 +213,7 @@ void Socket::shutdown(ShutdownHow how) {
 
 void Socket::close() noexcept {
     if (!detail::ClientSockets::knows(channel_.fd)) return detail::close(channel_);
-    const detail::ClientSockets::NoFork no_fork;
-    detail::ClientSockets::remove(channel_.fd);
+    const detail::ClientSockets::Closing closing{channel_.fd};
     detail::close(channel_);
 }
 

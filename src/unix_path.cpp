@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "unix_path.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+#include <thread>
+#include <utility>
 
 #include "sockaddr.hpp"
 #include "socketserver/address.hpp"
+#include "socketserver/detail/channel.hpp"
 #include "socketserver/socket.hpp"
 #include "sys.hpp"
 
@@ -25,7 +33,43 @@ bool nobody_is_there(const Address& address, int socket_type) {
     return sys::calls.connect(probe.fileno(), raw.get(), raw.size) == -1 && errno == ECONNREFUSED;
 }
 
+constexpr std::chrono::seconds longest_wait{1};
+
+std::filesystem::path folder_of(const Address& address) {
+    const std::filesystem::path folder = std::filesystem::path{address.path()}.parent_path();
+    return folder.empty() ? "." : folder;
+}
+
+/// False: it was not to be had in time, or not at all.
+bool lock(int folder) noexcept {
+    const TimePoint until = Clock::now() + longest_wait;
+    while (::flock(folder, LOCK_EX | LOCK_NB) == -1) {
+        if ((errno != EWOULDBLOCK && errno != EINTR) || Clock::now() >= until) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+    return true;
+}
+
 }  // namespace
+
+void UnixPath::claim(const Address& address, int socket_type) {
+    if (!is_file(address)) return;
+    settle();
+    folder_ = sys::off_standard_streams(
+        ::open(folder_of(address).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder_ != -1 && !lock(folder_)) {
+        const bool is_taken = errno == EWOULDBLOCK;
+        sys::calls.close(std::exchange(folder_, -1));
+        if (is_taken) return;  // whoever has it may be about to listen
+    }
+    clear_stale(address, socket_type);
+}
+
+void UnixPath::settle() noexcept {
+    if (folder_ == -1) return;
+    ::flock(folder_, LOCK_UN);  // also for a child that was forked meanwhile
+    sys::calls.close(std::exchange(folder_, -1));
+}
 
 void UnixPath::clear_stale(const Address& address, int socket_type) {
     struct stat status {};
@@ -38,12 +82,15 @@ void UnixPath::clear_stale(const Address& address, int socket_type) {
 void UnixPath::own(const Address& address) {
     struct stat status {};
     if (!is_file(address) || ::lstat(address.path().c_str(), &status) == -1) return;
-    path_ = address.path();
+    std::error_code unknown;
+    path_ = std::filesystem::absolute(address.path(), unknown);
+    if (unknown) path_ = address.path();
     device_ = status.st_dev;
     inode_ = status.st_ino;
 }
 
 void UnixPath::remove() noexcept {
+    settle();
     struct stat status {};
     if (!path_.empty() && ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
         status.st_ino == inode_) {

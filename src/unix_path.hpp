@@ -18,20 +18,39 @@ namespace socketserver::detail {
 /// and removes no other.
 class SOCKETSERVER_EXPORT UnixPath {
   public:
+    UnixPath() = default;
+    UnixPath(const UnixPath&) = delete;
+    UnixPath& operator=(const UnixPath&) = delete;
+    ~UnixPath() { settle(); }
+
+    /// Before bind(): clear_stale(), and until settle() no other server of this library does the
+    /// same in this folder. A socket that is bound and does not listen yet looks like one that was
+    /// left; and of two that find such a one, the later would remove what the earlier has just
+    /// bound. Waits for the other, up to a second; then nothing is removed. Locks the folder by
+    /// flock(2); where that cannot be done, as good as possible without.
+    void claim(const Address& address, int socket_type);
+    /// The server can be connected to from now on, or has failed.
+    void settle() noexcept;
+
     /// Removes what a server that ended without cleaning up left at `address`: a socket on which
     /// nobody listens. Never a living server's socket, never another kind of file; bind() then
     /// fails with EADDRINUSE.
     static void clear_stale(const Address& address, int socket_type);
 
-    /// The server has just bound `address`.
+    /// The server has just bound `address`. If that is relative, it means what it means now: the
+    /// program may change its working directory.
     void own(const Address& address);
     /// Removes the file, if it is still the one that was bound here.
     void remove() noexcept;
     /// Forgets it: another process owns it, or will.
-    void disown() noexcept { path_.clear(); }
+    void disown() noexcept {
+        settle();
+        path_.clear();
+    }
 
   private:
-    std::string path_;
+    int folder_ = -1;   // locked
+    std::string path_;  // absolute, if the working directory is known
     dev_t device_{};
     ino_t inode_{};
 };

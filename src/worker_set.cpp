@@ -15,7 +15,9 @@
 #include <new>
 #include <optional>
 #include <system_error>
+#include <utility>
 
+#include "client_sockets.hpp"
 #include "drain_signal.hpp"
 #include "shared_counters.hpp"
 #include "socket_error.hpp"
@@ -47,6 +49,11 @@ struct Worker {
     bool control_ended = false;  ///< the worker's end is closed
     WorkerOrder told = WorkerOrder::none;
 };
+
+void close_control(int control) noexcept {
+    const ClientSockets::Closing closing{control};
+    sys::calls.close(control);
+}
 
 /// Each order is given once, and none after one that says more. False: the worker has not got it.
 bool tell(Worker& worker, WorkerOrder order) noexcept {
@@ -102,7 +109,7 @@ WorkerSet::~WorkerSet() { state_->close_descriptors(); }
 
 void WorkerSet::State::close_descriptors() noexcept {
     for (const Worker& worker : workers) {
-        sys::calls.close(worker.control);
+        close_control(worker.control);
         if (worker.pidfd != -1) sys::calls.close(worker.pidfd);
     }
     if (epoll != -1) sys::calls.close(epoll);
@@ -208,23 +215,25 @@ int WorkerSet::State::fork_worker() {
     flush_before_fork();
     workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
     std::array<int, 2> ends{};
+    std::optional<ClientSockets::NoFork> no_fork{std::in_place};
     if (sys::calls.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {
         throw_system_error("fork a worker process");
     }
     const auto [ours, theirs] = ends;
+    ClientSockets::add_control(ours);
+    no_fork.reset();
     const pid_t pid = fork_worker_process();
     if (pid == 0) {
-        // No lock is taken in here, and a sibling's control is let go of: it shall see the end of
-        // the parent.
+        // No lock is taken in here. The controls are none any more, see ClientSockets.
         close_descriptors();
         workers.clear();
-        sys::calls.close(ours);
+        close_control(ours);
         return theirs;
     }
     const int error = errno;
     sys::calls.close(theirs);
     if (pid == -1) {
-        sys::calls.close(ours);
+        close_control(ours);
         errno = error;
         throw_system_error("fork a worker process");
     }
@@ -248,7 +257,7 @@ void WorkerSet::State::unwatch(int descriptor) const noexcept {
 
 void WorkerSet::State::forget(const Worker& worker) noexcept {
     if (!worker.control_ended) unwatch(worker.control);
-    sys::calls.close(worker.control);
+    close_control(worker.control);
     if (worker.pidfd == -1) return;
     unwatch(worker.pidfd);
     sys::calls.close(worker.pidfd);

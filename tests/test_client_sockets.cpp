@@ -5,14 +5,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 
 #include "catch.hpp"
 #include "connected_sockets.hpp"
 #include "scripted_sys.hpp"
+#include "serving.hpp"
 #include "socketserver/socketserver.hpp"
 
 namespace ss = socketserver;
@@ -110,7 +114,7 @@ TEST_CASE("only what is, or may become, a client of the server is closed") {
 
     const pid_t child = ::fork();
     if (child == 0) {
-        ss::detail::ClientSockets::close_inherited(server.getsockname());
+        ss::detail::ClientSockets::close_inherited(server.getsockname(), -1);
         const bool right = !is_open(client.fileno()) && !is_open(unconnected.fileno()) &&
                            is_open(elsewhere.fileno()) && is_open(accepted.fileno()) &&
                            is_open(server.fileno()) && is_open(other.fileno());
@@ -143,4 +147,92 @@ TEST_CASE("no child has an end of a client that it does not know of") {
         client.close();
         CHECK(forker.status() == 0);
     }
+}
+
+namespace {
+
+/// Answers, and waits for the end of its client.
+class Stay : public ss::StreamRequestHandler {
+    void handle() override {
+        ::alarm(50);  // a child does not inherit the time limit of the test
+        wfile().write("ready\n");
+        rfile().read();
+    }
+};
+
+/// A child of one server runs; another one of the program is closed meanwhile.
+template <template <class> class MixIn>
+void check_other_server() {
+    using namespace ss::tests;
+    const TimeLimit limit;
+    const std::string path = "/tmp/" + own_name("other-server");
+    auto tcp = std::make_unique<ss::ThreadingTCPServer<Stay>>(any_port);
+    auto local = std::make_unique<ss::ThreadingUnixStreamServer<Stay>>(path);
+    auto udp = std::make_unique<ss::UDPServer<DatagramEcho>>(any_port);
+    const ss::Address tcp_address = tcp->server_address();
+    const ss::Address udp_address = udp->server_address();
+    ss::TCPServer<Stay, MixIn> server{any_port};
+    if constexpr (requires { server.workers; }) server.workers = 1;
+    const ServingThread serving{server};
+    ss::Socket client = connect(server.server_address());
+    ss::BufferedReader replies{client};
+    REQUIRE(replies.readline() == "ready\n");  // there is a child now, and it stays
+    // As if the program had been killed, the path is still there.
+    REQUIRE(::link(path.c_str(), (path + "-kept").c_str()) == 0);
+    tcp.reset();
+    local.reset();
+    udp.reset();
+    CHECK(error_of([&] { connect(tcp_address); }) == ECONNREFUSED);
+    CHECK(error_of([&] { connect(ss::Address{path + "-kept"}); }) == ECONNREFUSED);
+    CHECK(error_of([&] { ss::ThreadingTCPServer<Stay>{tcp_address}; }) == 0);
+    CHECK(error_of([&] { ss::UDPServer<DatagramEcho>{udp_address}; }) == 0);
+    CHECK(::rename((path + "-kept").c_str(), path.c_str()) == 0);
+    CHECK(error_of([&] { ss::UnixStreamServer<Stay>{path}; }) == 0);
+    client.shutdown(ss::ShutdownHow::write);
+    CHECK(replies.readline().empty());
+}
+
+}  // namespace
+
+TEST_CASE("a child keeps no other server of the program alive") {
+    SECTION("forking") { check_other_server<ss::ForkingMixIn>(); }
+    SECTION("prefork") { check_other_server<ss::PreforkMixIn>(); }
+}
+
+TEST_CASE("a fork does not wait for a descriptor that is being closed, which may linger") {
+    using namespace ss::tests;
+    const TimeLimit limit;
+    ss::Socket client{any_port, ss::SocketType::stream};
+    int status = -1;
+    const Scripted<&Calls::close> close{[&](int descriptor) {
+        std::thread{[&] {
+            const pid_t child = ::fork();
+            if (child == 0) {
+                // It has it, and knows of it.
+                ::_exit(ss::tests::is_open(descriptor) &&
+                                ss::detail::ClientSockets::knows(descriptor)
+                            ? 0
+                            : 1);
+            }
+            ::waitpid(child, &status, 0);
+        }}.join();
+        return sys::kernel.close(descriptor);
+    }};
+    const int descriptor = client.fileno();
+    client.close();
+    CHECK(status == 0);
+    CHECK_FALSE(ss::detail::ClientSockets::knows(descriptor));
+}
+
+TEST_CASE("a number that another thread gets while it is being closed stays known") {
+    const int number = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    {
+        ss::detail::ClientSockets::add(number);
+        const ss::detail::ClientSockets::Closing closing{number};
+        ss::detail::ClientSockets::add(number);
+    }
+    CHECK(ss::detail::ClientSockets::knows(number));
+    ss::detail::ClientSockets::remove(number);
+    CHECK_FALSE(ss::detail::ClientSockets::knows(number));
+    ::close(number);
 }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
+#include <array>
+#include <barrier>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <type_traits>
+#include <vector>
 
 #include <sys/stat.h>
 
@@ -223,4 +229,72 @@ TEST_CASE("constructors that fail leave no descriptor and no file") {
     const std::size_t before = open_descriptors();
     for (int i = 0; i < 100; ++i) CHECK_THROWS_AS(Stream(path), std::system_error);
     CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("of two servers that start at once on a path that was left, one serves") {
+    const TimeLimit limit;
+    const Folder folder;
+    const std::string path = folder / "s";
+    for (int round = 0; round < 150; ++round) {
+        leave_stale(path, SocketType::stream);
+        std::barrier together{2};
+        std::array<std::unique_ptr<Stream>, 2> servers;
+        std::vector<std::jthread> starting;
+        for (auto& server : servers) {
+            starting.emplace_back([&] {
+                together.arrive_and_wait();
+                try {
+                    server = std::make_unique<Stream>(path);
+                } catch (const std::system_error&) {  // the other one was faster
+                }
+            });
+        }
+        starting.clear();
+        REQUIRE((servers[0] != nullptr) != (servers[1] != nullptr));
+        servers = {};
+        REQUIRE_FALSE(fs::exists(path));
+    }
+}
+
+namespace {
+
+/// Does something when it is bound and does not listen yet.
+class SlowToListen : public Stream {
+  public:
+    SlowToListen(const std::string& path, const std::function<void()>& meanwhile)
+        : Stream{path, {.bind_and_activate = false}} {
+        server_bind();
+        meanwhile();
+        server_activate();
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a server that is bound and does not listen yet is not taken for dead") {
+    const TimeLimit limit;
+    const Folder folder;
+    const std::string path = folder / "s";
+    SlowToListen server{path, [&] { check_in_use<Stream>(path); }};
+    ServingThread serving{server};
+    CHECK(ask(Address{path}, "hello\n") == "hello\n");
+    serving.stop();
+    server.server_close();
+    CHECK_FALSE(fs::exists(path));
+}
+
+TEST_CASE("a relative path is removed where it was made, wherever the program is by then") {
+    const Folder folder;
+    const Folder elsewhere;
+    const fs::path before = fs::current_path();
+    fs::current_path(folder / "");
+    {
+        const Stream server{"s"};
+        CHECK(fs::exists(folder / "s"));
+        fs::current_path(elsewhere / "");
+        std::ofstream{"s"} << "another's";
+    }
+    CHECK_FALSE(fs::exists(folder / "s"));
+    CHECK(fs::exists(elsewhere / "s"));
+    fs::current_path(before);
 }

@@ -284,3 +284,40 @@ TEST_CASE("workers end when the parent dies, and finish what they serve") {
     CHECK(status == 0);
     ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
+
+TEST_CASE("workers end when the parent dies, although another child of it lives") {
+    const TimeLimit limit;
+    const Shared<Board> board;
+    REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);  // the orphans become children of the test
+    const pid_t parent = ::fork();
+    if (parent == 0) {
+        PreforkServer<> server{*board};
+        server.workers = 1;
+        std::thread other{[&] {
+            // Of the program's own, beside the library.
+            if (!has_workers(server, 1)) ::_exit(1);
+            const pid_t child = ::fork();
+            if (child == 0) {
+                ::alarm(50);
+                for (;;) ::pause();
+            }
+            board->pids[0] = child;
+            board->port = server.server_address().port();
+        }};
+        server.serve_forever();
+        ::_exit(0);
+    }
+    REQUIRE(eventually([&] { return board->port != 0; }));
+    const Address address{"127.0.0.1", static_cast<std::uint16_t>(board->port.load())};
+    Socket client = connect(address);
+    const int worker = pid_of(client);
+    client.close();
+    REQUIRE(::kill(parent, SIGKILL) == 0);
+    int status = -1;
+    REQUIRE(::waitpid(parent, &status, 0) == parent);
+    CHECK(::waitpid(worker, &status, 0) == worker);
+    CHECK(status == 0);
+    CHECK(::kill(board->pids[0], SIGKILL) == 0);
+    CHECK(::waitpid(board->pids[0], &status, 0) == board->pids[0]);
+    ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+}

@@ -21,6 +21,9 @@ namespace socketserver {
 /// streams are flushed, destructors of the program's statics are not run. Children are waited for
 /// one by one, never those of somebody else.
 ///
+/// The child keeps none of the listening sockets of the program's other servers: an object that it
+/// has a copy of serves nothing there.
+///
 /// SIGURG, which is ignored by default, is the library's if the program does not catch it: drain()
 /// sends it to the children.
 ///

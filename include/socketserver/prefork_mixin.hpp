@@ -48,7 +48,8 @@ namespace socketserver {
 /// finds none while another thread is in serve_forever(); a second serve_forever() only waits.
 ///
 /// A program may have threads when it serves: the library takes no lock in a worker that they may
-/// have held at the fork. What is said of handlers at ForkingMixIn holds here as well.
+/// have held at the fork, unless it has made it anew. Workers keep none of the sockets of the
+/// program's other servers. What is said of handlers at ForkingMixIn holds here as well.
 ///
 /// All workers wait for the same socket in poll(2), so a connection wakes all that are idle and
 /// one gets it. That costs little with as many workers as there are cores. EPOLLEXCLUSIVE would

@@ -12,7 +12,10 @@ namespace socketserver {
 ///
 /// The address is a path, or "@name" in the abstract namespace. A socket file that a dead server
 /// left at the path is replaced; one on which a server listens never, nor any other file. The file
-/// is removed by server_close(). `ServerOptions::unix_mode` sets its permissions.
+/// is removed by server_close(), where it was made, also if it is relative and the program has
+/// changed its working directory. From server_bind() to the end of server_activate() the folder is
+/// locked by flock(2), so that of several servers which start at once one serves.
+/// `ServerOptions::unix_mode` sets its permissions.
 ///
 /// Lifecycle, thread safety and errors: ServerBase. Hooks: BaseServer. Mirrors
 /// `socketserver.UnixStreamServer`.
