@@ -158,6 +158,7 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
 }
 
 detail::Turn ServerBase::pause_accepting() noexcept {
+    state_->registry->lingering.end();  // they hold descriptors, and memory of the kernel
     const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
     state_->accept_again = Clock::now() + pause;
     state_->pause = pause;

@@ -50,6 +50,7 @@ class Connection {
     bool has_room = false;      ///< counts against ServerOptions::max_connections
     bool has_share = false;     ///< counts against ServerOptions::max_connections_per_address
     bool is_refused = false;    ///< was counted when it was refused
+    bool is_reset = false;      ///< its close is to be a reset
     bool is_announced = false;  ///< connection_opened() was called for it
     bool client_ended = false;
     int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it

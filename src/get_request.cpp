@@ -7,6 +7,7 @@
 #include "client_sockets.hpp"
 #include "connection.hpp"
 #include "receive_datagram.hpp"
+#include "registry.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -46,6 +47,37 @@ void end_output(Socket& connection) noexcept {
     const Connection* record = connection.channel().connection.get();
     if (record != nullptr && record->client_ended && !ClientSockets::may_be_inherited()) return;
     sys::calls.shutdown(connection.fileno(), SHUT_WR);
+}
+
+namespace {
+
+/// Whether to close it now would cost the client its answer. Who was refused is about to send its
+/// request, or has; after a handler only what has come and was not read tells that more is to be
+/// expected: to wait for every client's end would cost each of them a turn.
+bool is_still_sending(const Socket& connection, const Connection& record) noexcept {
+    if (record.bytes_out == 0 || record.client_ended || record.is_reset || connection.peer_gone() ||
+        record.cancelled.load()) {
+        return false;
+    }
+    char first{};
+    return record.is_refused ||
+           sys::calls.recv(connection.fileno(), &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+}  // namespace
+
+void close_connection(Socket& connection) noexcept {
+    const Connection* record = connection.channel().connection.get();
+    if (record == nullptr || !connection.is_open() || !is_still_sending(connection, *record)) {
+        return connection.close();
+    }
+    const std::shared_ptr<Registry> registry = record->registry;
+    const int descriptor = connection.detach();
+    if (registry->in_child()) {
+        Lingering::linger_here(descriptor);
+    } else {
+        registry->linger(descriptor);
+    }
 }
 
 }  // namespace socketserver::detail

@@ -31,6 +31,17 @@ void Registry::leave_server() noexcept {
     if (in_child_) return;
     const std::lock_guard lock{mutex_};
     loop_waker_ = stop_waker_ = nullptr;
+    lingering.end();
+}
+
+void Registry::linger(int descriptor) noexcept {
+    const std::lock_guard lock{mutex_};
+    if (loop_waker_ == nullptr) {
+        sys::calls.close(descriptor);  // there is no loop any more that would look after it
+        return;
+    }
+    lingering.take(descriptor);
+    loop_waker_->wake();
 }
 
 void Registry::wake_loop() noexcept {
@@ -163,6 +174,7 @@ void Registry::enter_worker() noexcept {
     first_ = nullptr;
     count_ = 0;
     is_signalled_ = true;
+    lingering.disown();
     DrainSignal::listen();
     std::size_t number = 0;
     for (SharedCounters::Worker& each : counters->workers()) {

@@ -10,6 +10,7 @@
 
 #include "connection.hpp"
 #include "limits.hpp"
+#include "lingering.hpp"
 #include "record_memory.hpp"
 #include "shared_counters.hpp"
 #include "socketserver/detail/waker.hpp"
@@ -35,6 +36,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
     CountersMapping counters;
     Limits limits;
     RecordMemory record_memory;
+    Lingering lingering;
     const std::optional<std::chrono::nanoseconds> idle_timeout;
     const std::optional<std::chrono::nanoseconds> request_timeout;
 
@@ -45,13 +47,18 @@ class Registry : public std::enable_shared_from_this<Registry> {
     void disown_descriptor(Connection& connection) noexcept;
     /// As it is known so far.
     CloseReason reason_of(const Connection& connection) noexcept;
+    /// The descriptor of a connection that has ended, whose client is still sending.
+    void linger(int descriptor) noexcept;
     /// For ~Connection.
     void end(Connection& connection) noexcept;
 
     /// @name Children
     /// @{
     /// In a child that serves one request.
-    void enter_child() noexcept { in_child_ = is_signalled_ = true; }
+    void enter_child() noexcept {
+        in_child_ = is_signalled_ = true;
+        lingering.disown();
+    }
     bool in_child() const noexcept { return in_child_; }
     void share_outcome(Connection& connection) noexcept;
     /// In a worker, which counts what it accepts for itself.

@@ -310,6 +310,7 @@ void ServerBase::let_go() noexcept {
     // Not closed: a datagram request may still answer through it.
     socket_.reset();
     state_->unix_path.remove();
+    state_->registry->lingering.end();
 }
 
 void ServerBase::end_before_destruction() noexcept {

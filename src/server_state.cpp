@@ -127,6 +127,7 @@ Serving::~Serving() {
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
     state_.stop_waker.reset();
+    if (state_.stop || state_.registry->drains_here()) state_.registry->lingering.end();
     state_.stop = false;
     ++state_.serves;
     if (state_.closed) server_.let_go();
@@ -136,7 +137,7 @@ Serving::~Serving() {
 void Serving::look_for_stop() { wait(-1, -1, TimePoint{}); }
 
 bool Serving::wait(int listener, int policy, TimePoint until) {
-    enum : std::size_t { stop, loop, requests, mixin, count };
+    enum : std::size_t { stop, loop, requests, mixin, lingering, count };
     std::array<pollfd, count> entries{};
     // A worker whose parent drains is not stopped: it serves on until nothing is left.
     const bool drains = state_.is_worker && state_.registry->drains_here();
@@ -144,12 +145,15 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
     entries[mixin] = {policy, POLLIN, 0};
-    const int ready =
-        poll(entries.data(), entries.size(), std::min(until, state_.next_drain_step()));
+    Lingering& lingerers = state_.registry->lingering;
+    entries[lingering] = {lingerers.fileno(), POLLIN, 0};
+    const int ready = poll(entries.data(), entries.size(),
+                           std::min({until, state_.next_drain_step(), lingerers.next_end()}));
     if (ready == -1) {
         waiting_failed();
         return false;
     }
+    lingerers.look_after();
     if (entries[loop].revents != 0) state_.loop_waker.reset();
     if (entries[stop].revents != 0) {
         if (state_.is_worker) {
