@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <optional>
+#include <span>
 
+#include "buffer_pool.hpp"
 #include "request_clock.hpp"
 #include "socket_error.hpp"
+#include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/socket.hpp"
 #include "sys.hpp"
 #include "waiting.hpp"
@@ -16,6 +21,7 @@ namespace socketserver {
 
 namespace {
 
+using detail::Channel;
 using detail::Direction;
 using detail::NonBlocking;
 using detail::throw_io_error;
@@ -51,7 +57,46 @@ class SigpipeHeldBack {
     bool was_pending_ = false;
 };
 
+/// Whether sendfile(2) says that it does not take bytes from such a file: it wants one whose pages
+/// can be cached, and a file that knows positions.
+bool is_for_reading(int error) {
+    return error == EINVAL || error == ESPIPE || error == EOPNOTSUPP || error == ENOSYS;
+}
+
+/// A piece of the file, as read(2); -1 with errno.
+ssize_t read_piece(int file, std::span<char> buffer, off_t position) {
+    const ssize_t got =
+        sys::retry_on_eintr([&] { return ::pread(file, buffer.data(), buffer.size(), position); });
+    if (got != -1 || errno != ESPIPE) return got;
+    // A pipe, a terminal or a socket has no positions: what follows is what comes next. It may not
+    // have come yet, and a fiber must not block.
+    Channel source;
+    source.fd = file;
+    const int ready = detail::wait(source, Direction::read, detail::never);
+    detail::forget(source);
+    if (ready == -1) return -1;
+    return sys::retry_on_eintr([&] { return ::read(file, buffer.data(), buffer.size()); });
+}
+
 }  // namespace
+
+/// For what sendfile(2) does not take: through the program, in pieces.
+std::size_t Socket::send_by_reading(int file, std::size_t offset, std::size_t count) {
+    constexpr std::size_t piece = std::size_t{64} * 1024;
+    if (offset > 0 && ::lseek(file, 0, SEEK_CUR) == -1) throw_io_error(channel_, "sendfile");
+    std::size_t total = 0;
+    while (total < count) {
+        const detail::PooledBuffer buffer{piece};
+        const ssize_t got = read_piece(file, {buffer.data(), std::min(count - total, piece)},
+                                       static_cast<off_t>(offset + total));
+        // Not an error of the connection, whatever errno says.
+        if (got == -1) detail::throw_system_error("sendfile: read");
+        if (got == 0) break;
+        transmit({buffer.data(), static_cast<std::size_t>(got)});
+        total += static_cast<std::size_t>(got);
+    }
+    return total;
+}
 
 std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::size_t> count) {
     // The kernel takes at most this much in one call. For a client that reads as fast as it is sent
@@ -65,7 +110,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     std::size_t left = count.value_or(static_cast<std::size_t>(-1));
     detail::before_send(channel_, "sendfile");
     const TimePoint until = channel_.until();
-    const NonBlocking non_blocking{channel_.fd};
+    std::optional<NonBlocking> non_blocking{channel_.fd};
     while (left > 0) {
         if (detail::begin_operation() == -1) throw_io_error(channel_, "sendfile");
         const ssize_t sent = detail::after_send(
@@ -77,6 +122,9 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
         if (sent > 0) {
             left -= static_cast<std::size_t>(sent);
             detail::before_send(channel_, "sendfile");
+        } else if (is_for_reading(errno) && static_cast<std::size_t>(position) == offset) {
+            non_blocking.reset();
+            return send_by_reading(file, offset, left);
         } else if (errno != EAGAIN || wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, "sendfile");
         }

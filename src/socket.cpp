@@ -3,9 +3,11 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "buffer_pool.hpp"
@@ -222,6 +224,17 @@ int Socket::detach() noexcept {
     detail::disown_descriptor(channel_.connection.get());
     detail::ClientSockets::remove(channel_.fd);
     return std::exchange(channel_.fd, -1);
+}
+
+bool Socket::peer_has_ended() const {
+    pollfd peer{channel_.fd, POLLRDHUP, 0};
+    if (sys::retry_on_eintr([&] { return sys::calls.poll(&peer, 1, 0); }) == -1) {
+        throw_system_error("poll");
+    }
+    if (!is_open() || (peer.revents & POLLNVAL) != 0) {
+        throw std::system_error(EBADF, std::system_category(), "poll");
+    }
+    return peer.revents != 0;
 }
 
 Address Socket::getsockname() const {

@@ -391,3 +391,21 @@ TEST_CASE("set_nodelay is for TCP and nothing elsewhere") {
     Socket{Address{"127.0.0.1", 0}, SocketType::datagram}.set_nodelay(true);
     CHECK(error_of([] { Socket{}.set_nodelay(true); }) == EBADF);
 }
+
+TEST_CASE("whether the peer has ended its side is asked, and without waiting") {
+    auto pair = GENERATE(0, 1) == 0 ? tcp_pair() : unix_pair();
+    CHECK_FALSE(pair.near.peer_has_ended());
+    pair.far.sendall("input");
+    CHECK_FALSE(pair.near.peer_has_ended());
+    SECTION("in order, with input left") {
+        pair.far.shutdown(ShutdownHow::write);
+        CHECK(pair.near.peer_has_ended());
+        CHECK(pair.near.recv(5) == "input");
+    }
+    SECTION("closed") { pair.far.close(); }
+    SECTION("reset") { reset(pair.far); }
+    CHECK(pair.near.peer_has_ended());
+    CHECK_FALSE(pair.near.peer_gone());  // no operation has met it
+    pair.near.close();
+    CHECK(error_of([&] { static_cast<void>(pair.near.peer_has_ended()); }) != 0);
+}

@@ -53,6 +53,31 @@ class PairedEcho : public ss::StreamRequestHandler {
 };
 // [sibling]
 
+// [until_gone]
+/// Sends what happens elsewhere, until the client goes or there is nothing more.
+class Subscriber : public ss::StreamRequestHandler {
+  public:
+    explicit Subscriber(ss::Queue<std::string>& events) : events_{events} {}
+
+  private:
+    void handle() override {
+        ss::Fiber watch = ss::spawn([this] {
+            try {
+                while (!connection().recv(1024).empty()) {  // what it sends is passed over
+                }
+            } catch (const std::system_error&) {
+                // It has gone without saying so.
+            }
+            events_.close();
+        });
+        while (const auto event = events_.pop()) wfile().write(*event);
+        connection().shutdown(ss::ShutdownHow::read);  // ends the other one's wait
+        watch.join();
+    }
+    ss::Queue<std::string>& events_;
+};
+// [until_gone]
+
 template <class Server>
 bool answers(Server& server, std::string_view line, std::string_view expected) {
     std::thread serving{[&] { server.serve_forever(); }};
@@ -64,6 +89,19 @@ bool answers(Server& server, std::string_view line, std::string_view expected) {
     server.shutdown();
     serving.join();
     return ok;
+}
+
+/// A client that takes one event and goes; the server ends only when its handler has.
+template <template <class> class MixIn>
+bool tells_until_gone() {
+    ss::Queue<std::string> events;
+    ss::TCPServer<Subscriber, MixIn> server{
+        {"127.0.0.1", 0}, {}, [&] { return Subscriber{events}; }};
+    events.push("news\n");
+    const bool told = answers(server, "", "news\n");
+    while (events.push("more")) std::this_thread::yield();  // until the handler has closed it
+    server.server_close();
+    return told;
 }
 
 }  // namespace
@@ -82,7 +120,8 @@ int main() {
     ss::FiberTCPServer<PairedEcho> paired{{"127.0.0.1", 0}};
     const bool ok =
         answers(threads, "a line\n", "a line\n") && answers(fibers, "a line\n", "a line\n") &&
-        answers(lookup, "key\n", "value of key\n") && answers(paired, "a line\n", "a line\n");
+        answers(lookup, "key\n", "value of key\n") && answers(paired, "a line\n", "a line\n") &&
+        tells_until_gone<ss::FiberMixIn>() && tells_until_gone<ss::ThreadingMixIn>();
     std::puts(ok ? "ok" : "FAILED");
     return ok ? 0 : 1;
 }

@@ -72,7 +72,10 @@ class SOCKETSERVER_EXPORT Socket {
     /// Sends once and returns how many bytes the kernel took.
     std::size_t send(std::string_view data);
     /// Sends `count` bytes of an open file (all that follow `offset` by default), without copying
-    /// them through the program. Returns how many were sent. Mirrors `socket.sendfile`.
+    /// them through the program. Returns how many were sent. What the kernel does not send this way
+    /// (a pipe, a file of /proc, another socket) is read and sent; `offset` must be 0 where there
+    /// are no positions, and a wait for such a source is not ended by a timeout of this socket.
+    /// Mirrors `socket.sendfile`.
     std::size_t sendfile(int file, std::size_t offset = 0, std::optional<std::size_t> count = {});
     /// Sends one datagram. Mirrors `socket.sendto`.
     void sendto(std::string_view data, const Address& address);
@@ -113,8 +116,16 @@ class SOCKETSERVER_EXPORT Socket {
     /// Sends small pieces at once (TCP_NODELAY) instead of collecting them (Nagle's algorithm).
     /// Does nothing on a socket that is not TCP.
     void set_nodelay(bool on);
-    /// Whether the peer reset the connection, or closed it while something was sent to it.
+    /// Whether an operation of this object has met that the peer reset the connection, or closed it
+    /// while something was sent to it. It remembers; it does not ask: of a peer that goes while the
+    /// program computes, or waits for something else, only an operation, or peer_has_ended(),
+    /// tells.
     bool peer_gone() const noexcept { return channel_.peer_gone.load(); }
+    /// Whether the peer has ended its side by now, or the connection is broken; also while there is
+    /// input that it sent before. Asks the kernel, and does not wait. A client that only says that
+    /// it sends nothing more (`shutdown(SHUT_WR)`) cannot be told from one that has gone: it still
+    /// takes an answer.
+    bool peer_has_ended() const;
     /// @}
 
     /// @name For derived parts of the library
@@ -133,6 +144,7 @@ class SOCKETSERVER_EXPORT Socket {
     std::ptrdiff_t send_some(std::string_view data, int flags);
 
     std::size_t transmit(std::string_view data);
+    std::size_t send_by_reading(int file, std::size_t offset, std::size_t count);
 
     // Waiting for input without a buffer.
     bool may_have_input();
