@@ -41,7 +41,7 @@ Lingering::~Lingering() {
 void Lingering::take(int fd) noexcept {
     sys::calls.shutdown(fd, SHUT_WR);
     const std::lock_guard lock{mutex_};
-    if (epoll_ == -1) epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ == -1) epoll_ = sys::calls.epoll_create1(EPOLL_CLOEXEC);
     Entry* place = entries_.data();
     for (Entry& entry : entries_) {
         if (entry.fd == -1) {
