@@ -347,7 +347,7 @@ TEST_CASE("a SIGPIPE that was waiting before something was printed still comes")
     if (waits) ::pthread_kill(::pthread_self(), SIGPIPE);
     {
         const BrokenStderr broken;
-        detail::print_error("headline", std::make_exception_ptr(1));
+        detail::print_error("headline ", Address{}, std::make_exception_ptr(1));
     }
     ::sigpending(&pending);
     CHECK((sigismember(&pending, SIGPIPE) == 1) == waits);

@@ -155,7 +155,7 @@ TEST_CASE("an allocation fails in the parent of worker processes, one of which d
 #ifdef SOCKETSERVER_TEST_FIBER
 TEST_CASE("an allocation fails in a fiber server") {
     const TimeLimit limit;
-    const unsigned workers = GENERATE(1U);
+    const unsigned workers = GENERATE(1U, 3U);
     CAPTURE(workers);
     attack_each(
         next_attack(),
