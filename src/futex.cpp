@@ -28,4 +28,8 @@ void futex_wake(std::atomic<std::uint32_t>& word) {
     ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
 }
 
+void futex_wake_all(std::atomic<std::uint32_t>& word) {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
 }  // namespace socketserver::detail

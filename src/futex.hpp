@@ -12,7 +12,8 @@ namespace socketserver::detail {
 /// wake for no reason.
 bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value,
                 std::chrono::steady_clock::time_point until);
-/// Wakes one sleeper. The word may be gone meanwhile: nothing is read of it.
+/// Wakes one sleeper, or all. The word may be gone meanwhile: nothing is read of it.
 void futex_wake(std::atomic<std::uint32_t>& word);
+void futex_wake_all(std::atomic<std::uint32_t>& word);
 
 }  // namespace socketserver::detail

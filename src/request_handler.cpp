@@ -19,9 +19,10 @@ std::size_t buffer_size(long wanted) {
 
 namespace detail {
 
-ServerBase& HandlerLink::server() const {
+ServerBase& HandlerLink::server(ServerPin& pin) const {
     if (link_ == nullptr) throw std::logic_error("this handler serves no server's request");
-    return link_->server();
+    if (may_be_lost_ && pin.pin(*link_)) return pin.server();
+    return link_->server();  // or throws
 }
 
 void throw_finish_error(std::exception_ptr of_handle) {

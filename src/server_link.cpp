@@ -1,76 +1,90 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/server_link.hpp"
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <stdexcept>
 #include <utility>
 
+#include "futex.hpp"
+#include "socketserver/detail/channel.hpp"
+
 namespace socketserver::detail {
 
-struct ServerLink::State {
-    std::mutex mutex;
-    std::condition_variable unused;
-    // Read without the lock: a forked child must not depend on who held a lock at the fork.
-    std::atomic<ServerBase*> server{nullptr};
-    int users = 0;
-};
+namespace {
 
-ServerLink::ServerLink(ServerBase& server) : state_{std::make_unique<State>()} {
-    state_->server = &server;
+/// In ServerLink::pins_, beside the number of pins.
+constexpr std::uint32_t cut_bit = std::uint32_t{1} << 31U;
+
+constinit thread_local ServerPin* innermost_pin = nullptr;
+
+[[noreturn]] void throw_closed() {
+    throw std::logic_error("the server of this request is closed");
 }
 
-ServerLink::~ServerLink() = default;
+}  // namespace
 
 ServerBase& ServerLink::server() const {
-    ServerBase* server = state_->server;
-    if (server == nullptr) throw std::logic_error("the server of this request is closed");
-    return *server;
+    if ((pins_.load(std::memory_order_acquire) & cut_bit) != 0) throw_closed();
+    return *server_;
 }
 
 void ServerLink::cut() noexcept {
-    std::unique_lock lock{state_->mutex};
-    state_->server = nullptr;
-    state_->unused.wait(lock, [&] { return state_->users == 0; });
+    std::uint32_t pins = pins_.fetch_or(cut_bit) | cut_bit;
+    // A handler that closes its own server must not wait for itself.
+    const std::uint32_t rest = cut_bit | ServerPin::held_here(*this);
+    while (pins > rest) {
+        futex_wait(pins_, pins, never);
+        pins = pins_.load();
+    }
 }
 
-namespace {
-thread_local DaemonUse* use_of_this_thread = nullptr;
-}
+void ServerLink::forget_other_threads() noexcept { pins_ = ServerPin::held_here(*this); }
 
-DaemonUse::DaemonUse(std::shared_ptr<ServerLink> link) : link_{std::move(link)} {
+bool ServerPin::pin(const ServerLink& link) noexcept {
+    link_ = &link;
+    outer_ = std::exchange(innermost_pin, this);
     acquire();
-    use_of_this_thread = this;
+    return holds_;
 }
 
-DaemonUse::~DaemonUse() {
-    use_of_this_thread = nullptr;
+void ServerPin::leave() noexcept {
     release();
+    innermost_pin = outer_;
 }
 
-bool DaemonUse::is_lost() noexcept {
-    return use_of_this_thread != nullptr && !use_of_this_thread->holds_;
+void ServerPin::acquire() noexcept {
+    std::uint32_t pins = link_->pins_.load();
+    do {
+        if ((pins & cut_bit) != 0) return;
+    } while (!link_->pins_.compare_exchange_weak(pins, pins + 1));
+    holds_ = true;
 }
 
-void DaemonUse::acquire() {
-    const std::lock_guard lock{link_->state_->mutex};
-    holds_ = link_->state_->server != nullptr;
-    if (holds_) ++link_->state_->users;
-}
-
-void DaemonUse::release() {
+void ServerPin::release() noexcept {
     if (!std::exchange(holds_, false)) return;
-    const std::lock_guard lock{link_->state_->mutex};
-    if (--link_->state_->users == 0) link_->state_->unused.notify_all();
+    // The link is there for longer than the server: whoever pins owns it as well.
+    if ((link_->pins_.fetch_sub(1) & cut_bit) != 0) futex_wake_all(link_->pins_);
 }
 
-DaemonUse::Pause::Pause() : use_{use_of_this_thread} {
-    if (use_ != nullptr) use_->release();
+std::uint32_t ServerPin::held_here(const ServerLink& link) noexcept {
+    std::uint32_t count = 0;
+    for (const ServerPin* pin = innermost_pin; pin != nullptr; pin = pin->outer_) {
+        if (pin->holds_ && pin->link_ == &link) ++count;
+    }
+    return count;
 }
 
-DaemonUse::Pause::~Pause() {
-    if (use_ != nullptr) use_->acquire();
+ServerPin* ServerPin::of_request(const ServerLink& link) noexcept {
+    ServerPin* pin = innermost_pin;
+    while (pin != nullptr && (pin->link_ != &link || pin->what_ != Of::request)) pin = pin->outer_;
+    return pin;
+}
+
+ServerPin::Pause::Pause(ServerPin* pin) noexcept : pin_{pin} {
+    if (pin_ != nullptr) pin_->release();
+}
+
+ServerPin::Pause::~Pause() {
+    if (pin_ != nullptr) pin_->acquire();
 }
 
 }  // namespace socketserver::detail

@@ -230,6 +230,137 @@ TEST_CASE("threading: a daemon of a server that lives is like any other request"
     CHECK(ends == 2);
 }
 
+namespace {
+
+/// "ask" asks the server something that takes its time; anything else waits until it has gone.
+class Asking : public StreamRequestHandler {
+    void handle() override;
+};
+
+class AskedServer : public TCPServer<Asking, ThreadingMixIn> {
+  public:
+    using TCPServer::TCPServer;
+    ~AskedServer() override { server_close(); }
+
+    void answer() {
+        asked.set_value();
+        may_answer.get_future().wait();
+        answered = true;
+    }
+
+    std::promise<void> asked;
+    std::promise<void> may_answer;
+    std::atomic<bool> answered{false};
+};
+
+void Asking::handle() {
+    if (rfile().readline() == "ask\n") return server<AskedServer>().answer();
+    wfile().write("ready\n");
+    try {
+        for (;;) server();
+    } catch (const std::logic_error&) {
+        wfile().write("gone\n");
+    }
+}
+
+}  // namespace
+
+TEST_CASE("threading: what a daemon's handler asks its server is answered before the server goes") {
+    const TimeLimit limit;
+    AskedServer server{any_port};
+    server.daemon_threads = true;
+    Socket asking = connect(server.server_address());
+    Socket watching = connect(server.server_address());
+    bool was_answered = false;
+    {
+        ServingThread serving{server};
+        asking.sendall("ask\n");
+        server.asked.get_future().wait();
+        CHECK(ask(watching, "watch\n") == "ready\n");
+    }
+    std::thread closing{[&] {
+        server.server_close();
+        was_answered = server.answered;
+    }};
+    CHECK(watching.recv(100) == "gone\n");  // nobody is let in any more: the close waits
+    server.may_answer.set_value();
+    closing.join();
+    CHECK(was_answered);
+    CHECK(read_to_end(asking) == "");
+}
+
+TEST_CASE("threading: daemons ask a server while it goes, many times") {
+    const TimeLimit limit;
+    class Handler : public StreamRequestHandler {
+        void handle() override {
+            wfile().write("ready\n");
+            try {
+                while (!server().is_draining() && server().statistics().accepted > 0) {
+                }
+            } catch (const std::logic_error&) {
+                wfile().write("gone\n");
+            }
+        }
+    };
+    for (int i = 0; i < 100; ++i) {
+        Socket client;
+        {
+            TCPServer<Handler, ThreadingMixIn> server{any_port};
+            server.daemon_threads = true;
+            ServingThread serving{server};
+            client = ready_client(server.server_address());
+        }
+        CHECK(read_to_end(client) == "gone\n");
+    }
+}
+
+TEST_CASE("threading: a daemon's handler serves a server of its own") {
+    const TimeLimit limit;
+    const bool outer_goes_first = GENERATE(false, true);
+    CAPTURE(outer_goes_first);
+    class Data : public StreamRequestHandler {
+        void handle() override { wfile().write(rfile().readline()); }
+    };
+    class Outer : public StreamRequestHandler {
+        // As the data connection of FTP: its port is told first.
+        void handle() override {
+            TCPServer<Data> data{any_port};
+            wfile().print("{}\n", data.server_address().port());
+            if (rfile().readline() == "wait\n") {
+                try {
+                    for (;;) server();
+                } catch (const std::logic_error&) {
+                    wfile().write("gone\n");
+                }
+            }
+            data.handle_request();
+            wfile().write("done\n");
+        }
+    };
+    Socket control;
+    Address data;
+    {
+        TCPServer<Outer, ThreadingMixIn> server{any_port};
+        server.daemon_threads = true;
+        ServingThread serving{server};
+        control = connect(server.server_address());
+        data = Address{"127.0.0.1", static_cast<std::uint16_t>(std::stoi(control.recv(10)))};
+        control.sendall(outer_goes_first ? "wait\n" : "now\n");
+        if (!outer_goes_first) {
+            Socket client = connect(data);
+            client.sendall("data\n");
+            CHECK(read_to_end(client) == "data\n");
+            CHECK(read_to_end(control) == "done\n");
+        }
+    }  // the destructor ends, although the thread of the handler had a server
+    if (!outer_goes_first) return;
+    CHECK(control.recv(100) == "gone\n");
+    Socket client = connect(data);
+    client.sendall("data\n");
+    CHECK(read_to_end(client) == "data\n");
+    CHECK(read_to_end(control) == "done\n");
+}
+
 TEST_CASE("threading: daemons and others at once") {
     const TimeLimit limit;
     const std::size_t threads = thread_count();

@@ -60,16 +60,20 @@ class BaseRequestHandler {
     Request& request() const noexcept { return *request_; }
     /// Who sent the request. Empty for a Unix client that has no address.
     const Address& client_address() const noexcept { return *client_address_; }
-    /// The server that serves the request.
+    /// The server that serves the request. Write it anew where it is needed, `server().shutdown()`:
+    /// in a daemon thread (see ThreadingMixIn) the server is sure to be there until the end of the
+    /// full expression, no longer. Its destructor waits for that end.
     ///
-    /// @throws std::logic_error in a daemon thread whose server was closed (see ThreadingMixIn).
-    ServerBase& server() const { return link_.server(); }
+    /// `pin` is not for callers: the language keeps it until there.
+    ///
+    /// @throws std::logic_error in a daemon thread whose server was closed.
+    ServerBase& server(detail::ServerPin&& pin = {}) const { return link_.server(pin); }
     /// The same as the class that it is.
     ///
     /// @throws std::bad_cast if it is another one.
     template <class Server>
-    Server& server() const {
-        return dynamic_cast<Server&>(server());
+    Server& server(detail::ServerPin&& pin = {}) const {
+        return dynamic_cast<Server&>(link_.server(pin));
     }
     /// In finish(): whether handle() threw.
     bool handle_failed() const noexcept { return handle_failed_; }

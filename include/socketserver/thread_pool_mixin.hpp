@@ -111,8 +111,8 @@ class ThreadPoolMixIn {
   private:
     static void wake_server(const std::shared_ptr<void>& of) {
         const auto link = std::static_pointer_cast<detail::ServerLink>(of);
-        const detail::DaemonUse use{link};
-        if (use) link->server().wake_loop();
+        const detail::ServerPin pin{*link};
+        if (pin) pin.server().wake_loop();
     }
 
     detail::ThreadGroup::Bounds bounds() const noexcept {

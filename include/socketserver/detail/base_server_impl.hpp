@@ -28,6 +28,8 @@ template <class Handler, template <class> class MixIn>
 bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& accepted_from) {
     const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request,
                                   detail::RecordAccess::datagram(request)};
+    // Asked while the server is known to be there; null unless it may go while the handler runs.
+    const detail::ServerPin* const pin = detail::ServerPin::of_request(*link());
     bool served = true;
     Address client_address;
     try {
@@ -41,13 +43,13 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
         const Address& client = client_address.empty() ? accepted_from : client_address;
         detail::note_failure(detail::RecordAccess::of(request), std::current_exception(),
                              detail::RecordAccess::peer_gone(request));
-        if (detail::DaemonUse::is_lost()) {
+        if (pin != nullptr && !*pin) {
             detail::report_request_error(request, client, std::current_exception());
         } else {
             call_handle_error(request, client, std::current_exception());
         }
     }
-    if (!detail::DaemonUse::is_lost()) call_shutdown_request(request, client_address);
+    if (pin == nullptr || *pin) call_shutdown_request(request, client_address);
     return served;
 }
 
@@ -81,9 +83,10 @@ void BaseServer<Handler, MixIn>::process_request(Request&& request, const Addres
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::finish_request(Request& request, const Address& client_address) {
     const detail::ServerLink* server = link().get();
+    detail::ServerPin* const pin = detail::ServerPin::of_request(*server);
     Handler handler = factory_();
-    const detail::DaemonUse::Pause pause;
-    detail::HandlerAccess::run(handler, request, client_address, server);
+    const detail::ServerPin::Pause pause{pin};
+    detail::HandlerAccess::run(handler, request, client_address, server, pin != nullptr);
 }
 
 template <class Handler, template <class> class MixIn>

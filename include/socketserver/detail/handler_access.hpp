@@ -20,13 +20,18 @@ namespace detail {
 class SOCKETSERVER_EXPORT HandlerLink {
   public:
     HandlerLink() = default;
-    explicit HandlerLink(const ServerLink& link) noexcept : link_{&link} {}
+    /// @param may_be_lost whether the server may go while the handler runs.
+    HandlerLink(const ServerLink& link, bool may_be_lost) noexcept
+        : link_{&link}, may_be_lost_{may_be_lost} {}
 
+    /// The server does not go before `pin` does.
+    ///
     /// @throws std::logic_error if there is none.
-    ServerBase& server() const;
+    ServerBase& server(ServerPin& pin) const;
 
   private:
     const ServerLink* link_ = nullptr;
+    bool may_be_lost_ = false;
 };
 
 /// Throws what finish() threw with the exception of handle() nested in it.
@@ -37,11 +42,11 @@ struct HandlerAccess {
     /// The whole life between constructor and destructor. `link` may be null: no server.
     template <class Handler, class Request>
     static void run(Handler& derived, Request& request, const Address& client_address,
-                    const ServerLink* link) {
+                    const ServerLink* link, bool may_be_lost = false) {
         auto& handler = static_cast<BaseRequestHandler<Request>&>(derived);
         handler.request_ = &request;
         handler.client_address_ = &client_address;
-        if (link != nullptr) handler.link_ = HandlerLink{*link};
+        if (link != nullptr) handler.link_ = HandlerLink{*link, may_be_lost};
         handler.setup();
         std::exception_ptr failure;
         try {

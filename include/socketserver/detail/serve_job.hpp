@@ -28,8 +28,8 @@ struct ServeJob final : Job {
             server.serve_request(request, client_address);
             return;
         }
-        const DaemonUse use{std::move(link)};
-        if (use) {
+        const ServerPin pin{*link, ServerPin::Of::request};
+        if (pin) {
             server.serve_request(request, client_address);
         } else {
             note_cancelled(RecordAccess::of(request));

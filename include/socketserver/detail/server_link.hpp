@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
+#include <atomic>
+#include <cstdint>
 
 #include "socketserver/detail/export.hpp"
 
@@ -12,60 +13,87 @@ class ServerBase;
 namespace socketserver::detail {
 
 /// The way from a request to its server, for requests that may outlive it (daemon threads). The
-/// server and the request own it together.
+/// server and the request own it together. Takes no lock: a forked child must not depend on who
+/// held one at the fork.
 class SOCKETSERVER_EXPORT ServerLink {
   public:
-    explicit ServerLink(ServerBase& server);
+    explicit ServerLink(ServerBase& server) noexcept : server_{&server} {}
     ServerLink(const ServerLink&) = delete;
     ServerLink& operator=(const ServerLink&) = delete;
-    ~ServerLink();
 
+    /// For a request that cannot outlive the server; any other one needs a ServerPin.
+    ///
     /// @throws std::logic_error if the server is gone.
     ServerBase& server() const;
 
-    /// Waits until nobody uses the server, and lets nobody begin.
+    /// Waits until no other thread pins the server, and lets nobody pin it any more.
     void cut() noexcept;
+    /// In a forked child that takes the server over: the pins of its parent's threads are not its
+    /// own.
+    void forget_other_threads() noexcept;
 
   private:
-    friend class DaemonUse;
+    friend class ServerPin;
 
-    struct State;
-    std::unique_ptr<State> state_;
+    ServerBase* const server_;
+    /// How many pins there are, and whether the link is cut.
+    mutable std::atomic<std::uint32_t> pins_{0};
 };
 
-/// In a thread that may outlive its server: keeps the server from going, except during a Pause.
-/// One at a time for each thread.
-class SOCKETSERVER_EXPORT DaemonUse {
+/// Keeps a server from going for as long as it lives: looking whether the server is there and using
+/// it are one step. For one thread.
+class SOCKETSERVER_EXPORT ServerPin {
   public:
-    explicit DaemonUse(std::shared_ptr<ServerLink> link);
-    DaemonUse(const DaemonUse&) = delete;
-    DaemonUse& operator=(const DaemonUse&) = delete;
-    ~DaemonUse();
-    /// False: the server is gone, nothing of it may be touched.
+    /// What the pin of a request is for, as apart from one for a moment.
+    enum class Of : unsigned char { moment, request };
+
+    /// Pins nothing yet.
+    ServerPin() noexcept = default;
+    explicit ServerPin(const ServerLink& link, Of what = Of::moment) noexcept : what_{what} {
+        pin(link);
+    }
+    ServerPin(const ServerPin&) = delete;
+    ServerPin& operator=(const ServerPin&) = delete;
+    ~ServerPin() {
+        if (link_ != nullptr) leave();
+    }
+
+    /// Once for each object. False: the server is gone.
+    bool pin(const ServerLink& link) noexcept;
+    /// False: nothing of the server may be touched.
     explicit operator bool() const noexcept { return holds_; }
+    /// While it is pinned.
+    ServerBase& server() const noexcept { return *link_->server_; }
 
-    /// Whether the calling thread is a daemon's, and its server gone.
-    static bool is_lost() noexcept;
+    /// The pin of the request that the calling thread serves for that server; null if the server
+    /// outlives its requests.
+    static ServerPin* of_request(const ServerLink& link) noexcept;
 
-    /// While it lives, the calling thread does not keep its server. Does nothing in a thread that
-    /// is not a daemon's.
+    /// While it lives, the pin of a request does not hold: its handler runs, for as long as it
+    /// likes. Null is passed over.
     class SOCKETSERVER_EXPORT Pause {
       public:
-        Pause();
+        explicit Pause(ServerPin* pin) noexcept;
         Pause(const Pause&) = delete;
         Pause& operator=(const Pause&) = delete;
         ~Pause();
 
       private:
-        DaemonUse* use_;
+        ServerPin* pin_;
     };
 
   private:
-    void acquire();
-    void release();
+    friend class ServerLink;
 
-    std::shared_ptr<ServerLink> link_;
+    static std::uint32_t held_here(const ServerLink& link) noexcept;
+    void acquire() noexcept;
+    void release() noexcept;
+    void leave() noexcept;
+
+    const ServerLink* link_ = nullptr;
     bool holds_ = false;
+    Of what_ = Of::moment;
+    ServerPin* outer_ = nullptr;  ///< of the same thread; the last one made goes first
 };
 
 }  // namespace socketserver::detail
