@@ -89,7 +89,7 @@ bool ChildReaper::fork() {
     // Nothing may throw once there is a child.
     if (children_.size() == children_.capacity()) children_.reserve(2 * children_.capacity());
     BufferPool::warm();  // what the parent has ready no child has to make
-    const pid_t pid = sys::calls.fork();
+    const pid_t pid = fork_request_process();
     if (pid == -1) throw_system_error("fork a process for a request");
     // The child leaves all this as it is: every page it writes to is copied for it. The
     // descriptors are closed when it ends, or executes a program.

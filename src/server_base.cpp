@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "client_sockets.hpp"
 #include "error_report.hpp"
 #include "server_state.hpp"
+#include "signal_table.hpp"
 #include "sockaddr.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
@@ -309,8 +311,41 @@ void ServerBase::server_close() {
 void ServerBase::let_go() noexcept {
     // Not closed: a datagram request may still answer through it.
     socket_.reset();
-    state_->unix_path.remove();
     state_->registry->lingering.end();
+    state_->copies.leave();
+    // A server that was never served here may have been made for a child to serve, which has not
+    // begun yet: a program becomes a daemon so.
+    const bool may_be_a_childs =
+        state_->serves == 0 && state_->serving == 0 && detail::ClientSockets::may_be_inherited();
+    if (state_->copies.has_others() || (may_be_a_childs && state_->unix_path.is_open_elsewhere())) {
+        state_->unix_path.disown();
+    } else {
+        state_->unix_path.remove();
+    }
+}
+
+void ServerBase::own_in_this_process() {
+    const pid_t self = ::getpid();
+    pid_t before = state_->owner;
+    // The children and workers of the library ask their parent to stop.
+    if (before == self || state_->is_worker || state_->registry->in_child()) return;
+    while (before != self) {
+        if (before == 0 || !state_->owner.compare_exchange_strong(before, 0)) {
+            ::sched_yield();  // another thread is about it
+            before = state_->owner;
+            continue;
+        }
+        try {
+            const bool serves_here = ServerMark::stands(this, &Current::serving);
+            state_->part_from_parent(options_, is_stream(transport_), serves_here ? 1 : 0);
+        } catch (...) {
+            state_->owner = before;
+            throw;
+        }
+        link_->forget_other_threads();
+        detail::SignalTable::adopt(state_->stop_waker);
+        state_->owner = before = self;
+    }
 }
 
 void ServerBase::end_before_destruction() noexcept {

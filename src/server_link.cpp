@@ -16,9 +16,7 @@ constexpr std::uint32_t cut_bit = std::uint32_t{1} << 31U;
 
 constinit thread_local ServerPin* innermost_pin = nullptr;
 
-[[noreturn]] void throw_closed() {
-    throw std::logic_error("the server of this request is closed");
-}
+[[noreturn]] void throw_closed() { throw std::logic_error("the server of this request is closed"); }
 
 }  // namespace
 

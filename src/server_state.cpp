@@ -8,11 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <new>
 #include <system_error>
+#include <utility>
 
 #include "accept_error.hpp"
-#include "signal_table.hpp"
 #include "socket_error.hpp"
 #include "socketserver/server_base.hpp"
 #include "sys.hpp"
@@ -29,6 +30,18 @@ ServerState::ServerState(const ServerOptions& options, bool is_stream)
       owner{::getpid()} {}
 
 ServerState::~ServerState() { registry->leave_server(); }
+
+void ServerState::part_from_parent(const ServerOptions& options, bool is_stream, int serving_here) {
+    auto own = std::make_shared<Registry>(options, is_stream, loop_waker, stop_waker);
+    stop_waker.renew();
+    loop_waker.renew();
+    registry = std::move(own);
+    std::construct_at(&mutex);
+    std::construct_at(&ended);
+    serving = serving_here;
+    stop = false;
+    copies.join();
+}
 
 TimePoint ServerState::accept_at() const noexcept {
     if (queue_is_served.load(std::memory_order_relaxed)) return never;
@@ -110,8 +123,13 @@ bool ServerState::wait_unless_stopped(int descriptor) {
     }
 }
 
+ServerBase& Serving::own(ServerBase& server) {
+    server.own_in_this_process();
+    return server;
+}
+
 Serving::Serving(ServerBase& server, ServerState& state)
-    : server_{server}, state_{state}, mark_{&server, &Current::serving} {
+    : server_{own(server)}, state_{state}, mark_{&server, &Current::serving} {
     const std::lock_guard lock{state_.mutex};
     // A stop that came first ends this serve at once, on a closed server as well: the thread that
     // closed it may have been faster than the one that began to serve.
@@ -119,8 +137,6 @@ Serving::Serving(ServerBase& server, ServerState& state)
         throw std::system_error(EBADF, std::system_category(), "serve: the server is closed");
     }
     ++state_.serving;
-    state_.owner = ::getpid();
-    SignalTable::adopt();
 }
 
 Serving::~Serving() {

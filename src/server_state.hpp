@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "registry.hpp"
+#include "server_copies.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/detail/waker.hpp"
 #include "unix_path.hpp"
@@ -31,7 +32,8 @@ namespace socketserver::detail {
 struct ServerState {
     Waker stop_waker;
     Waker loop_waker;  ///< the serve loop looks again whether it may accept
-    const std::shared_ptr<Registry> registry;
+    std::shared_ptr<Registry> registry;
+    ServerCopies copies;
     std::atomic<bool> stop{false};
 
     std::mutex mutex;
@@ -39,7 +41,7 @@ struct ServerState {
     int serving = 0;           ///< threads in serve_forever() or handle_request()
     std::uint64_t serves = 0;  ///< how often the last of them has left
     bool closed = false;
-    std::atomic<pid_t> owner;  ///< the process that made the server, or serves it
+    std::atomic<pid_t> owner;  ///< the process that made the server, or serves its own copy
 
     std::atomic<std::chrono::milliseconds> pause{};  ///< after a lack of descriptors; 0: none
     std::atomic<TimePoint> accept_again{TimePoint{}};
@@ -62,6 +64,13 @@ struct ServerState {
     ServerState(const ServerState&) = delete;
     ServerState& operator=(const ServerState&) = delete;
     ~ServerState();
+
+    /// In a process that the program forked: the copy stops for itself from now on, and counts and
+    /// limits its own requests. Nothing that other threads of the parent may hold is waited for.
+    ///
+    /// @param serving how often the calling thread serves it already.
+    /// @throws std::system_error if no descriptor or no memory can be had.
+    void part_from_parent(const ServerOptions& options, bool is_stream, int serving);
 
     /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
     TimePoint accept_at() const noexcept;
@@ -105,6 +114,7 @@ class Serving {
   private:
     /// poll(2) failed. Throws if it always will.
     void waiting_failed();
+    static ServerBase& own(ServerBase& server);
 
     ServerBase& server_;
     ServerState& state_;

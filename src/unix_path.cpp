@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -87,6 +88,18 @@ void UnixPath::own(const Address& address) {
     if (unknown) path_ = address.path();
     device_ = status.st_dev;
     inode_ = status.st_ino;
+}
+
+bool UnixPath::is_open_elsewhere() const noexcept {
+    sockaddr_un address{};
+    if (path_.empty() || path_.size() >= sizeof address.sun_path) return false;
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, path_.size());
+    // Of a type that no server has: whoever is there is told apart from nobody, and not connected.
+    const Socket probe{sys::calls.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    const auto* raw = reinterpret_cast<const sockaddr*>(&address);
+    return probe.is_open() && sys::calls.connect(probe.fileno(), raw, sizeof address) == -1 &&
+           errno == EPROTOTYPE;
 }
 
 void UnixPath::remove() noexcept {

@@ -40,6 +40,9 @@ class SOCKETSERVER_EXPORT UnixPath {
     /// The server has just bound `address`. If that is relative, it means what it means now: the
     /// program may change its working directory.
     void own(const Address& address);
+    /// Whether some process still has a socket open that is bound to the file; the caller's own is
+    /// closed. Nobody who listens notices the question.
+    bool is_open_elsewhere() const noexcept;
     /// Removes the file, if it is still the one that was bound here.
     void remove() noexcept;
     /// Forgets it: another process owns it, or will.

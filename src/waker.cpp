@@ -20,14 +20,15 @@ int create_eventfd() {
 }
 }  // namespace
 
-Waker::Waker() : descriptor_{create_eventfd()}, watched_{descriptor_} {}
+Waker::Waker() : descriptor_{create_eventfd()}, watched_{descriptor_.load()} {}
 
 Waker::~Waker() { sys::calls.close(descriptor_); }
 
 void Waker::renew() {
     const int own = create_eventfd();
-    sys::calls.close(descriptor_);
-    descriptor_ = watched_ = own;
+    const int parents = descriptor_.exchange(own);
+    watched_ = own;
+    sys::calls.close(parents);  // last: a signal handler may wake meanwhile
 }
 
 void Waker::wake() const noexcept {

@@ -23,17 +23,29 @@ std::exception_ptr error_of(const std::string& text) {
 
 }  // namespace
 
-pid_t fork_worker_process() {
+namespace {
+
+pid_t fork_with_signals_blocked(void (*enter_child)() noexcept) {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     const pid_t pid = sys::calls.fork();
     const int error = errno;
-    if (pid == 0) SignalTable::enter_worker();
+    if (pid == 0) enter_child();
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     errno = error;
     return pid;
+}
+
+}  // namespace
+
+pid_t fork_worker_process() { return fork_with_signals_blocked(SignalTable::enter_worker); }
+
+pid_t fork_request_process() {
+    // Without ShutdownOnSignal there is nothing to keep from it.
+    if (!SignalTable::is_used()) return sys::calls.fork();
+    return fork_with_signals_blocked(SignalTable::enter_child);
 }
 
 std::optional<ChildEnd> wait_for_child(pid_t pid, int options) {

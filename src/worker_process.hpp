@@ -10,6 +10,8 @@ namespace socketserver::detail {
 
 /// As fork(2). A signal for the parent does not find the child before it knows that it is a worker.
 pid_t fork_worker_process();
+/// The same for a child that serves one request.
+pid_t fork_request_process();
 
 /// The status of a child that has ended; none if somebody else has waited for it.
 struct ChildEnd {

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "catch.hpp"
+#include "forked_program.hpp"
+#include "no_threads.hpp"
 #include "sanitizers.hpp"
 #include "serving.hpp"
 
@@ -18,20 +20,6 @@ using namespace socketserver;
 using namespace socketserver::tests;
 
 using Echo = TCPServer<StreamEcho>;
-
-/// How a child process ended: its exit status, or minus the signal.
-int run_in_child(const std::function<int()>& body) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::alarm(50);
-        // Not as the test framework has them.
-        for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);
-        ::_exit(body());
-    }
-    int status = 0;
-    if (::waitpid(child, &status, 0) != child) return -1000;
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 void (*disposition(int signal))(int) {
     struct sigaction action {};
@@ -157,6 +145,28 @@ TEST_CASE("a drain by a signal before serving ends the next serve") {
           }) == 7);
 }
 
+TEST_CASE("a drain by a signal when no thread can be had") {
+    const TimeLimit limit;
+    class Server : public TCPServer<StreamEcho, ThreadingMixIn> {
+      public:
+        Server() : TCPServer{any_port} {}
+        ~Server() override { server_close(); }
+        std::atomic<int> errors{0};
+
+      protected:
+        void handle_server_error(std::exception_ptr) override { ++errors; }
+    };
+    CHECK(run_in_child([&] {
+              Server server;
+              const ShutdownOnSignal signals{server, DrainFor{40s}};
+              const NoThreads none;
+              ::raise(SIGTERM);
+              // The drain needs a thread unless it finds this one serving.
+              server.serve_forever(1h);
+              return server.errors == 1 || server.is_draining() ? 7 : 1;
+          }) == 7);
+}
+
 TEST_CASE("without it the signal ends the program") {
     CHECK(run_in_child([] {
               { const Echo server{any_port}; }
@@ -195,6 +205,38 @@ TEST_CASE("what a signal did before comes back") {
         CHECK(disposition(SIGINT) != interrupt);  // the first one still wants it
     }
     CHECK(disposition(SIGINT) == interrupt);
+}
+
+TEST_CASE("a signal that was ignored stays so") {
+    const TimeLimit limit;
+    CHECK(run_in_child([] {
+              std::signal(SIGINT, SIG_IGN);  // as in the background job of a script
+              Echo server{any_port};
+              {
+                  const ShutdownOnSignal signals{server};
+                  if (disposition(SIGINT) != SIG_IGN || disposition(SIGTERM) == SIG_DFL) return 1;
+                  ::raise(SIGINT);
+                  std::thread client{[&] {
+                      ask(server.server_address(), "it serves\n");
+                      ::raise(SIGTERM);
+                  }};
+                  server.serve_forever(1h);
+                  client.join();
+              }
+              return disposition(SIGINT) == SIG_IGN && disposition(SIGTERM) == SIG_DFL ? 7 : 2;
+          }) == 7);
+}
+
+TEST_CASE("what the program installed meanwhile stays") {
+    CHECK(run_in_child([] {
+              Echo server{any_port};
+              const auto own = +[](int) {};
+              {
+                  const ShutdownOnSignal signals{server};
+                  std::signal(SIGTERM, own);
+              }
+              return disposition(SIGTERM) == own && disposition(SIGINT) == SIG_DFL ? 7 : 1;
+          }) == 7);
 }
 
 TEST_CASE("of two objects for one server the one that is left still works") {

@@ -8,7 +8,8 @@ namespace socketserver {
 /// What becomes of the connections that wait in the kernel to be accepted when a server drains.
 enum class AcceptQueue : unsigned char {
     serve,  ///< this server accepts and serves them; new ones are turned away from now on
-    leave,  ///< another process has the socket as well (handover.hpp) and accepts them
+    leave,  ///< another process has the socket as well (handover.hpp, or a service manager) and
+            ///< accepts them
 };
 
 /// What became of the connections of a server that was drained, see ServerBase::drain().

@@ -27,6 +27,9 @@ namespace socketserver {
 /// SIGURG, which is ignored by default, is the library's if the program does not catch it: drain()
 /// sends it to the children.
 ///
+/// The signals of ShutdownOnSignal are for the parent, as in workers of PreforkMixIn; a child ends
+/// if its parent sends it one.
+///
 /// In a program that has threads, only the serving thread exists in the child: a lock that another
 /// one held at that moment stays locked for ever. The library takes none there, and the C library
 /// keeps malloc and stdio usable; a handler must not take locks that it shares with threads.

@@ -47,6 +47,10 @@ struct Permit {
 /// from handlers. serve_forever() may run in several threads at once; one shutdown()
 /// ends them all.
 ///
+/// Processes: in a child that the program forks a server is the parent's, until the child serves
+/// it, drains it or makes a ShutdownOnSignal for it; then the child has its own, on the same
+/// socket. See docs/guide/stopping.md.
+///
 /// What not to do: destroy a server while another thread is in serve_forever(); call shutdown()
 /// first, and wait for that thread. A class that overrides hooks and is served by threads or fibers
 /// calls server_close() in its own destructor, so that no request is still being served when its
@@ -103,9 +107,15 @@ class SOCKETSERVER_EXPORT ServerBase {
     ///
     /// Who has connected and sent nothing yet has a second to begin. A forked child whose time is
     /// over is sent SIGTERM, then SIGKILL. If nothing is being served, the queue is served by a
-    /// thread of this call.
+    /// thread of this call. Several drains may run at once; the one with the least time has its
+    /// way. Once the server is closed a drain does nothing.
+    ///
+    /// The socket is turned away from clients for every process that has it. Where a service
+    /// manager or another process has it as well, say AcceptQueue::leave; for copies of the server
+    /// that the program forked and that are served, this is done so anyway.
     ///
     /// @throws std::logic_error in a handler of this server, for which it would wait.
+    /// @throws std::system_error if a thread is needed and cannot be had; nothing has changed then.
     DrainReport drain(std::chrono::nanoseconds within, AcceptQueue queue = AcceptQueue::serve);
     /// Whether drain() has begun: a handler that talks a protocol with persistent connections may
     /// announce the end.
@@ -242,6 +252,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     void pass_on_drain();
     void serve_in_drain_thread() noexcept;
     void let_go() noexcept;
+    void own_in_this_process();
     const detail::Waker& stop_waker() const noexcept;
 
     ServerOptions options_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "socketserver/detail/export.hpp"
+#include "socketserver/drain_report.hpp"
 
 namespace socketserver {
 
@@ -21,6 +22,8 @@ class Waker;
 /// For ShutdownOnSignal: the first signal begins ServerBase::drain().
 struct DrainFor {
     std::chrono::nanoseconds within;
+    /// Where another process has the socket as well, say a service manager: AcceptQueue::leave.
+    AcceptQueue queue = AcceptQueue::serve;
 };
 
 /// Lets signals, SIGINT and SIGTERM by default, end serve_forever() of a server, for as long as the
@@ -31,11 +34,19 @@ struct DrainFor {
 ///     server.serve_forever();
 ///
 /// With `ShutdownOnSignal signals{server, DrainFor{10s}}` the first signal drains the server, and
-/// serve_forever() returns when it is drained; a second signal ends at once what is left.
+/// serve_forever() returns when it is drained; a second signal ends at once what is left. If the
+/// drain cannot begin, for want of a thread, handle_server_error() is told and the server stops.
 ///
 /// A signal that comes before serve_forever() ends the next one. Several servers, and several such
-/// objects, may wait for the same signal: all are stopped. In a child that ForkingMixIn made, the
-/// signals do what they did before; a worker of PreforkMixIn ignores them.
+/// objects, may wait for the same signal: all are stopped. A signal that was ignored when the
+/// object was made stays ignored: SIGHUP under nohup(1), SIGINT in the background job of a script.
+///
+/// In other processes. Children of ForkingMixIn and workers of PreforkMixIn leave the signals to
+/// their parent, so that one which reaches all of them (Ctrl-C of a terminal, a service manager)
+/// cuts no request off; a child of ForkingMixIn ends if its parent sends it the signal. In a child
+/// that the program forks the signals do what they did before. If such a child serves the server,
+/// its copy has a stop of its own: make the object in the child. One made before the fork ends the
+/// copy that serves, without a drain, because its thread is the parent's.
 ///
 /// Thread safety: objects may be made and destroyed in any thread. The server must outlive the
 /// object. One that drains has a thread, and its destructor waits for a drain that has begun.
@@ -55,11 +66,11 @@ class SOCKETSERVER_EXPORT ShutdownOnSignal {
     ~ShutdownOnSignal();
 
   private:
-    void add(std::initializer_list<int> numbers);
+    void add(std::initializer_list<int> numbers, const detail::Waker& waker,
+             const detail::Waker& stop);
     void remove() noexcept;
 
     std::unique_ptr<detail::DrainOnSignal> drain_;
-    const detail::Waker& waker_;
     std::vector<int> signals_;
 };
 

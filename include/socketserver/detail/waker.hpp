@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
+
 #include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
@@ -34,8 +36,8 @@ class SOCKETSERVER_EXPORT Waker {
     /// @}
 
   private:
-    int descriptor_;
-    int watched_;
+    std::atomic<int> descriptor_;
+    std::atomic<int> watched_;
 };
 
 }  // namespace socketserver::detail

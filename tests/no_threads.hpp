@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <pthread.h>
+
+#include <stdexcept>
+
+namespace socketserver::tests {
+
+/// While it lives, std::thread gets no thread: there is no room for its stack, as there is none for
+/// another process under RLIMIT_NPROC, which the superuser does not have.
+class NoThreads {
+  public:
+    NoThreads() {
+        pthread_attr_t attributes;
+        if (::pthread_getattr_default_np(&before_) != 0 || ::pthread_attr_init(&attributes) != 0 ||
+            ::pthread_attr_setstacksize(&attributes, too_large) != 0 ||
+            ::pthread_setattr_default_np(&attributes) != 0) {
+            throw std::runtime_error("the size of stacks cannot be set");
+        }
+        ::pthread_attr_destroy(&attributes);
+    }
+    NoThreads(const NoThreads&) = delete;
+    NoThreads& operator=(const NoThreads&) = delete;
+    ~NoThreads() {
+        ::pthread_setattr_default_np(&before_);
+        ::pthread_attr_destroy(&before_);
+    }
+
+  private:
+    static constexpr std::size_t too_large = std::size_t{1} << 60U;
+    pthread_attr_t before_{};
+};
+
+}  // namespace socketserver::tests
