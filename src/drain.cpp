@@ -104,11 +104,20 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         ServerMark::stands(this, &Current::serving)) {
         throw std::logic_error("drain() waits for the handlers, and was called in one");
     }
+    own_in_this_process();
     Registry& registry = *state_->registry;
     const Counted before{registry};
 
     std::unique_lock lock{state_->mutex};
     if (state_->closed) return {};
+    // The loops that serve now go on until nothing is left. Without any there must be a thread
+    // before anything is changed.
+    if (state_->serving == 0 && !state_->drain_thread.joinable()) {
+        state_->drain_thread = std::thread{[this] { serve_in_drain_thread(); }};
+        state_->drain_thread_serves = true;
+    }
+    // What this process would do to the socket is done to all that have it.
+    if (state_->copies.has_others()) queue = AcceptQueue::leave;
     if (queue == AcceptQueue::leave) {
         state_->queue_is_served = true;
         registry.counters->queue_is_left = true;
@@ -121,14 +130,11 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     }
     const TimePoint begin = Clock::now();
     const TimePoint until = deadline_after(within, begin);
-    registry.counters->drain_until = until;
+    // Of two drains at once the one with less time has its way.
+    registry.counters->drain_until =
+        registry.drains_here() ? std::min(until, registry.counters->drain_until.load()) : until;
     registry.begin_drain();
     wake_loop();
-    // The loops that serve now go on until nothing is left.
-    if (state_->serving == 0 && !state_->drain_thread.joinable()) {
-        state_->drain_thread_serves = true;
-        state_->drain_thread = std::thread{[this] { serve_in_drain_thread(); }};
-    }
     const auto ended_until = [&](TimePoint time) {
         const auto has_ended = [this] {
             return state_->serving == 0 && !state_->drain_thread_serves;
@@ -159,10 +165,13 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     }
     state_->closed = true;
     if (ended) let_go();
+    std::thread drain_thread;
     if (state_->drain_thread.joinable()) {
         // As after server_close(): whoever was about to serve returns at once.
         state_->stop = true;
         state_->stop_waker.wake();
+        // One of several drains waits for it.
+        if (ended) drain_thread.swap(state_->drain_thread);
     }
     lock.unlock();
 
@@ -172,7 +181,7 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         registry.cancel_all();
         policy_cancel(true);
     }
-    if (ended && state_->drain_thread.joinable()) state_->drain_thread.join();
+    if (drain_thread.joinable()) drain_thread.join();
     if (ended) policy_close(remaining == 0);
     const Counted after{registry};
     DrainReport report;
@@ -189,7 +198,13 @@ void ServerBase::serve_in_drain_thread() noexcept {
     try {
         serve_forever();
     } catch (...) {
-        report_server_error(std::current_exception());
+        bool was_closed = false;
+        {
+            // By server_close(), or another drain, before this thread began.
+            const std::lock_guard lock{state_->mutex};
+            was_closed = state_->closed;
+        }
+        if (!was_closed) report_server_error(std::current_exception());
     }
     const std::lock_guard lock{state_->mutex};
     state_->drain_thread_serves = false;

@@ -142,9 +142,12 @@ Serving::Serving(ServerBase& server, ServerState& state)
 Serving::~Serving() {
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
-    state_.stop_waker.reset();
     if (state_.stop || state_.registry->drains_here()) state_.registry->lingering.end();
-    state_.stop = false;
+    // The thread of a drain is not the caller whom a close lets return at once.
+    if (!state_.closed || !state_.drain_thread_serves) {
+        state_.stop_waker.reset();
+        state_.stop = false;
+    }
     ++state_.serves;
     if (state_.closed) server_.let_go();
     state_.ended.notify_all();
