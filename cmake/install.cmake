@@ -19,6 +19,10 @@ function(install_component target component)
         NAMESPACE socketserver::
         DESTINATION ${cmake_dir}
         COMPONENT ${component}_development)
+    # The same for who names the build tree in CMAKE_PREFIX_PATH or socketserver_DIR.
+    export(EXPORT ${component}_targets
+        FILE ${PROJECT_BINARY_DIR}/${file_name}-targets.cmake
+        NAMESPACE socketserver::)
     # The pkg-config file finds its prefix from where it lies, so an installed tree can be moved.
     file(RELATIVE_PATH prefix_from_pc
         ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
@@ -36,8 +40,7 @@ endif()
 
 configure_package_config_file(cmake/socketserver-config.cmake.in socketserver-config.cmake
     INSTALL_DESTINATION ${cmake_dir} NO_SET_AND_CHECK_MACRO)
-write_basic_package_version_file(socketserver-config-version.cmake
-    COMPATIBILITY SameMinorVersion)  # until 1.0 every minor version may break the interface
+configure_file(cmake/socketserver-config-version.cmake.in socketserver-config-version.cmake @ONLY)
 install(FILES
     ${PROJECT_BINARY_DIR}/socketserver-config.cmake
     ${PROJECT_BINARY_DIR}/socketserver-config-version.cmake
@@ -48,6 +51,15 @@ install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT socketserver
 install_component(socketserver socketserver)
 if(TARGET socketserver_fiber)
     install_component(socketserver_fiber socketserver_fiber)
+else()
+    file(REMOVE ${PROJECT_BINARY_DIR}/socketserver-fiber-targets.cmake)  # of an earlier configuration
+endif()
+
+add_custom_target(socketserver_uninstall
+    COMMAND ${CMAKE_COMMAND} -DBUILD_DIR=${CMAKE_BINARY_DIR} -P ${PROJECT_SOURCE_DIR}/cmake/uninstall.cmake
+    COMMENT "Removing what was installed from this build tree" VERBATIM)
+if(PROJECT_IS_TOP_LEVEL)
+    add_custom_target(uninstall DEPENDS socketserver_uninstall)
 endif()
 
 if(PROJECT_IS_TOP_LEVEL)

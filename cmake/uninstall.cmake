@@ -1,0 +1,30 @@
+# cmake -DBUILD_DIR=<build tree> -P uninstall.cmake: removes what the last installation from the build tree
+# installed, and the folders named after the library that are empty then.
+
+cmake_minimum_required(VERSION 3.25)
+if(NOT EXISTS ${BUILD_DIR}/install_manifest.txt)
+    message(FATAL_ERROR "nothing was installed from ${BUILD_DIR}: it has no install_manifest.txt")
+endif()
+file(STRINGS ${BUILD_DIR}/install_manifest.txt files)
+set(folders "")
+foreach(file IN LISTS files)
+    set(file "$ENV{DESTDIR}${file}")
+    if(EXISTS ${file} OR IS_SYMLINK ${file})
+        message(STATUS "removing ${file}")
+        file(REMOVE ${file})
+    endif()
+    cmake_path(GET file PARENT_PATH folder)
+    while(folder MATCHES "/socketserver(/|$)")
+        list(APPEND folders ${folder})
+        cmake_path(GET folder PARENT_PATH folder)
+    endwhile()
+endforeach()
+
+list(REMOVE_DUPLICATES folders)
+list(SORT folders ORDER DESCENDING)  # what lies deeper comes first
+foreach(folder IN LISTS folders)
+    file(GLOB left ${folder}/*)
+    if(IS_DIRECTORY ${folder} AND NOT left)
+        file(REMOVE_RECURSE ${folder})
+    endif()
+endforeach()
