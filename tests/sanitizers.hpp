@@ -37,6 +37,9 @@ inline constexpr bool may_fork_beside_allocating_threads = !under_asan;
 /// and in a child that was forked beside other threads it intercepts no more.
 inline constexpr bool delivers_signals_in_forked_children = !under_tsan;
 
+/// ThreadSanitizer's pthread_exit() ends the program if it is called on the stack of a fiber.
+inline constexpr bool may_exit_thread_in_fibers = !under_tsan;
+
 /// UndefinedBehaviorSanitizer, which is built in together with AddressSanitizer, probes memory with
 /// a pipe: without a free descriptor it takes every object for a broken one.
 inline constexpr bool checks_without_descriptors = !under_asan;
