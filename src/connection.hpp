@@ -52,6 +52,7 @@ class Connection {
     bool is_refused = false;    ///< was counted when it was refused
     bool is_reset = false;      ///< its close is to be a reset
     bool is_announced = false;  ///< connection_opened() was called for it
+    bool is_handled = false;    ///< has reached its handler: who moves the socket now keeps it
     bool client_ended = false;
     int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it
     int outcome = -1;     ///< where a child leaves its reason, see SharedCounters

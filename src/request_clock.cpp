@@ -2,6 +2,7 @@
 #include "request_clock.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "connection.hpp"
 #include "drain_signal.hpp"
@@ -125,6 +126,21 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
     const int error = errno;
     if (!is_cancelled(*connection)) errno = error;
     return result;
+}
+
+void begin_handling(Channel& channel) noexcept {
+    if (channel.connection != nullptr) channel.connection->is_handled = true;
+}
+
+Channel give_away(Channel& channel) noexcept {
+    Channel given = std::exchange(channel, {});
+    Connection* const connection = given.connection.get();
+    if (connection == nullptr || !connection->is_handled) return given;
+    connection->registry->disown_descriptor(*connection);
+    connection->is_announced = false;  // for connection_closed(), which is not called for it
+    given.deadline.store(never);
+    channel.connection = std::move(given.connection);
+    return given;
 }
 
 }  // namespace socketserver::detail

@@ -31,5 +31,12 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result);
 /// @throws DeadlineExceeded if the time of the request is over.
 void before_send(Channel& channel, std::string_view operation = "send");
 std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result);
+/// The handler has the connection. Before, policies and hooks move it on its way; afterwards only
+/// the handler does, to keep it.
+void begin_handling(Channel& channel) noexcept;
+/// What goes along when a socket is moved. A connection that its handler keeps is no longer the
+/// server's: the record stays behind, to be counted out with the request, and nothing of the server
+/// reaches the descriptor any more.
+Channel give_away(Channel& channel) noexcept;
 
 }  // namespace socketserver::detail

@@ -5,6 +5,7 @@
 #include <string>
 #include <system_error>
 
+#include "request_clock.hpp"
 #include "socketserver/detail/record_access.hpp"
 #include "socketserver/errors.hpp"
 
@@ -24,6 +25,8 @@ ServerBase& HandlerLink::server(ServerPin& pin) const {
     if (may_be_lost_ && pin.pin(*link_)) return pin.server();
     return link_->server();  // or throws
 }
+
+void begin_handling(Socket& request) noexcept { begin_handling(request.channel()); }
 
 void throw_finish_error(std::exception_ptr of_handle) {
     const std::exception_ptr of_finish = std::current_exception();

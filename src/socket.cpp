@@ -52,14 +52,27 @@ Socket::Socket(const Address& address, SocketType type) {
     }
 }
 
-Socket::Socket(Socket&& other) noexcept
-    : channel_{std::exchange(other.channel_, {})}, corked_{std::exchange(other.corked_, nullptr)} {}
+/// Sends what is held back before the descriptor goes to somebody else: the writer stays behind,
+/// where nothing can be sent any more. The peer sees the end rather than a gap if that fails.
+void Socket::uncork() noexcept {
+    if (corked_ == nullptr) return;
+    try {
+        corked_->flush_corked();
+    } catch (...) {
+        sys::calls.shutdown(channel_.fd, SHUT_RDWR);
+    }
+}
+
+Socket::Socket(Socket&& other) noexcept {
+    other.uncork();
+    channel_ = detail::give_away(other.channel_);
+}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
     if (this != &other) {
+        other.uncork();
         close();
-        channel_ = std::exchange(other.channel_, {});
-        corked_ = std::exchange(other.corked_, nullptr);
+        channel_ = detail::give_away(other.channel_);
     }
     return *this;
 }
@@ -220,6 +233,7 @@ void Socket::close() noexcept {
 }
 
 int Socket::detach() noexcept {
+    uncork();
     detail::forget(channel_);
     detail::disown_descriptor(channel_.connection.get());
     detail::ClientSockets::remove(channel_.fd);

@@ -39,7 +39,10 @@ class Corked {
 /// another sends, also if either is a worker that runs fibers; every other combination needs a
 /// lock, and to close the object while another thread uses it is one.
 ///
-/// Ownership: move-only; the destructor closes.
+/// Ownership: move-only; the destructor closes. To move a socket whose output is held back by a
+/// BufferedWriter sends that first, which may wait as sendall() does; if it fails, the connection
+/// is shut down. A handler that moves its connection away keeps it: it is no longer the server's,
+/// not counted as active, not broken off by a stop or a drain, and closed by its new owner.
 ///
 /// Errors: operations throw `std::system_error` whose text names the operation; TimeoutError when
 /// the time of settimeout() is over. End of stream is an empty result. SIGPIPE is never raised:
@@ -95,7 +98,8 @@ class SOCKETSERVER_EXPORT Socket {
     void shutdown(ShutdownHow how);
     /// Idempotent.
     void close() noexcept;
-    /// Gives the descriptor away without closing it, -1 if there is none.
+    /// Gives the descriptor away without closing it, -1 if there is none. Sends what is held back
+    /// first, as a move does.
     int detach() noexcept;
     /// @}
 
@@ -153,6 +157,7 @@ class SOCKETSERVER_EXPORT Socket {
     void flush_corked() {
         if (corked_ != nullptr) corked_->flush_corked();
     }
+    void uncork() noexcept;
 
     friend class BufferedReader;
     friend class BufferedWriter;

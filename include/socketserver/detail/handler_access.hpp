@@ -11,6 +11,8 @@
 
 namespace socketserver {
 
+class Datagram;
+class Socket;
 template <class Request>
 class BaseRequestHandler;
 
@@ -34,6 +36,10 @@ class SOCKETSERVER_EXPORT HandlerLink {
     bool may_be_lost_ = false;
 };
 
+/// The handler has the request from now on: whoever moves its socket away keeps it.
+SOCKETSERVER_EXPORT void begin_handling(Socket& request) noexcept;
+inline void begin_handling(Datagram&) noexcept {}
+
 /// Throws what finish() threw with the exception of handle() nested in it.
 [[noreturn]] SOCKETSERVER_EXPORT void throw_finish_error(std::exception_ptr of_handle);
 
@@ -47,6 +53,7 @@ struct HandlerAccess {
         handler.request_ = &request;
         handler.client_address_ = &client_address;
         if (link != nullptr) handler.link_ = HandlerLink{*link, may_be_lost};
+        begin_handling(request);
         handler.setup();
         std::exception_ptr failure;
         try {
