@@ -51,6 +51,7 @@ struct Fibers : FiberTCPServer<Exiting> {
 template <std::size_t count>
 struct Pool : ThreadPoolTCPServer<Exiting> {
     Pool() : ThreadPoolTCPServer<Exiting>{any_port} { max_threads = count; }
+    ~Pool() override { this->server_close(); }
 };
 
 }  // namespace
