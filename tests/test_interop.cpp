@@ -45,7 +45,7 @@ bool has(const std::string& tool) {
 
 /// Runs tests/interop/<script> with the address of a server.
 Output run_python(const std::string& script, const std::string& arguments) {
-    const auto folder = std::filesystem::path{__FILE__}.parent_path() / "interop";
+    const auto folder = std::filesystem::path{SOCKETSERVER_TEST_SCRIPTS};
     return run("python3 " + (folder / script).string() + " " + arguments);
 }
 
