@@ -22,8 +22,8 @@ namespace {
 /// How many descriptors the kernel passes in one message at most.
 constexpr std::size_t most_descriptors = 253;
 
-/// A message of one byte, beside which `Descriptors` descriptors have room.
-template <std::size_t Descriptors>
+/// A message of one byte, beside which `count` descriptors have room.
+template <std::size_t count>
 struct Parcel {
     Parcel() {
         message.msg_iov = &part;
@@ -37,7 +37,7 @@ struct Parcel {
 
     char byte = 'l';
     iovec part{&byte, 1};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(Descriptors * sizeof(int))> control{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(count * sizeof(int))> control{};
     msghdr message{};
 };
 

@@ -29,7 +29,7 @@ Address Address::parse(std::string_view text) {
     if (text.starts_with('@') || text.find('/') != std::string_view::npos) return {text};
     const std::size_t colon = text.rfind(':');
     if (colon == std::string_view::npos) {
-        refuse(text, "has no port (\"host:port\"), and is no path (\"./name\")");
+        refuse(text, R"(has no port ("host:port"), and is no path ("./name"))");
     }
     std::string_view host = text.substr(0, colon);
     const bool has_brackets = host.size() >= 2 && host.starts_with('[') && host.ends_with(']');

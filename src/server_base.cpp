@@ -28,7 +28,6 @@ namespace {
 using detail::Current;
 using detail::ServerMark;
 using detail::ServerState;
-using detail::Serving;
 using detail::Transport;
 
 bool is_unix(Transport transport) {
