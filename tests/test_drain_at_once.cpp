@@ -104,6 +104,7 @@ TEST_CASE("a drain that gets no thread throws, and has changed nothing") {
         ServingThread serving{server};
         CHECK(ask(server.server_address(), "hello\n") == "hello\n");
     }
+    CHECK(eventually([&] { return server.statistics().active == 0; }));  // or the drain counts it
     Socket client = connect(server.server_address());
     client.sendall("queued\n");
     CHECK(server.drain(20s).finished == 1);
