@@ -12,13 +12,18 @@
 #include "nth_failure.hpp"
 #include "sanitizers.hpp"
 
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return socketserver::tests::Fault::is_due() ? nullptr : std::malloc(size == 0 ? 1 : size);
+}
 void* operator new(std::size_t size) {
-    void* memory =
-        socketserver::tests::Fault::is_due() ? nullptr : std::malloc(size == 0 ? 1 : size);
+    void* memory = operator new(size, std::nothrow);
     if (memory == nullptr) throw std::bad_alloc{};
     return memory;
 }
 void* operator new[](std::size_t size) { return operator new(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return operator new(size, std::nothrow);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }

@@ -185,6 +185,7 @@ void Serve::watch_for_blocking() {
     const ServerMark mark{&server_, &Current::serving};
     std::unique_lock lock{watch_mutex_};
     while (!watch_end_.wait_for(lock, settings_.report_blocking / 2, [this] { return ended_; })) {
+        // NOLINTNEXTLINE(modernize-loop-convert): workers may be added while the hook is called
         for (std::size_t i = 0; i < workers_.size(); ++i) {
             SliceWatch& slice = workers_[i]->scheduler.slice_watch();
             Address client_address;
