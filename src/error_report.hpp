@@ -14,8 +14,8 @@ namespace socketserver::detail {
 /// throw, nor do its arguments need memory: an error that cannot be printed is lost, which is all
 /// that is left. A reader of stderr that has gone is no reason for the program to end: no SIGPIPE
 /// comes of it.
-void print_error(std::string_view headline, const Address& address,
-                 std::exception_ptr error) noexcept;
+SOCKETSERVER_EXPORT void print_error(std::string_view headline, const Address& address,
+                                     std::exception_ptr error) noexcept;
 
 /// The innermost of nested exceptions; of a FinishError what handle() threw.
 std::exception_ptr cause_of(std::exception_ptr error) noexcept;
