@@ -37,6 +37,10 @@ inline constexpr bool may_fork_beside_allocating_threads = !under_asan;
 /// and in a child that was forked beside other threads it intercepts no more.
 inline constexpr bool delivers_signals_in_forked_children = !under_tsan;
 
+/// UndefinedBehaviorSanitizer, which is built in together with AddressSanitizer, takes what unwinds
+/// the stack at pthread_exit() for a null reference where it is caught: it has no object.
+inline constexpr bool may_exit_threads = !under_asan;
+
 /// ThreadSanitizer's pthread_exit() ends the program if it is called on the stack of a fiber.
 inline constexpr bool may_exit_thread_in_fibers = !under_tsan;
 

@@ -30,10 +30,14 @@ class SpoiledErrno {
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     void* memory = std::malloc(size);
-    if (memory == nullptr) throw std::bad_alloc{};
     if (SpoiledErrno::is_spoiled) errno = EXFULL;
+    return memory;
+}
+void* operator new(std::size_t size) {
+    void* memory = operator new(size, std::nothrow);
+    if (memory == nullptr) throw std::bad_alloc{};
     return memory;
 }
 void operator delete(void* memory) noexcept { std::free(memory); }

@@ -58,6 +58,7 @@ struct Pool : ThreadPoolTCPServer<Exiting> {
 
 TEMPLATE_TEST_CASE("pthread_exit() in a handler ends one request", "",
                    Workers<ThreadingTCPServer<Exiting>>, Pool<4>, Fibers<1>, Fibers<2>) {
+    if (!may_exit_threads) return;
     if (std::is_base_of_v<FiberTCPServer<Exiting>, TestType> && !may_exit_thread_in_fibers) return;
     const TimeLimit limit;
     TestType server;
@@ -82,6 +83,7 @@ TEMPLATE_TEST_CASE("pthread_exit() in a handler ends one request", "",
 }
 
 TEST_CASE("a request in the queue is served when the one thread of the pool has exited") {
+    if (!may_exit_threads) return;
     const TimeLimit limit;
     Pool<1> server;
     ServingThread serving{server};
@@ -97,6 +99,7 @@ TEST_CASE("a request in the queue is served when the one thread of the pool has 
 
 TEST_CASE(
     "a request in the queue is closed if there is no thread in place of the one that exited") {
+    if (!may_exit_threads) return;
     const TimeLimit limit;
     std::atomic<bool> fails{false};
     const Scripted<&Calls::pthread_create> pthread_create{[&](auto... arguments) {
