@@ -156,7 +156,10 @@ TEST_CASE("push() to a queue without a capacity never suspends") {
         int turns = 0;
         bool stop = false;
         Fiber neighbour = spawn([&] {
-            for (; !stop; yield()) ++turns;
+            while (!stop) {
+                ++turns;
+                yield();
+            }
         });
         yield();
         const int before = turns;

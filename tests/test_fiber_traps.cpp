@@ -131,7 +131,10 @@ TEST_CASE("what is large is sent in pieces, between which the neighbours run") {
         auto [near, far] = tcp_pair();
         bool stop = false;
         Fiber neighbour = spawn([&] {
-            for (; !stop; yield()) ++turns;
+            while (!stop) {
+                ++turns;
+                yield();
+            }
         });
         yield();
         turns = 0;

@@ -13,6 +13,7 @@
 #include "socketserver/detail/reset_on_close.hpp"
 #include "socketserver/detail/serve_job.hpp"
 #include "socketserver/detail/thread_group.hpp"
+#include "socketserver/server_base.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver {
