@@ -14,7 +14,6 @@ using detail::Clock;
 using detail::Current;
 using detail::never;
 using detail::ServerMark;
-using detail::ServerState;
 using detail::Serving;
 using detail::TimePoint;
 using detail::Turn;

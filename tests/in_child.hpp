@@ -5,6 +5,8 @@
 #include <array>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
+#include <exception>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -42,7 +44,12 @@ inline ChildEnd in_child(
         // Not Catch's handlers, which would write a report of their own.
         for (const int signal : {SIGSEGV, SIGABRT, SIGTERM}) ::signal(signal, SIG_DFL);
         ::alarm(40);
-        function();
+        try {
+            function();
+        } catch (const std::exception& error) {
+            // Else Catch would end this process as it ends a failing test, with a status of 1.
+            std::fprintf(stderr, "[%s]", error.what());
+        }
         ::_exit(0);
     }
     ::close(messages[1]);
