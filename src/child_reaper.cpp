@@ -19,11 +19,11 @@
 #include <utility>
 
 #include "buffer_pool.hpp"
+#include "child_process.hpp"
 #include "drain_signal.hpp"
 #include "no_sigpipe.hpp"
 #include "socket_error.hpp"
 #include "sys.hpp"
-#include "worker_process.hpp"
 
 namespace socketserver::detail {
 

@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: MIT
 #include "connection.hpp"
 
+#include <exception>
 #include <system_error>
 
-#include "error_report.hpp"
 #include "registry.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
+
+namespace {
+
+/// The innermost of nested exceptions; of a FinishError what handle() threw.
+std::exception_ptr cause_of(std::exception_ptr error) noexcept {
+    for (;;) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const std::nested_exception& outer) {
+            if (!outer.nested_ptr()) return error;
+            error = outer.nested_ptr();
+        } catch (...) {
+            return error;
+        }
+    }
+}
+
+}  // namespace
 
 Connection::~Connection() {
     if (registry != nullptr) registry->end(*this);

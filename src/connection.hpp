@@ -8,6 +8,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/connection.hpp"
+#include "socketserver/statistics.hpp"
 
 namespace socketserver::detail {
 

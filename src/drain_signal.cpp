@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <csignal>
 
+#include "child_process.hpp"
 #include "connection.hpp"
 #include "registry.hpp"
-#include "worker_process.hpp"
 
 namespace socketserver::detail {
 

@@ -50,19 +50,6 @@ void describe(std::exception_ptr error, std::string& text) {
 
 }  // namespace
 
-std::exception_ptr cause_of(std::exception_ptr error) noexcept {
-    for (;;) {
-        try {
-            std::rethrow_exception(error);
-        } catch (const std::nested_exception& outer) {
-            if (!outer.nested_ptr()) return error;
-            error = outer.nested_ptr();
-        } catch (...) {
-            return error;
-        }
-    }
-}
-
 void print_error(std::string_view headline, const Address& address,
                  std::exception_ptr error) noexcept {
     try {

@@ -17,7 +17,4 @@ namespace socketserver::detail {
 SOCKETSERVER_EXPORT void print_error(std::string_view headline, const Address& address,
                                      std::exception_ptr error) noexcept;
 
-/// The innermost of nested exceptions; of a FinishError what handle() threw.
-std::exception_ptr cause_of(std::exception_ptr error) noexcept;
-
 }  // namespace socketserver::detail

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "connection.hpp"
 #include "registry.hpp"
 #include "socketserver/detail/blocking_io.hpp"
 #include "socketserver/detail/record_access.hpp"

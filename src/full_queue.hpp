@@ -3,7 +3,6 @@
 
 #include <chrono>
 
-#include "connection.hpp"
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
 

@@ -12,8 +12,8 @@
 #include <csignal>
 #include <new>
 
-#include "socket_error.hpp"
 #include "sys.hpp"
+#include "system_error.hpp"
 
 namespace socketserver::detail {
 

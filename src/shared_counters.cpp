@@ -5,7 +5,7 @@
 
 #include <new>
 
-#include "socket_error.hpp"
+#include "system_error.hpp"
 
 namespace socketserver::detail {
 

@@ -11,7 +11,7 @@
 #include <new>
 #include <numeric>
 
-#include "socket_error.hpp"
+#include "system_error.hpp"
 
 namespace socketserver::detail {
 

@@ -72,11 +72,6 @@ std::string text_of(std::string_view operation, const Address& address) {
 
 }  // namespace
 
-void throw_system_error(std::string_view operation) {
-    const int error = errno;
-    throw std::system_error(error, std::system_category(), std::string{operation});
-}
-
 void throw_system_error(std::string_view operation, const Address& address) {
     const int error = errno;
     throw std::system_error(error, std::system_category(), text_of(operation, address));

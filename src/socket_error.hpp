@@ -5,6 +5,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/channel.hpp"
+#include "system_error.hpp"
 
 namespace socketserver::detail {
 
@@ -12,8 +13,7 @@ namespace socketserver::detail {
 // them together would allocate first, and may find another errno afterwards. For the same reason
 // errno is never an argument beside another one that is computed.
 
-/// Throws std::system_error from errno. With an address the text ends with it.
-[[noreturn]] void throw_system_error(std::string_view operation);
+/// Throws std::system_error from errno, with the operation and the address as its text.
 [[noreturn]] void throw_system_error(std::string_view operation, const Address& address);
 
 /// The same for an operation on a connection: TimeoutError and Cancelled where errno says so, and

@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "socket_error.hpp"
 #include "sys.hpp"
+#include "system_error.hpp"
 
 namespace socketserver::detail {
 

@@ -17,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "child_process.hpp"
 #include "client_sockets.hpp"
 #include "drain_signal.hpp"
 #include "shared_counters.hpp"
@@ -25,7 +26,6 @@
 #include "socketserver/detail/child_reaper.hpp"
 #include "sys.hpp"
 #include "worker_order.hpp"
-#include "worker_process.hpp"
 
 namespace socketserver::detail {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "socketserver/detail/connection.hpp"
+#include "socketserver/detail/connection_handle.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver {

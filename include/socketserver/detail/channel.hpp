@@ -6,7 +6,7 @@
 #include <chrono>
 
 #include "socketserver/detail/clock.hpp"
-#include "socketserver/detail/connection.hpp"
+#include "socketserver/detail/connection_handle.hpp"
 
 namespace socketserver::detail {
 

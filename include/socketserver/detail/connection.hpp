@@ -2,19 +2,11 @@
 #pragma once
 
 #include <exception>
-#include <memory>
 
+#include "socketserver/detail/connection_handle.hpp"
 #include "socketserver/detail/export.hpp"
-#include "socketserver/statistics.hpp"
 
 namespace socketserver::detail {
-
-/// What a server knows of one request, from accepting it until it has ended (src/connection.hpp).
-/// The request carries it along, wherever a policy moves it; so it is given back exactly once,
-/// whatever a policy or a handler does or forgets: with its last owner the connection has ended,
-/// the server counts it, and has room for another one.
-class Connection;
-using ConnectionHandle = std::shared_ptr<Connection>;
 
 /// Remembers why a request failed. Null is passed over.
 SOCKETSERVER_EXPORT void note_failure(Connection* connection, const std::exception_ptr& error,
@@ -29,8 +21,6 @@ SOCKETSERVER_EXPORT int undelivered(const Connection* connection) noexcept;
 SOCKETSERVER_EXPORT void share_outcome(Connection* connection) noexcept;
 /// In the child: the request has ended. Frees nothing: each page that is written to is copied.
 SOCKETSERVER_EXPORT void leave_outcome(Connection* connection) noexcept;
-/// In the parent: the descriptor is no longer this process's to break off.
-SOCKETSERVER_EXPORT void disown_descriptor(Connection* connection) noexcept;
 /// In the parent: the child is being killed.
 SOCKETSERVER_EXPORT void note_cancelled(Connection* connection) noexcept;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "worker_process.hpp"
+#include "child_process.hpp"
 
 #include <fmt/format.h>
 #include <sys/wait.h>
