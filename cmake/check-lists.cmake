@@ -22,12 +22,13 @@ endfunction()
 check(src/CMakeLists.txt include/socketserver *.hpp)
 check(src/CMakeLists.txt src *.cpp)
 
-# Tests and examples are named by what add_unit_test() and its like make file names of.
+# Tests and examples are named by what add_unit_test() and its like make file names of: the groups of the
+# regular expression, one after the other.
 function(check_names list_file folder pattern regex)
     file(READ ${ROOT}/${list_file} text)
-    file(GLOB files RELATIVE ${ROOT}/${folder} ${ROOT}/${folder}/${pattern})
+    file(GLOB${ARGN} files RELATIVE ${ROOT}/${folder} ${ROOT}/${folder}/${pattern})
     foreach(file IN LISTS files)
-        string(REGEX REPLACE "${regex}" "\\1" name ${file})
+        string(REGEX REPLACE "${regex}" "\\1\\2" name ${file})
         if(NOT text MATCHES "[ (\n]${name}[ )\n]")
             string(APPEND forgotten "\n  ${folder}/${file} is not named in ${list_file}")
         endif()
@@ -35,9 +36,9 @@ function(check_names list_file folder pattern regex)
     set(forgotten "${forgotten}" PARENT_SCOPE)
 endfunction()
 
-check_names(tests/CMakeLists.txt tests test_*.cpp "^test_(.*)\\.cpp$")
-check_names(tests/CMakeLists.txt tests/compile_fail *.cpp "^(.*)\\.cpp$")
-check_names(examples/CMakeLists.txt examples *.cpp "^(.*)\\.cpp$")
+check_names(tests/CMakeLists.txt tests test_*.cpp "^(.*)test_(.*)\\.cpp$" _RECURSE)
+check_names(tests/CMakeLists.txt tests/compile_fail *.cpp "^()(.*)\\.cpp$")
+check_names(examples/CMakeLists.txt examples *.cpp "^()(.*)\\.cpp$")
 
 if(forgotten)
     message(FATAL_ERROR "files that the build does not know:${forgotten}")

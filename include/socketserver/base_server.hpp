@@ -143,4 +143,4 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
 
 }  // namespace socketserver
 
-#include "socketserver/detail/base_server_impl.hpp"
+#include "socketserver/detail/server/base_server_impl.hpp"

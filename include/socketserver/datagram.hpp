@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "socketserver/detail/connection_handle.hpp"
+#include "socketserver/detail/io/connection_handle.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver {

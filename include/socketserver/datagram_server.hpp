@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "socketserver/base_server.hpp"
-#include "socketserver/detail/concepts.hpp"
-#include "socketserver/detail/default_factory.hpp"
-#include "socketserver/detail/get_request.hpp"
+#include "socketserver/detail/server/concepts.hpp"
+#include "socketserver/detail/server/default_factory.hpp"
+#include "socketserver/detail/server/get_request.hpp"
 
 namespace socketserver::detail {
 

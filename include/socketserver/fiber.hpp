@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "socketserver/detail/blocking_io.hpp"
-#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/os/clock.hpp"
 #include "socketserver/fiber_sync.hpp"
 
 /// @file

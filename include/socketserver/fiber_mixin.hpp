@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/fiber_engine.hpp"
+#include "socketserver/detail/policy/fibers/fiber_engine.hpp"
 #include "socketserver/statistics.hpp"
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/udp_server.hpp"

@@ -10,9 +10,9 @@
 #include <optional>
 #include <utility>
 
-#include "socketserver/detail/clock.hpp"
 #include "socketserver/detail/export.hpp"
-#include "socketserver/detail/wait_list.hpp"
+#include "socketserver/detail/os/clock.hpp"
+#include "socketserver/detail/policy/fibers/wait_list.hpp"
 
 /// @file
 /// What handlers share: between fibers of the same or of different workers, and threads. A fiber

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/child_reaper.hpp"
-#include "socketserver/detail/record_access.hpp"
+#include "socketserver/detail/policy/processes/child_reaper.hpp"
+#include "socketserver/detail/request/record_access.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver {

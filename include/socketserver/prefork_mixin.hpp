@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/child_reaper.hpp"
-#include "socketserver/detail/clock.hpp"
-#include "socketserver/detail/worker_set.hpp"
+#include "socketserver/detail/os/clock.hpp"
+#include "socketserver/detail/policy/processes/child_reaper.hpp"
+#include "socketserver/detail/policy/processes/worker_set.hpp"
 #include "socketserver/statistics.hpp"
 #include "socketserver/synchronous_mixin.hpp"
 

@@ -10,7 +10,7 @@
 #include "socketserver/buffered_reader.hpp"
 #include "socketserver/buffered_writer.hpp"
 #include "socketserver/datagram.hpp"
-#include "socketserver/detail/handler_access.hpp"
+#include "socketserver/detail/server/handler_access.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver {

@@ -10,9 +10,9 @@
 #include <system_error>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/connection.hpp"
 #include "socketserver/detail/export.hpp"
-#include "socketserver/detail/server_link.hpp"
+#include "socketserver/detail/request/connection.hpp"
+#include "socketserver/detail/server/server_link.hpp"
 #include "socketserver/drain_report.hpp"
 #include "socketserver/server_options.hpp"
 #include "socketserver/socket.hpp"

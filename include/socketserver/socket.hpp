@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/channel.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/channel.hpp"
 
 namespace socketserver {
 

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/concepts.hpp"
-#include "socketserver/detail/default_factory.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/server/concepts.hpp"
+#include "socketserver/detail/server/default_factory.hpp"
 #include "socketserver/request_handler.hpp"
 #include "socketserver/server_base.hpp"
 

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/reset_on_close.hpp"
-#include "socketserver/detail/serve_job.hpp"
-#include "socketserver/detail/thread_group.hpp"
+#include "socketserver/detail/os/thread_group.hpp"
+#include "socketserver/detail/policy/threads/serve_job.hpp"
+#include "socketserver/detail/request/reset_on_close.hpp"
 #include "socketserver/server_base.hpp"
 #include "socketserver/statistics.hpp"
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
-#include "socketserver/detail/serve_job.hpp"
-#include "socketserver/detail/thread_group.hpp"
+#include "socketserver/detail/os/thread_group.hpp"
+#include "socketserver/detail/policy/threads/serve_job.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/channel.hpp"
+
+struct pollfd;
+
+namespace socketserver {
+class Datagram;
+}
+
+// The blocking-I/O seam. Socket asks "receive", "send", "wait until readable" of whatever carries
+// the current request. On a thread, or in a process, that is the kernel: the free functions below
+// make one blocking system call for one operation. In a fiber it is the scheduler of the thread,
+// which suspends the fiber. Socket, the readers, the writers and the handlers do not know which.
+namespace socketserver::detail {
+
+class ServerMark;
+
+/// A carrier of requests other than the kernel's threads and processes. All results are as of the
+/// system calls: -1 and errno, with ETIMEDOUT when the channel's time is over and ECANCELED when
+/// the server ends the request.
+class SOCKETSERVER_EXPORT BlockingIo {
+  public:
+    BlockingIo() = default;
+    BlockingIo(const BlockingIo&) = delete;
+    BlockingIo& operator=(const BlockingIo&) = delete;
+    virtual ~BlockingIo();
+
+    /// As recv(2) and send(2). With MSG_DONTWAIT never suspends.
+    virtual std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) = 0;
+    virtual std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
+                                int flags) = 0;
+    /// For a caller that is about to receive with MSG_DONTWAIT, and holds no memory for it yet: it
+    /// may have to let others run first. False: it is known that nothing is there, and cheaper to
+    /// wait before the attempt.
+    virtual bool may_receive(Channel& channel) = 0;
+    /// For a caller that makes an operation of its own, which the carrier cannot see: it may have
+    /// to let others run first. 0, or -1 with errno.
+    virtual int begin_operation() = 0;
+    /// After an operation that found nothing: suspends until one in this direction may succeed, or
+    /// at most until the channel's time is over. 0, or -1 with errno.
+    virtual int wait(Channel& channel, Direction direction, TimePoint until) = 0;
+    /// As poll(2) until a point in time: the number of ready entries, 0 when the time is over.
+    virtual int poll(pollfd* fds, std::size_t count, TimePoint until) = 0;
+    /// Runs `work` where blocking does no harm; suspends the caller until it has ended.
+    virtual void run_blocking(const std::function<void()>& work) = 0;
+    virtual void sleep_until(TimePoint until) = 0;
+    virtual void yield() = 0;
+};
+
+/// What the calling thread runs at the moment. A fiber scheduler keeps `request` with each fiber.
+struct Current {
+    BlockingIo* io = nullptr;             ///< null: the kernel carries
+    const ServerMark* serving = nullptr;  ///< the servers whose loop this thread runs
+    const ServerMark* request = nullptr;  ///< the servers whose request is being served here
+};
+SOCKETSERVER_EXPORT extern constinit thread_local Current current_of_this_thread;
+inline Current& current() noexcept { return current_of_this_thread; }
+
+/// The seam as Socket uses it: through the carrier if there is one, else the kernel.
+SOCKETSERVER_EXPORT std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags);
+SOCKETSERVER_EXPORT std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
+                                        int flags);
+SOCKETSERVER_EXPORT int wait(Channel& channel, Direction direction, TimePoint until);
+/// Before an operation that is made by the system call itself.
+inline int begin_operation() {
+    BlockingIo* io = current().io;
+    return io == nullptr ? 0 : io->begin_operation();
+}
+SOCKETSERVER_EXPORT int poll(pollfd* fds, std::size_t count, TimePoint until);
+/// Drops what carriers keep for the channel, whose descriptor stays open. close() does so as well.
+SOCKETSERVER_EXPORT void forget(Channel& channel) noexcept;
+SOCKETSERVER_EXPORT void close(Channel& channel) noexcept;
+SOCKETSERVER_EXPORT void sleep_until(TimePoint until);
+SOCKETSERVER_EXPORT void yield();
+SOCKETSERVER_EXPORT void run_blocking(const std::function<void()>& work);
+
+/// Marks, for as long as it lives, that the calling thread runs the loop of a server, or serves a
+/// request of it. Marks nest: a handler may serve a server of its own.
+class SOCKETSERVER_EXPORT ServerMark {
+  public:
+    using Slot = const ServerMark* Current::*;
+
+    /// `datagram`: the request, if it is one.
+    ServerMark(const void* server, Slot slot, const Datagram* datagram = nullptr) noexcept;
+    ServerMark(const ServerMark&) = delete;
+    ServerMark& operator=(const ServerMark&) = delete;
+    ~ServerMark();
+
+    /// Whether such a mark stands on the calling thread (or fiber).
+    static bool stands(const void* server, Slot slot) noexcept;
+    const Datagram* datagram() const noexcept { return datagram_; }
+
+  private:
+    const void* server_;
+    Slot slot_;
+    const Datagram* datagram_;
+    const ServerMark* outer_;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/buffered_reader.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "io/buffer_pool.hpp"
+#include "io/socket_error.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/errors.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver {
+
+using detail::BufferPool;
+
+namespace {
+constexpr std::size_t largest_on_its_own = std::size_t{64} * 1024;
+}
+
+BufferedReader::BufferedReader(Socket& source, std::size_t buffer_size)
+    : source_{&source},
+      capacity_{std::bit_ceil(std::max(buffer_size, BufferPool::smallest))},
+      unbuffered_{buffer_size == 0} {}
+
+BufferedReader::BufferedReader(std::string_view data) noexcept
+    : data_{data.data()}, capacity_{data.size()}, end_{data.size()} {}
+
+BufferedReader::~BufferedReader() { release(); }
+
+std::string_view BufferedReader::readline(std::size_t limit) {
+    const std::string_view line = take_line(0, limit);
+    return line.empty() ? receive_line(limit) : line;
+}
+
+/// A line that ends between these two places of the buffer. Empty: none does.
+std::string_view BufferedReader::take_line(std::size_t from, std::size_t limit) noexcept {
+    const std::size_t visible = std::min(buffered(), limit);
+    if (visible <= from) return {};
+    const char* start = data_ + begin_;
+    const auto* found = static_cast<const char*>(std::memchr(start + from, '\n', visible - from));
+    return found == nullptr ? std::string_view{}
+                            : take(static_cast<std::size_t>(found - start) + 1);
+}
+
+/// Flat, as what sends is: see Socket::transmit().
+[[gnu::flatten]] std::string_view BufferedReader::receive_line(std::size_t limit) {
+    for (;;) {
+        const std::size_t searched = buffered();
+        if (searched >= limit) throw LineTooLong(limit);
+        if (!fill(unbuffered_ ? 1 : capacity_)) return take(buffered());
+        const std::string_view line = take_line(searched, limit);
+        if (!line.empty()) return line;
+    }
+}
+
+std::string BufferedReader::read() {
+    std::string result;
+    do {
+        result += take(buffered());
+    } while (fill(capacity_));
+    return result;
+}
+
+std::string BufferedReader::read(std::size_t size) {
+    std::string result;
+    while (true) {
+        result += take(std::min(size - result.size(), buffered()));
+        if (result.size() == size) return result;
+        if (!fill(unbuffered_ ? size - result.size() : capacity_)) return result;
+    }
+}
+
+std::string BufferedReader::read1(std::size_t size) {
+    if (size == 0) return {};
+    if (buffered() == 0) fill(unbuffered_ ? size : capacity_);
+    return std::string{take(std::min(size, buffered()))};
+}
+
+std::size_t BufferedReader::readinto(std::span<char> buffer) {
+    if (buffer.empty()) return 0;
+    if (buffered() == 0) {
+        // A large buffer of the caller needs no copy on the way.
+        if (source_ != nullptr && (unbuffered_ || buffer.size() >= capacity_)) {
+            return source_->recv_into(buffer);
+        }
+        fill(capacity_);
+    }
+    const std::string_view bytes = take(std::min(buffer.size(), buffered()));
+    bytes.copy(buffer.data(), bytes.size());
+    return bytes.size();
+}
+
+std::string_view BufferedReader::peek() {
+    if (buffered() == 0) fill(unbuffered_ ? 1 : capacity_);
+    return {data_ + begin_, buffered()};
+}
+
+std::string_view BufferedReader::take(std::size_t size) noexcept {
+    const std::string_view taken{data_ + begin_, size};
+    begin_ += size;
+    return taken;
+}
+
+/// Receives once, at most `most` bytes. False at the end of stream.
+bool BufferedReader::fill(std::size_t most) {
+    if (source_ == nullptr) return false;
+    const std::size_t received = receive(most);
+    end_ += received;
+    return received > 0;
+}
+
+std::size_t BufferedReader::receive(std::size_t most) {
+    source_->flush_corked();
+    if (detail::current().io != nullptr && buffered() == 0) {
+        // A carrier that can wait without a buffer: an idle connection then holds none.
+        for (bool tries = source_->may_have_input();; tries = true) {
+            if (tries) {
+                make_room(most);
+                const std::ptrdiff_t received =
+                    source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
+                if (received != -1) {
+                    filled_ = static_cast<std::size_t>(received) == capacity_;
+                    return static_cast<std::size_t>(received);
+                }
+            }
+            release();
+            // A message as long as the buffer cannot be seen to be all there is: with a larger one
+            // the carrier is spared a call that finds nothing.
+            if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
+            source_->wait_for_input();
+        }
+    }
+    make_room(most);
+    const std::ptrdiff_t received =
+        source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0, buffered() > 0);
+    if (received == -1) detail::throw_io_error(source_->channel(), "recv");
+    return static_cast<std::size_t>(received);
+}
+
+/// Room for at least one byte behind what is buffered.
+void BufferedReader::make_room(std::size_t most) {
+    if (buffered() == 0) begin_ = end_ = 0;
+    if (buffer_ == nullptr) {
+        buffer_ = BufferPool::take(capacity_);
+        data_ = buffer_;
+    }
+    if (end_ < capacity_ && (begin_ == 0 || capacity_ - end_ >= most / 2)) return;
+    if (begin_ > 0) {
+        std::memmove(buffer_, buffer_ + begin_, buffered());
+    } else {
+        char* larger = BufferPool::take(capacity_ * 2);
+        std::memcpy(larger, buffer_, end_);
+        BufferPool::give_back(buffer_, capacity_);
+        capacity_ *= 2;
+        data_ = buffer_ = larger;
+    }
+    end_ -= begin_;
+    begin_ = 0;
+}
+
+void BufferedReader::release() noexcept {
+    if (buffer_ != nullptr) BufferPool::give_back(buffer_, capacity_);
+    data_ = buffer_ = nullptr;
+    begin_ = end_ = 0;
+}
+
+}  // namespace socketserver

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+#include "io/client_sockets.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+
+#include "io/sockaddr.hpp"
+#include "os/sys.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+// What a descriptor is, four bits for each. Above the last number nothing is known here; a process
+// with so many descriptors is no place to fork for each request.
+enum class Kind : unsigned char { unknown, client, closing, server, control };
+constexpr std::size_t most_descriptors = std::size_t{1} << 20;
+constexpr std::size_t bits = 4;
+constexpr std::size_t per_word = 64 / bits;
+constexpr std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+
+constinit std::array<std::atomic<std::uint64_t>, most_descriptors / per_word> words{};
+constinit std::atomic<std::size_t> count{0};
+constinit std::atomic<std::size_t> controls{0};
+constinit std::atomic<std::size_t> words_in_use{0};  // nothing was ever known beyond
+
+bool has_place(int descriptor) {
+    return descriptor >= 0 && static_cast<std::size_t>(descriptor) < most_descriptors;
+}
+
+Kind kind_in(std::uint64_t word, std::size_t place) {
+    return static_cast<Kind>((word >> (place * bits)) & mask);
+}
+
+Kind kind_of(int descriptor) {
+    if (!has_place(descriptor)) return Kind::unknown;
+    const auto index = static_cast<std::size_t>(descriptor);
+    return kind_in(words[index / per_word].load(std::memory_order_relaxed), index % per_word);
+}
+
+/// What is `from`, or, if that is unknown, whatever it is, becomes `to`.
+void change(int descriptor, Kind from, Kind to) {
+    if (!has_place(descriptor)) return;
+    const auto index = static_cast<std::size_t>(descriptor);
+    const std::size_t place = index % per_word;
+    std::atomic<std::uint64_t>& word = words[index / per_word];
+    std::uint64_t before = word.load(std::memory_order_relaxed);
+    Kind was{};
+    do {
+        was = kind_in(before, place);
+        if (was == to || (from != Kind::unknown && was != from)) return;
+    } while (!word.compare_exchange_weak(
+        before,
+        (before & ~(mask << (place * bits))) | (static_cast<std::uint64_t>(to) << (place * bits))));
+    if (was == Kind::unknown) ++count;
+    if (to == Kind::unknown) --count;
+    if (was == Kind::control) --controls;
+    if (to == Kind::control) ++controls;
+    std::size_t used = words_in_use;
+    const std::size_t needed = index / per_word + 1;
+    while (used < needed && !words_in_use.compare_exchange_weak(used, needed)) {
+    }
+}
+
+/// Calls `visit` with each descriptor that is known, and what it is.
+void for_each(auto visit) {
+    for (std::size_t i = 0; i < words_in_use; ++i) {
+        const std::uint64_t word = words[i].load(std::memory_order_relaxed);
+        if (word == 0) continue;
+        for (std::size_t place = 0; place < per_word; ++place) {
+            const Kind kind = kind_in(word, place);
+            if (kind != Kind::unknown) visit(static_cast<int>(i * per_word + place), kind);
+        }
+    }
+}
+
+/// Puts nothing in the place of what descriptors stood for.
+class Blank {
+  public:
+    Blank() = default;
+    Blank(const Blank&) = delete;
+    Blank& operator=(const Blank&) = delete;
+    ~Blank() {
+        if (blank_ != -1) ::close(blank_);
+    }
+    void replace(int descriptor) noexcept {
+        if (blank_ == -1) blank_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        // Without one left: rather a number that is free than what must not stay.
+        if (blank_ == -1 || ::dup3(blank_, descriptor, O_CLOEXEC) == -1) ::close(descriptor);
+    }
+
+  private:
+    int blank_ = -1;
+};
+
+// A lock of readers and one writer, the fork, that a child need not unlock: it would have to write
+// to a page, which is then copied for it. Whose fork it is stands in the lock, and in a child it is
+// another process's.
+constinit std::atomic<int> keep_from_forking{0};
+constinit std::atomic<pid_t> forking{0};
+constinit std::atomic<bool> has_forked{false};
+
+/// Lets whoever is waited for go on, also if its priority is lower; it is done in a moment.
+void wait_a_little() noexcept {
+    constexpr timespec little{0, 50'000};
+    ::nanosleep(&little, nullptr);
+}
+
+bool is_forking() { return forking != 0 && forking == ::getpid(); }
+
+void before_fork() {
+    if (!has_forked.load(std::memory_order_relaxed)) has_forked = true;
+    if (__libc_single_threaded != 0) {
+        // There is nobody to be kept out, and nothing is written. What is held was held by threads
+        // of the parent, of which this is a child.
+        if (forking != 0) keep_from_forking = forking = 0;
+        return;
+    }
+    const pid_t self = ::getpid();
+    for (pid_t other = 0; !forking.compare_exchange_weak(other, self); other = 0) {
+        if (other == 0 || other == self) {  // another thread forks
+            wait_a_little();
+            continue;
+        }
+        // The first fork in a child: what its parent's other threads held is nobody's here.
+        keep_from_forking = 0;
+        forking.compare_exchange_strong(other, 0);
+    }
+    while (keep_from_forking > 0) wait_a_little();
+}
+
+void after_fork_in_parent() {
+    if (forking != 0) forking = 0;
+}
+
+void after_fork_in_child() {
+    if (controls == 0) return;
+    Blank blank;
+    for_each([&](int descriptor, Kind kind) {
+        if (kind == Kind::control) blank.replace(descriptor);
+    });
+}
+
+// For every fork of the program, whoever makes it.
+[[maybe_unused]] const int at_fork =
+    ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+
+bool is_listening(int descriptor) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0;
+}
+
+bool is_client_of(int descriptor, Kind kind, const Address& server) {
+    if (is_listening(descriptor)) return false;
+    SockAddr raw;
+    if (::getpeername(descriptor, raw.get(), &raw.size) == -1) {
+        // One that was being closed may be somebody else's by now.
+        return errno == ENOTCONN && kind == Kind::client;
+    }
+    const Address peer = from_sockaddr(raw);
+    if (peer == server) return true;
+    // A server on all addresses is reached by each of them: it is this one if the connection does
+    // not leave the machine.
+    raw.size = sizeof raw.storage;
+    return peer.is_inet() && peer.port() == server.port() &&
+           ::getsockname(descriptor, raw.get(), &raw.size) == 0 &&
+           from_sockaddr(raw).host() == peer.host();
+}
+
+}  // namespace
+
+ClientSockets::NoFork::NoFork() noexcept {
+    for (++keep_from_forking; is_forking(); ++keep_from_forking) {
+        --keep_from_forking;
+        while (is_forking()) wait_a_little();
+    }
+}
+
+ClientSockets::NoFork::~NoFork() { --keep_from_forking; }
+
+void ClientSockets::add(int descriptor) noexcept {
+    change(descriptor, Kind::unknown, Kind::client);
+}
+
+void ClientSockets::add_server(int descriptor) noexcept {
+    change(descriptor, Kind::unknown, Kind::server);
+}
+
+void ClientSockets::add_control(int descriptor) noexcept {
+    change(descriptor, Kind::unknown, Kind::control);
+}
+
+bool ClientSockets::knows(int descriptor) noexcept { return kind_of(descriptor) != Kind::unknown; }
+
+void ClientSockets::remove(int descriptor) noexcept {
+    if (knows(descriptor)) change(descriptor, Kind::unknown, Kind::unknown);
+}
+
+void ClientSockets::remove_client(int descriptor) noexcept {
+    change(descriptor, Kind::client, Kind::unknown);
+}
+
+ClientSockets::Closing::Closing(int descriptor) noexcept : descriptor_{descriptor} {
+    change(descriptor, Kind::unknown, Kind::closing);
+}
+
+// Nothing to do if another thread has got the number since, and added it.
+ClientSockets::Closing::~Closing() { change(descriptor_, Kind::closing, Kind::unknown); }
+
+bool ClientSockets::may_be_inherited() noexcept {
+    return has_forked.load(std::memory_order_relaxed);
+}
+
+void ClientSockets::close_inherited(const Address& server, int keep) noexcept {
+    if (count == 0) return;
+    Blank blank;
+    for_each([&](int descriptor, Kind kind) {
+        if (descriptor == keep) return;
+        if (kind == Kind::server || kind == Kind::control) {
+            blank.replace(descriptor);
+        } else if (is_client_of(descriptor, kind, server)) {
+            sys::calls.close(descriptor);
+        }
+    });
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#include "io/receive_datagram.hpp"
+
+#include <sys/socket.h>
+
+#include "io/buffer_pool.hpp"
+#include "io/sockaddr.hpp"
+#include "os/sys.hpp"
+
+namespace socketserver::detail {
+
+std::optional<ReceivedDatagram> receive_datagram(int descriptor, std::size_t size) {
+    const PooledBuffer buffer{size};
+    SockAddr peer;
+    iovec part{buffer.data(), size};
+    msghdr message{};
+    message.msg_name = peer.get();
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t received = sys::retry_on_eintr([&] {
+        message.msg_namelen = sizeof peer.storage;
+        return sys::calls.recvmsg(descriptor, &message, MSG_DONTWAIT);
+    });
+    if (received == -1) return {};
+    peer.size = message.msg_namelen;
+    return ReceivedDatagram{std::string(buffer.data(), static_cast<std::size_t>(received)),
+                            (message.msg_flags & MSG_TRUNC) != 0,
+                            peer.size == 0 ? Address{} : from_sockaddr(peer)};
+}
+
+}  // namespace socketserver::detail

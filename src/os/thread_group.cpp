@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/os/thread_group.hpp"
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "os/sys.hpp"
+#include "os/waiting_thread.hpp"
+#include "socketserver/detail/os/clock.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+constexpr std::size_t most_waiting = 128;
+constexpr std::chrono::seconds longest_wait{10};
+/// After how long a thread that could not be created is tried again.
+constexpr std::chrono::milliseconds try_again{20};
+
+}  // namespace
+
+Job::~Job() = default;
+
+// A job is queued only while there is a thread, and a thread goes only when the queue is empty:
+// no job is left behind.
+struct ThreadGroup::State : std::enable_shared_from_this<State> {
+    mutable std::mutex mutex;
+    std::condition_variable gone;
+    std::vector<WaitingThread*>
+        waiting;  // the last one waits for the shortest time: its cache is warm
+    std::deque<Task> queue;
+    RoomListener room_listener{};  // set while somebody wants to know
+    // Changed under the lock, and read without by who only wants to know.
+    std::atomic<std::size_t> threads{0};
+    std::atomic<std::size_t> queued{0};
+    std::atomic<TimePoint> missing_at{never};
+    std::size_t daemons = 0;        // of the threads, the ones with a daemon's job
+    std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
+    bool closed = false;
+    pid_t owner = ::getpid();  // the process that has the threads
+
+    // A thread that is to wait must find room in the list: nothing may fail there.
+    State() { waiting.reserve(most_waiting); }
+
+    /// A forked child has a copy of this and none of the threads.
+    bool is_copy() const { return ::getpid() != owner; }
+
+    struct Start {
+        std::shared_ptr<State> state;
+        Task task;
+    };
+
+    bool give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task);
+    int create_thread(Task& task);
+    int start_first_queued();
+    bool is_full(Bounds bounds) const;
+
+    static void* thread_main(void* argument);
+    void work(Task task);
+    bool next_task(std::unique_lock<std::mutex>& lock, Task& task, WaitingThread& self);
+    bool wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self);
+    void become_daemon(bool daemon);
+    void announce_room(std::unique_lock<std::mutex>& lock);
+    void leave(std::unique_lock<std::mutex>& lock, bool daemon);
+    void leave_at_once(bool daemon);
+};
+
+ThreadGroup::ThreadGroup() : state_{std::make_shared<State>()} {}
+
+ThreadGroup::~ThreadGroup() {
+    close();
+    join();
+}
+
+void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
+    Task task{std::move(job), daemon};
+    {
+        std::unique_lock lock{state_->mutex};
+        if (state_->give_to_waiting(lock, task)) return;
+        state_->owner = ::getpid();
+        ++state_->threads;
+        if (daemon) ++state_->daemons;
+    }
+    const int error = state_->create_thread(task);
+    if (error == 0) return;
+    job = std::move(task.job);
+    const std::lock_guard lock{state_->mutex};
+    --state_->threads;
+    if (daemon) --state_->daemons;
+    throw std::system_error(error, std::system_category(), "create a thread for a request");
+}
+
+/// True: the lock is not held any more.
+bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task) {
+    if (waiting.empty()) return false;
+    WaitingThread& thread = *waiting.back();
+    waiting.pop_back();
+    if (task.daemon) ++daemons;
+    thread.task = std::move(task);
+    lock.unlock();
+    // It no longer stands among the waiting, so it stays until it is woken.
+    thread.wake();
+    return true;
+}
+
+int ThreadGroup::State::create_thread(Task& task) {
+    std::unique_ptr<Start> start{new (std::nothrow) Start};
+    if (start == nullptr) return ENOMEM;
+    start->state = shared_from_this();
+    start->task = std::move(task);
+    pthread_t thread{};
+    const int error = sys::calls.pthread_create(&thread, nullptr, thread_main, start.get());
+    if (error == 0) {
+        start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
+    } else {
+        task = std::move(start->task);
+    }
+    return error;
+}
+
+bool ThreadGroup::State::is_full(Bounds bounds) const {
+    // A thread that is missing although jobs are queued could not be created.
+    const bool is_thread_free = !waiting.empty() || (threads < bounds.threads && queue.empty());
+    return !is_thread_free && queue.size() >= bounds.queue;
+}
+
+void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads) {
+    std::unique_lock lock{state_->mutex};
+    std::deque<Task>& queue = state_->queue;
+    queue.emplace_back();  // may throw; what follows does not
+    queue.back() = {std::move(job), daemon};
+    if (!state_->waiting.empty()) {
+        Task first = std::move(queue.front());
+        queue.pop_front();
+        state_->give_to_waiting(lock, first);
+        return;
+    }
+    int error = 0;
+    if (state_->threads < most_threads) error = state_->start_first_queued();
+    if (state_->threads == 0) {  // and so nothing else is queued
+        job = std::move(queue.back().job);
+        queue.pop_back();
+        throw std::system_error(error, std::system_category(), "create a thread for a request");
+    }
+    if (error != 0) state_->missing_at = Clock::now() + try_again;
+    state_->queued = queue.size();
+}
+
+/// Under the lock: nobody may queue a job meanwhile for a thread that does not come.
+int ThreadGroup::State::start_first_queued() {
+    const bool is_daemon = queue.front().daemon;
+    owner = ::getpid();
+    const int error = create_thread(queue.front());
+    if (error != 0) return error;
+    queue.pop_front();
+    ++threads;
+    if (is_daemon) ++daemons;
+    return 0;
+}
+
+TimePoint ThreadGroup::missing_at() const noexcept {
+    return state_->missing_at.load(std::memory_order_relaxed);
+}
+
+void ThreadGroup::start_missing(std::size_t most_threads) noexcept {
+    std::unique_lock lock{state_->mutex};
+    state_->missing_at = never;
+    bool has_started = false;
+    while (!state_->queue.empty() && state_->threads < most_threads) {
+        if (state_->start_first_queued() != 0) {
+            state_->missing_at = Clock::now() + try_again;
+            break;
+        }
+        has_started = true;
+    }
+    state_->queued = state_->queue.size();
+    if (has_started) state_->announce_room(lock);
+}
+
+bool ThreadGroup::has_room(Bounds bounds, RoomListener listener) noexcept {
+    const std::lock_guard lock{state_->mutex};
+    if (!state_->is_full(bounds)) return true;
+    state_->room_listener = std::move(listener);
+    return false;
+}
+
+bool ThreadGroup::has_room(Bounds bounds) const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return !state_->is_full(bounds);
+}
+
+void* ThreadGroup::State::thread_main(void* argument) {
+    const std::unique_ptr<Start> start{static_cast<Start*>(argument)};
+    start->state->work(std::move(start->task));
+    return nullptr;
+}
+
+void ThreadGroup::State::work(Task task) {
+    WaitingThread self;
+    for (;;) {
+        try {
+            task.job->run();
+        } catch (const abi::__forced_unwind&) {  // pthread_exit() in a handler
+            task.job.reset();
+            leave_at_once(task.daemon);
+            throw;
+        }
+        task.job.reset();
+        std::unique_lock lock{mutex};
+        if (!next_task(lock, task, self)) return leave(lock, task.daemon);
+    }
+}
+
+bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& task,
+                                   WaitingThread& self) {
+    if (!queue.empty()) {
+        const bool was_daemon = std::exchange(task, std::move(queue.front())).daemon;
+        queue.pop_front();
+        queued = queue.size();
+        if (was_daemon != task.daemon) become_daemon(task.daemon);
+        announce_room(lock);
+        return true;
+    }
+    if (closed || waiting.size() == most_waiting) return false;
+    if (std::exchange(task.daemon, false)) --daemons;
+    if (!wait_for_task(lock, self)) return false;
+    task = std::move(self.task);
+    return true;
+}
+
+/// False: no task came, the thread is to go. The lock is held then, and not otherwise.
+bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
+    self.state.store(WaitingThread::awake, std::memory_order_relaxed);
+    waiting.push_back(&self);
+    announce_room(lock);
+    if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
+        lock.lock();
+        const auto place = std::find(waiting.begin(), waiting.end(), &self);
+        if (place != waiting.end()) {
+            waiting.erase(place);
+            return false;
+        }
+        // Taken from the list at the last moment: the task is on its way.
+        lock.unlock();
+        self.sleep_until(std::chrono::steady_clock::time_point::max());
+    }
+    if (self.task.job != nullptr) return true;
+    lock.lock();  // woken by close()
+    return false;
+}
+
+void ThreadGroup::State::become_daemon(bool daemon) {
+    if (daemon) {
+        ++daemons;
+        gone.notify_all();  // join() waits no longer for this thread
+    } else {
+        --daemons;
+    }
+}
+
+/// Releases the lock: the callee has locks of its own.
+void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
+    const RoomListener listener = std::exchange(room_listener, {});
+    lock.unlock();
+    if (listener.tell != nullptr) listener.tell(listener.whom);
+}
+
+void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) {
+    --threads;
+    if (daemon) --daemons;
+    std::optional<pthread_t> former;
+    if (daemon && closed) {
+        // Nobody may be there any more to join it.
+        ::pthread_detach(::pthread_self());
+    } else {
+        former = std::exchange(last, ::pthread_self());
+        gone.notify_all();
+    }
+    announce_room(lock);
+    if (former) ::pthread_join(*former, nullptr);
+}
+
+/// The thread ends although there may be jobs in the queue: another one takes its place.
+void ThreadGroup::State::leave_at_once(bool daemon) {
+    std::unique_lock lock{mutex};
+    if (!queue.empty()) {
+        start_first_queued();
+        // Without a thread, now or later, that would serve them, the requests are closed.
+        while (threads == 1 && !queue.empty()) {
+            Task lost = std::move(queue.front());
+            queue.pop_front();
+            lock.unlock();
+            lost.job.reset();  // takes other locks
+            lock.lock();
+        }
+        queued = queue.size();
+    }
+    leave(lock, daemon);
+}
+
+void ThreadGroup::close() noexcept {
+    if (state_->is_copy()) return;
+    const std::lock_guard lock{state_->mutex};
+    state_->closed = true;
+    for (WaitingThread* thread : std::exchange(state_->waiting, {})) thread->wake();
+}
+
+void ThreadGroup::join() noexcept {
+    if (state_->is_copy()) return;
+    std::unique_lock lock{state_->mutex};
+    state_->gone.wait(lock, [&] { return state_->threads == state_->daemons; });
+    const std::optional<pthread_t> former = std::exchange(state_->last, std::nullopt);
+    lock.unlock();
+    if (former) ::pthread_join(*former, nullptr);
+}
+
+bool ThreadGroup::has_daemons() const noexcept {
+    const std::lock_guard lock{state_->mutex};
+    return state_->daemons > 0;
+}
+
+std::size_t ThreadGroup::threads() const noexcept { return state_->threads; }
+
+std::size_t ThreadGroup::queued() const noexcept { return state_->queued; }
+
+}  // namespace socketserver::detail

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#include "policy/fibers/blocking_pool.hpp"
+
+#include <cxxabi.h>
+#include <pthread.h>
+
+#include <exception>
+#include <memory>
+
+#include "policy/fibers/fiber.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// What fiber and thread have in common. On the stack of the fiber, which waits for `done`.
+struct Call {
+    const std::function<void()>& work;
+    const Current caller;
+    const ExceptionState exceptions;  // that the caller handles
+    std::exception_ptr error{};
+    std::mutex mutex{};
+    WaitList waiting{};
+    bool done = false;
+    bool ended_thread = false;  // by pthread_exit()
+};
+
+class CallJob final : public Job {
+  public:
+    explicit CallJob(Call& call) : call_{call} {}
+    void run() override {
+        const End at_end{call_};
+        // What the fiber may ask a server for, it may ask for here: shutdown() must not wait for
+        // the handler that calls it. What it handles is handled here.
+        current().serving = call_.caller.serving;
+        current().request = call_.caller.request;
+        ExceptionState::of_this_thread() = call_.exceptions;
+        try {
+            call_.work();
+        } catch (const abi::__forced_unwind&) {
+            call_.ended_thread = true;
+            throw;
+        } catch (...) {
+            call_.error = std::current_exception();
+        }
+    }
+
+  private:
+    struct End {
+        Call& call;
+        ~End() {
+            ExceptionState::of_this_thread() = {};
+            current() = {};
+            const std::lock_guard lock{call.mutex};
+            call.done = true;
+            call.waiting.unpark_one();
+        }
+    };
+
+    Call& call_;
+};
+
+}  // namespace
+
+void BlockingPool::run(const std::function<void()>& work) {
+    begin();
+    struct End {
+        BlockingPool& pool;
+        ~End() { pool.end(); }
+    } const at_end{*this};
+
+    Call call{work, current(), ExceptionState::of_this_thread()};
+    std::unique_ptr<Job> job = std::make_unique<CallJob>(call);
+    threads_.run(job, false);
+    std::unique_lock lock{call.mutex};
+    while (!call.done) call.waiting.park(lock, never, false);
+    lock.unlock();
+    if (call.ended_thread) ::pthread_exit(nullptr);  // which ends the fiber: Scheduler::fiber_main
+    if (call.error) std::rethrow_exception(call.error);
+}
+
+void BlockingPool::begin() {
+    std::unique_lock lock{mutex_};
+    if (running_ < most_at_once) {
+        ++running_;
+    } else {
+        waiting_.park(lock, never, false);  // whoever ends hands its place over
+    }
+}
+
+void BlockingPool::end() {
+    const std::lock_guard lock{mutex_};
+    if (!waiting_.unpark_one()) --running_;
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <mutex>
+
+#include "socketserver/detail/os/thread_group.hpp"
+#include "socketserver/detail/policy/fibers/wait_list.hpp"
+
+namespace socketserver::detail {
+
+/// Threads for what would block a worker; fibers wait for them. Beyond `most_at_once` calls wait
+/// for their turn.
+///
+/// Thread safety: from any fiber of any worker.
+class BlockingPool {
+  public:
+    /// Suspends the calling fiber until `work` has ended. Throws what `work` throws, or
+    /// std::system_error if a thread cannot be had.
+    void run(const std::function<void()>& work);
+
+  private:
+    static constexpr std::size_t most_at_once = 64;
+
+    void begin();
+    void end();
+
+    std::mutex mutex_;
+    WaitList waiting_;
+    std::size_t running_ = 0;
+    ThreadGroup threads_;
+};
+
+}  // namespace socketserver::detail

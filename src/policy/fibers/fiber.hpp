@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cxxabi.h>
+#include <unwind.h>
+
+#include <memory>
+
+#include "policy/fibers/context.hpp"
+#include "policy/fibers/stack_pool.hpp"
+#include "policy/fibers/timer_queue.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/policy/fibers/fiber_engine.hpp"
+
+namespace socketserver::detail {
+
+/// Why a wait ended.
+enum class Wake : unsigned char { none, ready, unparked, timeout, cancelled, closed };
+
+/// The part of __cxa_eh_globals that belongs to an execution: the exceptions that are being
+/// handled. The C++ ABI keeps it for each thread; a fiber that waits inside a catch block takes its
+/// own along.
+struct ExceptionState {
+    static ExceptionState& of_this_thread() noexcept {
+        return *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+    }
+
+    void* caught = nullptr;
+    unsigned uncaught = 0;
+#ifdef __ARM_EABI_UNWINDER__  // 32-bit ARM
+    void* propagating = nullptr;
+#endif
+};
+
+/// One fiber. It lies at the top of its own stack, beside the first frames: an idle client touches
+/// one page.
+struct Fiber : Timer {
+    // The first cache line: what ends a wait, and what leads to all that the fiber will touch.
+    Fiber* next_ready = nullptr;
+    std::unique_ptr<FiberRequest> request;
+    TimePoint deadline = never;  ///< of the wait
+    Wake wake = Wake::none;
+    bool waits = false;
+    bool may_be_cancelled = false;  ///< the wait
+    bool unparked = false;          ///< and has not noticed yet
+    bool is_main = false;           ///< runs on the stack of the thread
+    bool ended = false;
+    Context context;
+    // The second one: what goes with each switch.
+    ExceptionState exceptions;
+    const ServerMark* serving = nullptr;
+    const ServerMark* serves_request = nullptr;
+
+    Fiber* next_live = nullptr;
+    Fiber* previous_live = nullptr;
+    Fiber* next_unparked = nullptr;
+    StackPool::Stack stack;
+};
+
+/// First in, first out, by a link in the fibers: that needs no memory.
+template <Fiber* Fiber::*next>
+class FiberQueue {
+  public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    std::size_t size() const noexcept { return size_; }
+    void push(Fiber& fiber) noexcept {
+        fiber.*next = nullptr;
+        (last_ != nullptr ? last_->*next : first_) = &fiber;
+        last_ = &fiber;
+        ++size_;
+    }
+    Fiber& first() const noexcept { return *first_; }
+    Fiber& pop() noexcept {
+        Fiber& fiber = *first_;
+        first_ = fiber.*next;
+        if (first_ == nullptr) last_ = nullptr;
+        --size_;
+        return fiber;
+    }
+
+  private:
+    Fiber* first_ = nullptr;
+    Fiber* last_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace socketserver::detail

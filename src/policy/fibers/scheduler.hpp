@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <sys/epoll.h>
+
+#include "policy/fibers/fiber.hpp"
+#include "policy/fibers/mailbox.hpp"
+#include "policy/fibers/registrations.hpp"
+#include "policy/fibers/slice_watch.hpp"
+#include "policy/fibers/stack_pool.hpp"
+#include "policy/fibers/timer_queue.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/os/waker.hpp"
+
+namespace socketserver::detail {
+
+class BlockingPool;
+
+/// Tells when a scheduler has no request left, as long as somebody wants to know.
+struct IdleSignal {
+    std::atomic<bool> wanted{false};
+    Waker waker;
+};
+
+/// Runs the fibers of one thread, and carries their I/O. Fibers never change the thread.
+///
+/// A round: every fiber that is ready runs until it waits; then the kernel is asked, without
+/// waiting if somebody is ready again, what became ready. A fiber whose operations never have to
+/// wait steps back after `operations_in_a_row`. So neither connections nor accepting starve.
+///
+/// Thread safety: members are called in the thread of run(), except those that say otherwise.
+class Scheduler final : public BlockingIo {
+  public:
+    /// `fibers` counts them, those of other schedulers as well.
+    Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle,
+              std::atomic<std::size_t>& fibers);
+    ~Scheduler() override;
+
+    /// The scheduler whose run() the calling thread is in; or null.
+    static Scheduler* here() noexcept;
+
+    /// Runs `main` on the stack of the calling thread, as one of the fibers, and returns when it
+    /// and all others have ended.
+    void run(const std::function<void()>& main);
+
+    /// @throws std::system_error or std::bad_alloc, with `request` untouched, if there is no stack
+    ///         for it.
+    void spawn(std::unique_ptr<FiberRequest>& request);
+    /// Spawns, or refuses if there is no stack. The load was added before.
+    void start(std::unique_ptr<FiberRequest>& request);
+    /// In run()'s `main`: starts what is posted, until finish().
+    void start_posted();
+
+    /// Suspends the running fiber.
+    Wake suspend(TimePoint until, bool may_be_cancelled) noexcept;
+    /// Suspends the running fiber until unpark(), or no longer than that: nothing else ends it.
+    Wake park(TimePoint until, bool may_be_cancelled) noexcept;
+    void end_wait(Fiber& fiber, Wake wake) noexcept {
+        if (!fiber.waits) return;
+        fiber.waits = false;
+        fiber.wake = wake;
+        ready_.push(fiber);
+    }
+    /// The descriptor that it waits for is gone; also if the wait has ended, but not been noticed.
+    void end_wait_of_closed(Fiber& fiber) noexcept {
+        end_wait(fiber, Wake::closed);
+        fiber.wake = Wake::closed;
+    }
+    Fiber& running() const noexcept { return *running_; }
+    bool owns(const FdRecord& record) const noexcept { return record.owner == registrations_; }
+    /// Ends every wait that may be cancelled, now and from now on.
+    void cancel() noexcept;
+
+    /// @name From any thread
+    /// @{
+    /// Adds the load of the request, which start_posted() will start.
+    void post(std::unique_ptr<FiberRequest> request) noexcept;
+    void post_cancel() noexcept;
+    void finish() noexcept;
+    void unpark(Fiber& fiber) noexcept;
+    /// Makes it look at what other threads have changed.
+    void wake() noexcept;
+    /// Takes the record out of its epoll set.
+    void stop_watching(const FdRecord& record) const noexcept;
+    /// How many requests it serves, or has been given to serve.
+    std::size_t load() const noexcept { return load_.load(); }
+    void add_load() noexcept { ++load_; }
+    void take_load() noexcept {
+        if (--load_ == 0 && idle_.wanted) idle_.waker.wake();
+    }
+    SliceWatch& slice_watch() noexcept { return slice_watch_; }
+    /// @}
+
+    std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) override;
+    std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size, int flags) override;
+    bool may_receive(Channel& channel) override;
+    int begin_operation() override;
+    int wait(Channel& channel, Direction direction, TimePoint until) override;
+    int poll(pollfd* fds, std::size_t count, TimePoint until) override;
+    void run_blocking(const std::function<void()>& work) override;
+    void sleep_until(TimePoint until) override;
+    void yield() override;
+
+  private:
+    static constexpr int operations_in_a_row = 64;
+    /// Not more than stay in the cache, with what the kernel needs for each, until they are served.
+    static constexpr std::size_t events_in_a_row = 64;
+    static constexpr std::size_t own_stack_size = 64UL * 1024;
+
+    // scheduler.cpp: who runs
+    static void loop_main(void* self);
+    static void fiber_main(void* fiber);
+    [[noreturn]] static void end(Fiber& fiber) noexcept;
+    static void leave_in_forked_children();
+    [[noreturn]] void loop();
+    void resume(Fiber& fiber) noexcept;
+    void bury(Fiber& fiber) noexcept;
+    std::size_t next_color() noexcept;
+    void link(Fiber& fiber) noexcept;
+    void unlink(Fiber& fiber) noexcept;
+    bool refuses() const noexcept { return cancelled_ && !running_->is_main; }
+
+    // scheduler_events.cpp: what ends their waits
+    void wait_for_events();
+    void report(const epoll_event& event) noexcept;
+    void report_output() noexcept;
+    void arm_timer() noexcept;
+    void expire_timers() noexcept;
+    void read_mail();
+
+    // scheduler_io.cpp: what they wait for
+    /// Null: it is another scheduler's, or there is none.
+    FdRecord* record_of(Registration* registration) const noexcept {
+        auto* record = static_cast<FdRecord*>(registration);
+        return record != nullptr && owns(*record) ? record : nullptr;
+    }
+    FdRecord* register_channel(Channel& channel, Direction direction);
+    int watch(const FdRecord& record, bool is_new) const noexcept;
+    int wait_for(Channel& channel, Direction direction, TimePoint until);
+    int wait_a_little(TimePoint until);
+    FdRecord& polled_record(int fd);
+    bool watch_for_poll(int fd);
+    int take_ready(pollfd* fds, std::size_t count) noexcept;
+
+    int epoll_ = -1;  // the epoll set of input, and of the one of output
+    int output_epoll_ = -1;
+    FdRecord output_record_;   // of the latter in the former
+    int timer_ = -1;           // a timerfd in the epoll set
+    TimePoint armed_ = never;  // what it is set to
+    bool look_at_timers_ = false;
+    ExceptionState* exceptions_ = nullptr;  // of this thread
+    Fiber* running_ = nullptr;
+    int operations_left_ = 0;
+    unsigned color_ = 0;
+    bool cancelled_ = false;
+    bool ending_ = false;
+
+    FiberQueue<&Fiber::next_ready> ready_;
+    TimerQueue timers_;
+    Registrations* registrations_ = nullptr;  // closed, not deleted: sockets may outlive it
+    std::vector<FdRecord*> polled_;  // what the main fiber polls, kept from one poll to the next
+    StackPool stacks_;
+    StackPool own_pool_;
+    StackPool::Stack own_stack_;
+    Fiber* live_ = nullptr;  // all but the main one
+    std::size_t live_count_ = 0;
+    Fiber main_;
+    Context loop_;
+    const ServerMark* base_serving_ = nullptr;
+    BlockingPool& blocking_;
+    IdleSignal& idle_;
+    std::atomic<std::size_t>& fibers_;
+    SliceWatch slice_watch_;
+    std::array<epoll_event, events_in_a_row> events_{};
+
+    Mailbox mailbox_;
+    Mail being_read_;
+    RequestQueue posted_;  // for start_posted()
+    bool finished_ = false;
+    bool waits_for_mail_ = false;  // the main fiber, in start_posted()
+    std::atomic<std::size_t> load_{0};
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// What ends the waits of a scheduler's fibers from outside: the kernel, time, other threads.
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <span>
+#include <utility>
+
+#include "policy/fibers/prefetch.hpp"
+#include "policy/fibers/scheduler.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+timespec to_timespec(TimePoint time) {
+    const auto since = std::max(time.time_since_epoch(), Clock::duration{1});  // 0 would disarm
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+    timespec result{};
+    result.tv_sec = seconds.count();
+    result.tv_nsec = std::chrono::nanoseconds{since - seconds}.count();
+    return result;
+}
+
+}  // namespace
+
+void Scheduler::wait_for_events() {
+    if (!timers_.empty() && timers_.earliest() < armed_) arm_timer();
+    const int timeout = ready_.empty() && mailbox_.may_sleep() ? -1 : 0;
+    const int count =
+        ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
+    mailbox_.is_awake();
+    const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
+    // In steps, each on what the one before has fetched, so that the waits for memory overlap.
+    for (const epoll_event& event : reported) prefetch(FdRecord::at(event.data.u64), 1);
+    for (const epoll_event& event : reported) {
+        const FdRecord* record = FdRecord::at(event.data.u64);
+        if (record == nullptr) continue;
+        prefetch(record->waiting, 1);
+        prefetch(record->connection, 2);
+    }
+    for (const epoll_event& event : reported) report(event);
+    if (std::exchange(output_record_.input, Readiness::unknown) == Readiness::ready) {
+        report_output();
+    }
+    if (std::exchange(look_at_timers_, false)) expire_timers();
+}
+
+/// The kernel's timer is set only for a time earlier than the one it has: a timeout of epoll_wait()
+/// would be set, and taken back, at each wait.
+void Scheduler::arm_timer() noexcept {
+    armed_ = timers_.earliest();
+    itimerspec at{};
+    at.it_value = to_timespec(armed_);
+    ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
+}
+
+void Scheduler::report(const epoll_event& event) noexcept {
+    FdRecord* record = FdRecord::of_tag(event.data.u64);
+    if (record == nullptr) {
+        look_at_timers_ = true;  // mail, the timer, or a descriptor that was closed
+        return;
+    }
+    constexpr unsigned last_input = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
+    record->input = Readiness::ready;
+    if ((event.events & last_input) != 0) record->read_to_the_end = true;
+    if (record->waiting != nullptr) end_wait(*record->waiting, Wake::ready);
+}
+
+/// What does not fit is reported next time: the set of output is reported for as long as something
+/// is ready in it.
+void Scheduler::report_output() noexcept {
+    const int count =
+        ::epoll_wait(output_epoll_, events_.data(), static_cast<int>(events_.size()), 0);
+    for (int i = 0; i < count; ++i) {
+        const FdRecord* record = FdRecord::of_tag(events_[static_cast<std::size_t>(i)].data.u64);
+        if (record != nullptr && record->waiting != nullptr) {
+            end_wait(*record->waiting, Wake::ready);
+        }
+    }
+}
+
+void Scheduler::expire_timers() noexcept {
+    const TimePoint now = Clock::now();
+    if (armed_ <= now) armed_ = never;
+    while (!timers_.empty() && timers_.earliest() <= now) {
+        auto& fiber = static_cast<Fiber&>(timers_.first());
+        if (fiber.waits && fiber.deadline > now && fiber.deadline != never) {
+            timers_.put_off_first(fiber.deadline);
+            continue;
+        }
+        timers_.remove(fiber);
+        if (fiber.waits && fiber.deadline <= now) end_wait(fiber, Wake::timeout);
+    }
+}
+
+void Scheduler::post(std::unique_ptr<FiberRequest> request) noexcept {
+    mailbox_.send([&](Mail& mail) {
+        mail.requests.push(std::move(request));
+        add_load();
+    });
+}
+
+void Scheduler::post_cancel() noexcept {
+    mailbox_.send([](Mail& mail) { mail.cancel = true; });
+}
+
+void Scheduler::finish() noexcept {
+    mailbox_.send([](Mail& mail) { mail.finish = true; });
+}
+
+void Scheduler::unpark(Fiber& fiber) noexcept {
+    if (here() != this) return mailbox_.send([&](Mail& mail) { mail.unparked.push(fiber); });
+    fiber.unparked = true;
+    end_wait(fiber, Wake::unparked);
+}
+
+void Scheduler::wake() noexcept {
+    mailbox_.send([](Mail&) {});
+}
+
+void Scheduler::read_mail() {
+    if (!mailbox_.has_mail()) return;
+    mailbox_.take(being_read_);
+    while (!being_read_.unparked.empty()) unpark(being_read_.unparked.pop());
+    while (!being_read_.requests.empty()) posted_.push(being_read_.requests.pop());
+    if (std::exchange(being_read_.finish, false)) finished_ = true;
+    if (std::exchange(being_read_.cancel, false)) cancel();
+    // Whatever else the main fiber waits for, it looks at its mail afterwards.
+    if (waits_for_mail_ && (!posted_.empty() || finished_)) end_wait(main_, Wake::ready);
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "os/sys.hpp"
+#include "policy/fibers/blocking_pool.hpp"
+#include "policy/fibers/scheduler.hpp"
+#include "socketserver/errors.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+int fail(int error) noexcept {
+    errno = error;
+    return -1;
+}
+
+/// A datagram server answers all its clients through one socket, from all workers: no fiber can
+/// have its registration for itself. It rarely has to wait, and then not for long.
+bool is_datagram(const Channel& channel) noexcept {
+    if (channel.stream != ByteStream::unknown) return false;
+    int type = 0;
+    socklen_t size = sizeof type;
+    return ::getsockopt(channel.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
+}
+
+/// What a peer that receives at once could keep one send(2) busy with.
+constexpr std::size_t largest_send = std::size_t{256} * 1024;
+
+struct Received {
+    ssize_t size;
+    bool is_all;  ///< nothing was left behind, as far as one can tell from here
+};
+
+Received receive(const Channel& channel, void* data, std::size_t size, int flags) {
+    if (channel.stream != ByteStream::unix_domain) {
+        const ssize_t received = sys::retry_on_eintr(
+            [&] { return sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        return {received, channel.stream == ByteStream::tcp};
+    }
+    // A receive ends where a descriptor was passed, or where another process has written, although
+    // more is there. That there was such a thing is told here only.
+    iovec part{data, size};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t received = sys::retry_on_eintr(
+        [&] { return sys::calls.recvmsg(channel.fd, &message, flags | MSG_DONTWAIT); });
+    return {received, (message.msg_flags & MSG_CTRUNC) == 0};
+}
+
+}  // namespace
+
+std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, int flags) {
+    const bool may_wait = (flags & MSG_DONTWAIT) == 0 && channel.timeout.count() != 0;
+    std::optional<TimePoint> until;
+    for (;;) {
+        if (--operations_left_ < 0 && may_wait) yield();
+        if (refuses()) return fail(ECANCELED);
+        FdRecord* record = record_of(channel.reading);
+        // Who does not wait is given the kernel's answer, and not what was known a while ago.
+        if (!may_wait || record == nullptr || record->input != Readiness::exhausted) {
+            const auto [received, is_all] = receive(channel, data, size, flags);
+            if (received == -1 && errno != EAGAIN) return -1;
+            if (record != nullptr) {
+                const bool is_short = static_cast<std::size_t>(received) < size && received > 0;
+                if (received == -1 || (is_short && is_all && (flags & ~MSG_DONTWAIT) == 0 &&
+                                       !record->read_to_the_end)) {
+                    record->input = Readiness::exhausted;
+                }
+            }
+            if (received != -1) return received;
+        }
+        if (!may_wait) return fail(EAGAIN);
+        if (!until) until = channel.until();
+        if (wait_for(channel, Direction::read, *until) == -1) return -1;
+    }
+}
+
+std::ptrdiff_t Scheduler::send(Channel& channel, const void* data, std::size_t size, int flags) {
+    const bool may_wait = (flags & MSG_DONTWAIT) == 0 && channel.timeout.count() != 0;
+    if (channel.stream != ByteStream::unknown) size = std::min(size, largest_send);
+    std::optional<TimePoint> until;
+    for (;;) {
+        if (--operations_left_ < 0 && may_wait) yield();
+        if (refuses()) return fail(ECANCELED);
+        const ssize_t sent = sys::retry_on_eintr(
+            [&] { return sys::calls.send(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        if (sent >= 0 || errno != EAGAIN || !may_wait) return sent;
+        if (!until) until = channel.until();
+        if (wait_for(channel, Direction::write, *until) == -1) return -1;
+    }
+}
+
+bool Scheduler::may_receive(Channel& channel) {
+    // Who never waits would never hear of input, and is not made to wait for its neighbours.
+    if (channel.timeout.count() == 0) return true;
+    if (operations_left_ < 0) yield();
+    const FdRecord* record = record_of(channel.reading);
+    return record == nullptr || record->input != Readiness::exhausted;
+}
+
+int Scheduler::begin_operation() {
+    if (--operations_left_ < 0) yield();
+    return refuses() ? fail(ECANCELED) : 0;
+}
+
+int Scheduler::wait(Channel& channel, Direction direction, TimePoint until) {
+    if (refuses()) return fail(ECANCELED);
+    if (operations_left_ < 0) {
+        yield();
+        if (refuses()) return fail(ECANCELED);
+    }
+    return wait_for(channel, direction, until);
+}
+
+int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) {
+    const bool reads = direction == Direction::read;
+    if (!reads && is_datagram(channel)) return wait_a_little(until);
+    FdRecord* record = record_of(reads ? channel.reading : channel.writing);
+    if (record == nullptr) {
+        record = register_channel(channel, direction);
+        if (record == nullptr) return errno == EPERM ? 0 : -1;  // a file: always ready
+    } else if (!reads || record->input == Readiness::unknown) {
+        // Changing the entry makes the kernel look again, and report what is ready already.
+        if (watch(*record, false) == -1) return -1;
+    }
+    if (std::exchange(record->input, Readiness::exhausted) == Readiness::ready) {
+        record->input = Readiness::unknown;
+        return 0;
+    }
+    record->waiting = running_;
+    const Wake wake = suspend(until, true);
+    if (wake == Wake::closed) return fail(EBADF);  // the record is another's by now
+    record->waiting = nullptr;
+    if (wake == Wake::timeout) return fail(ETIMEDOUT);
+    if (wake == Wake::cancelled) return fail(ECANCELED);
+    record->input = Readiness::unknown;
+    return 0;
+}
+
+int Scheduler::wait_a_little(TimePoint until) {
+    const TimePoint now = Clock::now();
+    if (now >= until) return fail(ETIMEDOUT);
+    const Wake wake = suspend(std::min(until, now + std::chrono::milliseconds{1}), true);
+    return wake == Wake::cancelled ? fail(ECANCELED) : 0;
+}
+
+FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
+    Registration*& registration = direction == Direction::read ? channel.reading : channel.writing;
+    // That of another scheduler, in which nobody waits in this direction any more.
+    if (registration != nullptr) std::exchange(registration, nullptr)->forget(true);
+    FdRecord& record = registrations_->take(channel.fd, direction);
+    record.connection = channel.connection.get();
+    if (watch(record, true) == -1) {
+        const int error = errno;
+        registrations_->give_back(record);
+        errno = error;
+        return nullptr;
+    }
+    registration = &record;
+    return &record;
+}
+
+/// What is ready already will be reported. The entry of a descriptor may be there although it is
+/// new, or be gone, if somebody has replaced what the number stands for.
+int Scheduler::watch(const FdRecord& record, bool is_new) const noexcept {
+    const bool reads = record.direction == Direction::read;
+    epoll_event event{};
+    event.events = reads ? EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET : EPOLLOUT | EPOLLONESHOT;
+    event.data.u64 = record.tag();
+    const auto control = [&](int operation) {
+        return sys::calls.epoll_ctl(reads ? epoll_ : output_epoll_, operation, record.fd, &event);
+    };
+    const int done = control(is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
+    if (done == -1 && errno == EEXIST) return control(EPOLL_CTL_MOD);
+    if (done == -1 && errno == ENOENT) return control(EPOLL_CTL_ADD);
+    return done;
+}
+
+void Scheduler::stop_watching(const FdRecord& record) const noexcept {
+    const int epoll = record.direction == Direction::read ? epoll_ : output_epoll_;
+    sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, record.fd, nullptr);
+}
+
+FdRecord& Scheduler::polled_record(int fd) {
+    for (FdRecord* record : polled_) {
+        if (record->fd == fd) return *record;
+    }
+    polled_.reserve(polled_.size() + 1);
+    polled_.push_back(&registrations_->take(fd, Direction::read));
+    return *polled_.back();
+}
+
+bool Scheduler::watch_for_poll(int fd) {
+    FdRecord& record = polled_record(fd);
+    if (record.input != Readiness::unknown) return true;
+    if (watch(record, false) == -1) return false;
+    record.input = Readiness::exhausted;
+    return true;
+}
+
+int Scheduler::take_ready(pollfd* fds, std::size_t count) noexcept {
+    int ready = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        fds[i].revents = 0;
+        for (FdRecord* record : polled_) {
+            if (record->fd != fds[i].fd || record->input != Readiness::ready) continue;
+            record->input = Readiness::unknown;
+            fds[i].revents = POLLIN;
+            ++ready;
+        }
+    }
+    return ready;
+}
+
+int Scheduler::poll(pollfd* fds, std::size_t count, TimePoint until) {
+    // What the serving loop waits for stays registered. Anybody else, such as a server inside of a
+    // handler, waits in a thread: its descriptors may be in the epoll set already.
+    if (!running_->is_main) {
+        int result = 0;
+        int error = 0;
+        run_blocking([&] {
+            result = detail::poll(fds, count, until);
+            error = errno;
+        });
+        errno = error;
+        return result;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        if (fds[i].fd >= 0 && !watch_for_poll(fds[i].fd)) return -1;
+    }
+    for (;;) {
+        if (const int ready = take_ready(fds, count); ready > 0) return ready;
+        for (FdRecord* record : polled_) record->waiting = running_;
+        const Wake wake = suspend(until, false);
+        for (FdRecord* record : polled_) record->waiting = nullptr;
+        if (wake != Wake::timeout) continue;
+        const int ready = take_ready(fds, count);
+        // Next time the kernel looks at each again: somebody may have replaced a descriptor.
+        for (FdRecord* record : polled_) record->input = Readiness::unknown;
+        return ready;
+    }
+}
+
+void Scheduler::run_blocking(const std::function<void()>& work) { blocking_.run(work); }
+
+void Scheduler::sleep_until(TimePoint until) {
+    if (suspend(until, true) == Wake::cancelled) throw Cancelled("sleep");
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "policy/fibers/stack_pool.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <system_error>
+
+#include "os/sys.hpp"
+#include "policy/fibers/context.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// MADV_GUARD_INSTALL, which the headers of older systems do not have.
+constexpr int install_guard = 102;
+/// What keeps its pages: enough for the coming and going of connections.
+constexpr std::size_t most_warm = 256;
+constexpr std::size_t smallest = 16UL * 1024;
+
+/// More than there can be is more than there is: mmap(2) will refuse it.
+std::size_t round_up_to_pages(std::size_t size, std::size_t at_once) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t most = std::numeric_limits<std::size_t>::max() / at_once / 2;
+    return (std::clamp(size, smallest, most) + page - 1) / page * page;
+}
+
+}  // namespace
+
+StackPool::StackPool(std::size_t size, std::size_t at_once)
+    : size_{round_up_to_pages(size, at_once)}, at_once_{at_once} {}
+
+StackPool::~StackPool() {
+    for (char* slab : slabs_) ::munmap(slab, at_once_ * (guard_size + size_));
+}
+
+StackPool::Stack StackPool::take() {
+    char* bottom = take_guarded();
+    forget_former_use(bottom, bottom + size_);
+    return {bottom, bottom + size_};
+}
+
+char* StackPool::take_guarded() {
+    if (!warm_.empty()) {
+        char* bottom = warm_.back();
+        warm_.pop_back();
+        return bottom;
+    }
+    if (cold_.empty()) map_slab();
+    Unused& next = cold_.back();
+    if (!next.guarded) {
+        guard(next.bottom);
+        next.guarded = true;
+    }
+    char* bottom = next.bottom;
+    cold_.pop_back();
+    return bottom;
+}
+
+void StackPool::give_back(Stack stack) noexcept {
+    // Within the capacity that map_slab() reserved: does not throw.
+    if (warm_.size() < most_warm) {
+        warm_.push_back(stack.bottom);
+    } else {
+        sys::calls.madvise(stack.bottom, size_, MADV_DONTNEED);
+        cold_.push_back({stack.bottom, true});
+    }
+}
+
+void StackPool::map_slab() {
+    slabs_.reserve(slabs_.size() + 1);
+    cold_.reserve((slabs_.size() + 1) * at_once_);
+    warm_.reserve(most_warm);
+    const std::size_t each = guard_size + size_;
+    void* memory = sys::calls.mmap(nullptr, at_once_ * each, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (memory == MAP_FAILED) {
+        throw std::system_error(errno, std::system_category(), "map the stacks of fibers");
+    }
+    // A page of two megabytes would be resident as a whole for one byte. A kernel without such
+    // pages refuses, which is as good.
+    sys::calls.madvise(memory, at_once_ * each, MADV_NOHUGEPAGE);
+    char* slab = static_cast<char*>(memory);
+    slabs_.push_back(slab);
+    for (std::size_t i = at_once_; i > 0; --i) {
+        cold_.push_back({slab + (i - 1) * each + guard_size, false});
+    }
+}
+
+void StackPool::guard(char* bottom) {
+    char* lowest = bottom - guard_size;
+    if (!with_mprotect_) {
+        if (sys::calls.madvise(lowest, guard_size, install_guard) == 0) return;
+        with_mprotect_ = true;
+    }
+    if (sys::calls.mprotect(lowest, guard_size, PROT_NONE) == -1) {
+        throw std::system_error(errno, std::system_category(),
+                                "guard the stack of a fiber (see vm.max_map_count)");
+    }
+}
+
+}  // namespace socketserver::detail

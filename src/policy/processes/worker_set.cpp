@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/policy/processes/worker_set.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "io/client_sockets.hpp"
+#include "io/socket_error.hpp"
+#include "os/child_process.hpp"
+#include "os/sys.hpp"
+#include "request/drain_signal.hpp"
+#include "request/shared_counters.hpp"
+#include "server/worker_order.hpp"
+#include "socketserver/detail/io/channel.hpp"
+#include "socketserver/detail/policy/processes/child_reaper.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// A worker that lived as long did not die because it could not begin.
+constexpr std::chrono::seconds settled{1};
+constexpr std::chrono::milliseconds shortest_pause{10};
+constexpr std::chrono::milliseconds longest_pause{10'000};
+/// How often to look for the end of a worker for which the kernel gives no descriptor.
+constexpr std::chrono::milliseconds look_again{20};
+
+static_assert(SharedCounters::most_workers >= 2 * WorkerSet::most);
+
+struct Worker {
+    pid_t pid;
+    int control;
+    int pidfd;
+    TimePoint started;
+    bool leaving = false;        ///< asked to end, or has announced that it ends
+    bool control_ended = false;  ///< the worker's end is closed
+    WorkerOrder told = WorkerOrder::none;
+};
+
+void close_control(int control) noexcept {
+    const ClientSockets::Closing closing{control};
+    sys::calls.close(control);
+}
+
+/// Each order is given once, and none after one that says more. False: the worker has not got it.
+bool tell(Worker& worker, WorkerOrder order) noexcept {
+    if (worker.told >= order) return true;
+    const char byte = static_cast<char>(order);
+    const auto sent = sys::retry_on_eintr([&] {
+        return sys::calls.send(worker.control, &byte, sizeof byte, MSG_NOSIGNAL | MSG_DONTWAIT);
+    });
+    if (sent != 1) return false;
+    worker.told = order;
+    return true;
+}
+
+/// Of a worker.
+struct End {
+    std::exception_ptr error;  ///< null: as it should
+};
+
+}  // namespace
+
+struct WorkerSet::State {
+    mutable std::mutex mutex;
+    std::vector<Worker> workers;
+    std::atomic<std::size_t> count{0};  // of them, to be read without the lock
+    std::size_t target = 0;
+    std::chrono::milliseconds pause{0};  // before the next fork
+    TimePoint fork_again{};
+    bool is_fork_failing = false;
+    int epoll = -1;
+    int timer = -1;
+
+    std::size_t accepting() const;
+    void look_at_control(Worker& worker) noexcept;
+    void tell_all(WorkerOrder order) noexcept;
+    /// If the worker is gone.
+    std::optional<End> look_for_end(const Worker& worker, int options) noexcept;
+    /// The next higher number of one; 0: there is none.
+    pid_t pid_after(pid_t pid) const noexcept;
+    void lengthen_pause();
+    void fill_up(Turn& turn);
+    /// In the worker its end of the control, in the parent -1.
+    int fork_worker();
+    void watch(int descriptor) const noexcept;
+    void unwatch(int descriptor) const noexcept;
+    void forget(const Worker& worker) noexcept;
+    void set_timer() const noexcept;
+    void close_descriptors() noexcept;
+};
+
+WorkerSet::WorkerSet() : state_{std::make_unique<State>()} {}
+
+WorkerSet::~WorkerSet() { state_->close_descriptors(); }
+
+void WorkerSet::State::close_descriptors() noexcept {
+    for (const Worker& worker : workers) {
+        close_control(worker.control);
+        if (worker.pidfd != -1) sys::calls.close(worker.pidfd);
+    }
+    if (epoll != -1) sys::calls.close(epoll);
+    if (timer != -1) sys::calls.close(timer);
+    epoll = timer = -1;
+}
+
+void WorkerSet::start(std::size_t count) {
+    const std::lock_guard lock{state_->mutex};
+    if (state_->epoll == -1) {
+        state_->epoll = sys::calls.epoll_create1(EPOLL_CLOEXEC);
+        if (state_->epoll == -1) throw_system_error("supervise worker processes");
+    }
+    if (state_->timer == -1) {
+        state_->timer = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (state_->timer == -1) throw_system_error("supervise worker processes");
+        state_->watch(state_->timer);
+    }
+    state_->target = count;
+    state_->pause = std::chrono::milliseconds{0};
+    state_->fork_again = Clock::now();
+    state_->set_timer();
+}
+
+int WorkerSet::fileno() const noexcept { return state_->epoll; }
+
+WorkerSet::Turn WorkerSet::supervise() {
+    Turn turn;
+    const std::lock_guard lock{state_->mutex};
+    // A worker that has been waited for must be told of: nothing may fail from then on.
+    turn.ended.pids.reserve(state_->workers.size());
+    turn.ended.errors.reserve(state_->workers.size() + 1);
+    std::erase_if(state_->workers, [&](Worker& worker) {
+        state_->look_at_control(worker);
+        const auto end = state_->look_for_end(worker, WNOHANG);
+        if (!end) return false;
+        turn.ended.pids.push_back(worker.pid);
+        if (end->error) turn.ended.errors.push_back(end->error);
+        return true;
+    });
+    state_->fill_up(turn);
+    state_->count = state_->workers.size();
+    if (turn.control == -1) state_->set_timer();
+    return turn;
+}
+
+std::size_t WorkerSet::State::accepting() const {
+    return static_cast<std::size_t>(std::count_if(
+        workers.begin(), workers.end(), [](const Worker& worker) { return !worker.leaving; }));
+}
+
+void WorkerSet::State::look_at_control(Worker& worker) noexcept {
+    if (worker.control_ended) return;
+    char announced = 0;
+    const auto received = sys::retry_on_eintr(
+        [&] { return ::recv(worker.control, &announced, sizeof announced, MSG_DONTWAIT); });
+    if (received == 1) {
+        worker.leaving = true;
+    } else if (received == 0 || errno != EAGAIN) {
+        worker.control_ended = true;
+        unwatch(worker.control);
+    }
+}
+
+std::optional<End> WorkerSet::State::look_for_end(const Worker& worker, int options) noexcept {
+    const auto ended = wait_for_child(worker.pid, options);
+    if (!ended) return {};
+    if (!worker.leaving) {
+        if (Clock::now() - worker.started >= settled)
+            pause = std::chrono::milliseconds{0};
+        else
+            lengthen_pause();
+    }
+    forget(worker);
+    try {
+        return End{describe_end(worker.pid, *ended, worker.leaving)};
+    } catch (const std::bad_alloc&) {
+        return End{std::current_exception()};
+    }
+}
+
+void WorkerSet::State::lengthen_pause() {
+    pause = std::clamp(pause * 2, shortest_pause, longest_pause);
+    fork_again = Clock::now() + pause;
+}
+
+void WorkerSet::State::fill_up(Turn& turn) {
+    while (accepting() < target && workers.size() < most && fork_again <= Clock::now()) {
+        try {
+            turn.control = fork_worker();
+            if (turn.control != -1) return;
+            is_fork_failing = false;
+        } catch (const std::exception&) {
+            // No process, no descriptor or no memory. Once, not at each attempt.
+            if (!is_fork_failing) turn.ended.errors.push_back(std::current_exception());
+            is_fork_failing = true;
+            lengthen_pause();
+        }
+    }
+}
+
+int WorkerSet::State::fork_worker() {
+    flush_before_fork();
+    workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
+    std::array<int, 2> ends{};
+    std::optional<ClientSockets::NoFork> no_fork{std::in_place};
+    if (sys::calls.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {
+        throw_system_error("fork a worker process");
+    }
+    const auto [ours, theirs] = ends;
+    ClientSockets::add_control(ours);
+    no_fork.reset();
+    const pid_t pid = fork_worker_process();
+    if (pid == 0) {
+        // No lock is taken in here. The controls are none any more, see ClientSockets.
+        close_descriptors();
+        workers.clear();
+        close_control(ours);
+        return theirs;
+    }
+    const int error = errno;
+    sys::calls.close(theirs);
+    if (pid == -1) {
+        close_control(ours);
+        errno = error;
+        throw_system_error("fork a worker process");
+    }
+    workers.push_back({pid, ours, sys::calls.pidfd_open(pid, 0), Clock::now()});
+    watch(ours);
+    if (workers.back().pidfd != -1) watch(workers.back().pidfd);
+    return -1;
+}
+
+void WorkerSet::State::watch(int descriptor) const noexcept {
+    // What cannot be watched, for lack of memory, is looked at in each turn of the loop.
+    epoll_event event{};
+    event.events = EPOLLIN;
+    sys::calls.epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
+}
+
+void WorkerSet::State::unwatch(int descriptor) const noexcept {
+    // Closing alone does not do it if some other process has a copy.
+    sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nullptr);
+}
+
+void WorkerSet::State::forget(const Worker& worker) noexcept {
+    if (!worker.control_ended) unwatch(worker.control);
+    close_control(worker.control);
+    if (worker.pidfd == -1) return;
+    unwatch(worker.pidfd);
+    sys::calls.close(worker.pidfd);
+}
+
+/// For the next fork, and for an end that no descriptor tells of. Setting it takes back that it
+/// went off before.
+void WorkerSet::State::set_timer() const noexcept {
+    std::optional<std::chrono::nanoseconds> after;
+    if (accepting() < target && workers.size() < most) after = fork_again - Clock::now();
+    if (std::any_of(workers.begin(), workers.end(), [](const Worker& worker) {
+            return worker.control_ended && worker.pidfd == -1;
+        })) {
+        after = std::min<std::chrono::nanoseconds>(after.value_or(look_again), look_again);
+    }
+    itimerspec when{};
+    if (after) {
+        // Zero would switch it off.
+        const auto wait = std::max<std::chrono::nanoseconds>(*after, std::chrono::nanoseconds{1});
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait);
+        when.it_value.tv_sec = seconds.count();
+        when.it_value.tv_nsec = (wait - seconds).count();
+    }
+    ::timerfd_settime(timer, 0, &when, nullptr);
+}
+
+void WorkerSet::State::tell_all(WorkerOrder order) noexcept {
+    target = 0;
+    for (Worker& worker : workers) {
+        worker.leaving = true;
+        // The end of the control, for which no memory is needed, means stop; in a drain, drain.
+        if (!tell(worker, order)) ::shutdown(worker.control, SHUT_WR);
+    }
+}
+
+void WorkerSet::stop() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    state_->tell_all(WorkerOrder::stop);
+}
+
+void WorkerSet::drain() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    state_->tell_all(WorkerOrder::drain);
+}
+
+pid_t WorkerSet::State::pid_after(pid_t pid) const noexcept {
+    const std::lock_guard lock{mutex};
+    pid_t next = 0;
+    for (const Worker& worker : workers) {
+        if (worker.pid > pid && (next == 0 || worker.pid < next)) next = worker.pid;
+    }
+    return next;
+}
+
+void WorkerSet::collect(
+    bool blocking, const std::function<void(int pid, std::exception_ptr error)>& report) noexcept {
+    // By their numbers, one after the other: a list of them would need memory.
+    for (pid_t pid = state_->pid_after(0); pid != 0; pid = state_->pid_after(pid)) {
+        // Without the lock, and without taking the status: the worker stays in the list meanwhile.
+        siginfo_t info{};
+        if (blocking) {
+            sys::retry_on_eintr(
+                [&] { return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT); });
+        }
+        std::optional<End> end;
+        {
+            const std::lock_guard lock{state_->mutex};
+            std::erase_if(state_->workers, [&](const Worker& worker) {
+                if (worker.pid != pid) return false;
+                end = state_->look_for_end(worker, WNOHANG);
+                return end.has_value();
+            });
+            state_->count = state_->workers.size();
+        }
+        if (end) report(pid, end->error);
+    }
+}
+
+void WorkerSet::announce_drain() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    for (const Worker& worker : state_->workers) DrainSignal::send(worker.pid, worker.pidfd);
+}
+
+std::size_t WorkerSet::size() const noexcept { return state_->count; }
+
+bool WorkerSet::empty() const {
+    const std::lock_guard lock{state_->mutex};
+    return state_->workers.empty();
+}
+
+void WorkerSet::kill() noexcept {
+    const std::lock_guard lock{state_->mutex};
+    for (const Worker& worker : state_->workers) signal_child(worker.pid, worker.pidfd, SIGKILL);
+}
+
+bool WorkerSet::retire(int pid) noexcept {
+    const std::lock_guard lock{state_->mutex};
+    for (Worker& worker : state_->workers) {
+        if (worker.pid != pid || worker.leaving) continue;
+        worker.leaving = tell(worker, WorkerOrder::retire);
+        return worker.leaving;
+    }
+    return false;
+}
+
+std::vector<int> WorkerSet::pids() const {
+    const std::lock_guard lock{state_->mutex};
+    std::vector<int> pids;
+    for (const Worker& worker : state_->workers) {
+        if (!worker.leaving) pids.push_back(worker.pid);
+    }
+    return pids;
+}
+
+void WorkerSet::announce_retirement(int control) noexcept {
+    // A failure means that the parent is gone, and then there is nobody to tell.
+    const char announced = 0;
+    sys::retry_on_eintr(
+        [&] { return ::send(control, &announced, sizeof announced, MSG_NOSIGNAL); });
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "socketserver/address.hpp"
+#include "socketserver/detail/io/channel.hpp"
+#include "socketserver/detail/request/connection.hpp"
+#include "socketserver/statistics.hpp"
+
+namespace socketserver::detail {
+
+class Registry;
+
+/// One request of a server, from accepting it until it has ended.
+///
+/// Thread safety: the thread that serves the request owns it. Other threads look at the atomic
+/// members, and at the list under the lock of the Registry.
+class Connection {
+  public:
+    /// Whether the client owes the next move. A request begins with its first byte, or with the
+    /// first byte that the server sends unasked; it is over when the server has sent something and
+    /// waits again, with nothing left to be read.
+    enum class Phase : unsigned char {
+        fresh,  ///< nothing has come yet
+        idle,   ///< waits for the next request
+        busy,
+    };
+
+    Connection() = default;
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    /// It has ended: the registry counts it out.
+    ~Connection();
+
+    // On one cache line or two: what each request needs.
+    std::shared_ptr<Registry> registry;
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+    bool is_waited_for = false;  ///< its first request
+    bool done_in_drain = false;  ///< a request was finished since a drain began
+    /// One thread may receive while another sends: both use these two.
+    std::atomic<Phase> phase{Phase::fresh};
+    std::atomic<bool> answered{false};  ///< something was sent since something was received
+    std::atomic<bool> cancelled{false};
+
+    std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
+    CloseReason reason = CloseReason::finished;
+    bool has_room = false;      ///< counts against ServerOptions::max_connections
+    bool has_share = false;     ///< counts against ServerOptions::max_connections_per_address
+    bool is_refused = false;    ///< was counted when it was refused
+    bool is_reset = false;      ///< its close is to be a reset
+    bool is_announced = false;  ///< connection_opened() was called for it
+    bool is_handled = false;    ///< has reached its handler: who moves the socket now keeps it
+    bool client_ended = false;
+    int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it
+    int outcome = -1;     ///< where a child leaves its reason, see SharedCounters
+    Address client_address;
+    TimePoint opened = Clock::now();
+    std::atomic<int> fd{-1};     ///< under the lock; -1: not to be broken off
+    Connection* next = nullptr;  ///< in the list
+    Connection* previous = nullptr;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "io/full_queue.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "request/connection.hpp"
+#include "request/registry.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/request/record_access.hpp"
+#include "socketserver/errors.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+constexpr std::chrono::milliseconds longest_pause{16};
+/// How long a client that was given up must be quiet to be waited for again.
+constexpr std::chrono::milliseconds quiet{1000};
+
+/// Where the server remembers that it gave this client up: the upper half says whom, the lower one
+/// when, in milliseconds.
+struct GivenUp {
+    GivenUp(SharedCounters& counters, const Address& client)
+        : hash{std::hash<std::string>{}(client.to_string())},
+          place{counters.given_up[hash % counters.given_up.size()]} {}
+
+    static std::uint32_t now() {
+        return static_cast<std::uint32_t>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch())
+                .count());
+    }
+    bool is_recent() const {
+        const std::uint64_t value = place.load(std::memory_order_relaxed);
+        return value >> 32 == hash >> 32 &&
+               now() - static_cast<std::uint32_t>(value) < quiet.count();
+    }
+    void note() const { place.store((hash >> 32 << 32) | now(), std::memory_order_relaxed); }
+
+    std::uint64_t hash;
+    std::atomic<std::uint64_t>& place;
+};
+
+/// What a client can do to the replies that go to it; what is left is the server's own failure.
+bool is_of_client(int error, const Address& client) {
+    switch (error) {
+        case ETIMEDOUT:     // it does not read
+        case ECONNREFUSED:  // it has closed its socket
+        case ENOENT:        // and removed the path
+        case ECONNRESET:
+        case EPIPE:
+        case EPROTOTYPE:  // something else has the path
+        case EACCES:      // the path cannot be reached, or the sender was a broadcast address
+        case ENOTDIR:
+        case ELOOP:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+            return true;
+        case EINVAL:
+            return client.is_inet() && client.port() == 0;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+Connection* datagram_request() noexcept {
+    const ServerMark* mark = current().request;
+    return mark != nullptr && mark->datagram() != nullptr ? RecordAccess::of(*mark->datagram())
+                                                          : nullptr;
+}
+
+void note_undelivered(const Address& to) noexcept {
+    const int error = errno;
+    Connection* request = datagram_request();
+    if (request != nullptr && request->client_address == to && is_of_client(error, to)) {
+        request->undelivered = error;
+    }
+    errno = error;
+}
+
+FullQueue::FullQueue(const Channel& channel, const Address& to, TimePoint until)
+    : channel_{channel}, to_{to}, until_{until} {
+    if (!channel.answers_requests) return;
+    request_ = datagram_request();
+    if (request_ == nullptr) {
+        if (until_ == never) until_ = begin_ + moment;
+        return;
+    }
+    Registry& registry = *request_->registry;
+    if (registry.request_timeout) {
+        const TimePoint end = deadline_after(*registry.request_timeout, request_->opened);
+        is_of_request_ = end < until_;
+        until_ = std::min(until_, end);
+    } else if (until_ == never) {
+        until_ = begin_ + moment;
+    }
+    if (GivenUp{*registry.counters, to}.is_recent()) until_ = begin_;
+}
+
+bool FullQueue::is_to_end() const {
+    if (request_ == nullptr) return false;
+    return request_->cancelled.load() ||
+           (Clock::now() - begin_ >= moment && request_->registry->is_stopping());
+}
+
+int FullQueue::wait() {
+    if (channel_.timeout.count() == 0) return -1;
+    if (is_to_end()) {
+        errno = ECANCELED;
+        return -1;
+    }
+    const TimePoint now = Clock::now();
+    if (now >= until_) {
+        if (request_ != nullptr) GivenUp{*request_->registry->counters, to_}.note();
+        is_request_over_ = is_of_request_;
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    try {
+        sleep_until(std::min(until_, now + pause_));
+    } catch (const Cancelled&) {  // a fiber, whose server is being stopped
+        errno = ECANCELED;
+        return -1;
+    }
+    pause_ = std::min(2 * pause_, longest_pause);
+    return 0;
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+#include "request/limits.hpp"
+
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/sockaddr.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// After so long a worker that found no room looks again: its siblings, who may give some back,
+/// cannot wake it.
+constexpr std::chrono::milliseconds look_again{10};
+
+/// As many as there can be descriptors, less some for what else the program does: a server that
+/// never comes to the end of its descriptors need not recover from it.
+std::size_t default_most() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY) return 0;
+    const rlim_t reserve = std::clamp<rlim_t>(limit.rlim_cur / 8, 16, 256);
+    return limit.rlim_cur > reserve ? limit.rlim_cur - reserve : 1;
+}
+
+Clock::duration interval_of(const ServerOptions& options) {
+    if (!options.max_accept_rate) return {};
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::seconds{1}) /
+           std::max<std::size_t>(*options.max_accept_rate, 1);
+}
+
+/// A tenth of a second's worth may come at once; otherwise few would get through in time.
+Clock::duration burst_of(const ServerOptions& options) {
+    const auto more = std::max<std::size_t>(options.max_accept_rate.value_or(0) / 10, 1) - 1;
+    return interval_of(options) * static_cast<Clock::rep>(more);
+}
+
+}  // namespace
+
+Limits::Limits(const ServerOptions& options, bool is_stream)
+    : waits_{options.overload == Overload::wait},
+      most_{options.max_connections.value_or(is_stream ? default_most() : 0)},
+      is_most_of_all_{options.max_connections.has_value()},
+      most_per_address_{options.max_connections_per_address.value_or(0)},
+      interval_{interval_of(options)},
+      burst_{burst_of(options)} {}
+
+TimePoint Limits::accept_at() noexcept {
+    if (!waits_) return {};
+    if (most_ > 0 && taken() >= most_) {
+        waiting_ = true;
+        // Looked at again: what was given back before the line above has woken nobody.
+        if (taken() >= most_) return shares_room() ? Clock::now() + look_again : never;
+    }
+    if (interval_.count() == 0) return {};
+    const TimePoint turn = turn_at();
+    return turn > Clock::now() ? turn : TimePoint{};
+}
+
+std::size_t Limits::taken() noexcept { return shares_room() ? shared_->taken() : taken_.load(); }
+
+TimePoint Limits::turn_at() noexcept {
+    if (worker_) return shared_->next_turn() - burst_;
+    const std::lock_guard lock{mutex_};
+    return next_turn_ - burst_;
+}
+
+bool Limits::take_room() noexcept {
+    if (most_ == 0) return true;
+    if (shares_room()) return shared_->take_room(*worker_, most_);
+    std::size_t taken = taken_.load(std::memory_order_relaxed);
+    do {
+        if (taken >= most_) return false;
+    } while (!taken_.compare_exchange_weak(taken, taken + 1));
+    return true;
+}
+
+bool Limits::give_back_room() noexcept {
+    if (most_ == 0) return false;
+    if (shares_room()) {
+        shared_->give_back_room(*worker_);
+    } else {
+        taken_.fetch_sub(1);
+    }
+    return waiting_.load() && waiting_.exchange(false);
+}
+
+bool Limits::take_turn() noexcept {
+    if (interval_.count() == 0) return true;
+    const TimePoint now = Clock::now();
+    if (worker_) return shared_->take_turn(now, interval_, burst_);
+    const std::lock_guard lock{mutex_};
+    if (next_turn_ - burst_ > now) return false;
+    next_turn_ = std::max(next_turn_, now) + interval_;
+    return true;
+}
+
+void Limits::give_back_turn() noexcept {
+    if (interval_.count() == 0) return;
+    if (worker_) return shared_->give_back_turn(interval_);
+    const std::lock_guard lock{mutex_};
+    next_turn_ -= interval_;
+}
+
+/// IPv4 by the address, IPv6 by its /64, of which one customer has at least one. A Unix client has
+/// no address that would tell it from another one.
+std::optional<Origin> Limits::origin_of(const Address& address) {
+    if (address.family() == AddressFamily::inet) {
+        const SockAddr raw = to_sockaddr(address);
+        return Origin{AddressFamily::inet,
+                      reinterpret_cast<const sockaddr_in&>(raw.storage).sin_addr.s_addr};
+    }
+    if (address.family() != AddressFamily::inet6) return {};
+    const SockAddr raw = to_sockaddr(address);
+    const in6_addr& ip = reinterpret_cast<const sockaddr_in6&>(raw.storage).sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&ip)) {
+        std::uint32_t ipv4 = 0;
+        std::memcpy(&ipv4, ip.s6_addr + 12, sizeof ipv4);
+        return Origin{AddressFamily::inet, ipv4};
+    }
+    std::uint64_t prefix = 0;
+    std::memcpy(&prefix, ip.s6_addr, sizeof prefix);
+    return Origin{AddressFamily::inet6, prefix};
+}
+
+bool Limits::take_share(const Address& address) {
+    const std::optional<Origin> origin = origin_of(address);
+    if (!origin) return true;
+    if (worker_) return shared_->take_share(*worker_, *origin, most_per_address_);
+    const std::lock_guard lock{mutex_};
+    std::size_t& count = shares_[*origin];
+    if (count == most_per_address_) return false;
+    ++count;
+    return true;
+}
+
+void Limits::give_back_share(const Address& address) noexcept {
+    const std::optional<Origin> origin = origin_of(address);
+    if (!origin) return;
+    if (worker_) return shared_->give_back_share(*worker_, *origin);
+    const std::lock_guard lock{mutex_};
+    const auto share = shares_.find(*origin);
+    if (--share->second == 0) shares_.erase(share);
+}
+
+void Limits::share() {
+    const bool limits = is_most_of_all_ || most_per_address_ > 0 || interval_.count() > 0;
+    if (limits && shared_ == nullptr) shared_ = std::make_unique<SharedLimits>();
+}
+
+void Limits::enter_worker(std::size_t number) noexcept {
+    if (shared_ != nullptr) worker_ = number;
+}
+
+void Limits::worker_has_ended(std::size_t number) noexcept {
+    if (shared_ != nullptr) shared_->give_back_all(number);
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "request/shared_limits.hpp"
+#include "socketserver/address.hpp"
+#include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/channel.hpp"
+#include "socketserver/server_options.hpp"
+
+namespace socketserver::detail {
+
+/// The limits of ServerOptions: how much is taken, and whether more may be. Room, a share and a
+/// turn are taken before something is accepted (right behind it by a server that would refuse it)
+/// and given back when it has ended, so that the limits are exact with several accepting threads or
+/// processes as well.
+///
+/// Thread safety: all members may be called from any thread.
+class SOCKETSERVER_EXPORT Limits {
+  public:
+    Limits(const ServerOptions& options, bool is_stream);
+
+    /// When accepting may be tried again: `TimePoint{}` is now, `never` when room is given back.
+    TimePoint accept_at() noexcept;
+
+    /// max_connections.
+    bool take_room() noexcept;
+    /// @return whether somebody waits for it.
+    bool give_back_room() noexcept;
+
+    /// max_accept_rate.
+    bool take_turn() noexcept;
+    void give_back_turn() noexcept;
+
+    /// max_connections_per_address.
+    bool limits_addresses() const noexcept { return most_per_address_ > 0; }
+    bool take_share(const Address& address);
+    void give_back_share(const Address& address) noexcept;
+
+    /// Whether the server waits at max_connections and at max_accept_rate.
+    bool waits() const noexcept { return waits_; }
+
+    /// @name Worker processes
+    /// @{
+
+    /// In the parent, before it forks the first: from now on its workers share the limits. Does
+    /// nothing without limits, or the second time.
+    ///
+    /// @throws std::system_error if there is no memory.
+    void share();
+    /// In a worker, see SharedLimits. The parent itself goes on to count for itself.
+    void enter_worker(std::size_t number) noexcept;
+    /// In the parent: the worker has ended, whatever it had taken.
+    void worker_has_ended(std::size_t number) noexcept;
+    /// @}
+
+  private:
+    static std::optional<Origin> origin_of(const Address& address);
+    bool shares_room() const noexcept { return worker_ && is_most_of_all_; }
+    std::size_t taken() noexcept;
+    TimePoint turn_at() noexcept;
+
+    const bool waits_;
+    const std::size_t most_;              // 0: no limit
+    const bool is_most_of_all_;           // workers; the default is each process's own
+    const std::size_t most_per_address_;  // 0: no limit
+    const Clock::duration interval_;      // between two accepts; 0: no limit
+    const Clock::duration burst_;
+
+    std::atomic<std::size_t> taken_{0};
+    std::atomic<bool> waiting_{false};
+    std::mutex mutex_;
+    TimePoint next_turn_;
+    std::map<Origin, std::size_t> shares_;
+
+    std::unique_ptr<SharedLimits> shared_;
+    std::optional<std::size_t> worker_;  // the number of this process: `shared_` is what counts
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#include "request/registry.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <new>
+
+#include "os/sys.hpp"
+#include "request/drain_signal.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// In a child's outcome: it has not written any.
+constexpr unsigned char no_outcome = 0xff;
+
+}  // namespace
+
+Registry::Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker,
+                   const Waker& stop_waker)
+    : limits{options, is_stream},
+      idle_timeout{options.idle_timeout},
+      request_timeout{options.request_timeout},
+      loop_waker_{&loop_waker},
+      stop_waker_{&stop_waker} {}
+
+void Registry::leave_server() noexcept {
+    if (in_child_) return;
+    const std::lock_guard lock{mutex_};
+    loop_waker_ = stop_waker_ = nullptr;
+    lingering.end();
+}
+
+void Registry::linger(int descriptor) noexcept {
+    const std::lock_guard lock{mutex_};
+    if (loop_waker_ == nullptr) {
+        sys::calls.close(descriptor);  // there is no loop any more that would look after it
+        return;
+    }
+    lingering.take(descriptor);
+    loop_waker_->wake();
+}
+
+void Registry::wake_loop() noexcept {
+    const std::lock_guard lock{mutex_};
+    if (loop_waker_ != nullptr) loop_waker_->wake();
+}
+
+bool Registry::is_stopping() const noexcept {
+    std::unique_lock lock{mutex_, std::defer_lock};
+    if (!in_child_) lock.lock();
+    if (stop_waker_ == nullptr) return true;
+    pollfd stop{stop_waker_->fileno(), POLLIN, 0};
+    return ::poll(&stop, 1, 0) > 0;
+}
+
+ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {
+    auto connection =
+        std::allocate_shared<Connection>(RecordAllocator<Connection, Registry>{shared_from_this()});
+    connection->client_address = client_address;
+    connection->fd = fd;
+    connection->has_room = has_room;
+    connection->registry = shared_from_this();
+    SharedCounters::add(counters->accepted);
+    if (worker_ != nullptr) SharedCounters::add(worker_->active);
+    count_.fetch_add(1);
+    const std::lock_guard lock{mutex_};
+    connection->next = first_;
+    if (first_ != nullptr) first_->previous = connection.get();
+    first_ = connection.get();
+    return connection;
+}
+
+void Registry::refuse(Connection& connection, RefuseCause cause) noexcept {
+    connection.is_refused = true;
+    if (worker_ != nullptr) --worker_->active;
+    SharedCounters::add(counters->of(cause));
+}
+
+void Registry::disown_descriptor(Connection& connection) noexcept {
+    if (in_child_) {
+        connection.fd = -1;
+        return;
+    }
+    const std::lock_guard lock{mutex_};
+    connection.fd = -1;
+}
+
+void Registry::end(Connection& connection) noexcept {
+    SharedCounters::add(counters->bytes_in, connection.bytes_in);
+    SharedCounters::add(counters->bytes_out, connection.bytes_out);
+    const CloseReason reason = in_child_ ? own_reason(connection) : reason_of(connection);
+    if (connection.idle_ended && reason != CloseReason::cancelled) {
+        SharedCounters::add(counters->idle_closed);
+    }
+    if (in_child_) {
+        // The request is still the parent's: it counts the end when it has waited for this child.
+        if (connection.outcome != -1) {
+            outcome_of(connection) = static_cast<unsigned char>(reason);
+        }
+        return;
+    }
+    if (worker_ != nullptr && !connection.is_refused) --worker_->active;
+    if (!connection.is_refused) SharedCounters::add(counters->of(reason));
+    {
+        const std::lock_guard lock{mutex_};
+        if (connection.next != nullptr) connection.next->previous = connection.previous;
+        (connection.previous != nullptr ? connection.previous->next : first_) = connection.next;
+        if (connection.outcome != -1) free_outcomes_.push_back(connection.outcome);
+    }
+    if (connection.has_share) limits.give_back_share(connection.client_address);
+    const bool somebody_waits = connection.has_room && limits.give_back_room();
+    const bool was_last = count_.fetch_sub(1) == 1;
+    if (somebody_waits || (was_last && drains_here())) wake_loop();
+}
+
+CloseReason Registry::own_reason(const Connection& connection) noexcept {
+    if (connection.reason != CloseReason::finished) return connection.reason;
+    if (connection.cancelled.load()) return CloseReason::cancelled;
+    return connection.client_ended ? CloseReason::client_closed : CloseReason::finished;
+}
+
+CloseReason Registry::reason_of(const Connection& connection) noexcept {
+    if (connection.outcome == -1) return own_reason(connection);
+    const unsigned char outcome = outcome_of(connection);
+    if (outcome != no_outcome) return static_cast<CloseReason>(outcome);
+    return connection.cancelled.load() ? CloseReason::cancelled : CloseReason::error;
+}
+
+std::atomic<unsigned char>& Registry::outcome_of(const Connection& connection) noexcept {
+    return counters->outcomes.at(static_cast<std::size_t>(connection.outcome));
+}
+
+void Registry::share_outcome(Connection& connection) noexcept {
+    {
+        const std::lock_guard lock{mutex_};
+        if (!free_outcomes_.empty()) {
+            connection.outcome = free_outcomes_.back();
+            free_outcomes_.pop_back();
+        } else if (used_outcomes_ < static_cast<int>(SharedCounters::most_outcomes)) {
+            try {
+                // Room to give it back without an allocation, which could fail.
+                free_outcomes_.reserve(SharedCounters::most_outcomes);
+            } catch (const std::bad_alloc&) {
+                return;  // what this child tells is lost
+            }
+            connection.outcome = used_outcomes_++;
+        } else {
+            return;  // more children than that: what they tell is lost
+        }
+    }
+    outcome_of(connection) = no_outcome;
+}
+
+void Registry::begin_drain() noexcept {
+    drains_here_ = true;
+    counters->draining = true;
+    end_input(Connection::Phase::idle);
+}
+
+void Registry::end_patience() noexcept {
+    patience_over_ = true;
+    counters->patience_over = true;
+    end_input(Connection::Phase::fresh);
+}
+
+void Registry::enter_worker() noexcept {
+    // A thread of the parent may have held the lock at the fork, and changed the list: both begin
+    // anew, what the parent serves is not served here.
+    ::new (static_cast<void*>(&mutex_)) std::mutex;
+    first_ = nullptr;
+    count_ = 0;
+    is_signalled_ = true;
+    lingering.disown();
+    DrainSignal::listen();
+    std::size_t number = 0;
+    for (SharedCounters::Worker& each : counters->workers()) {
+        int nobody = 0;
+        if (each.pid.compare_exchange_strong(nobody, ::getpid())) {
+            worker_ = &each;
+            break;
+        }
+        ++number;
+    }
+    limits.enter_worker(number);
+}
+
+void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
+    std::size_t number = 0;
+    for (SharedCounters::Worker& each : counters->workers()) {
+        if (each.pid.load() != pid) {
+            ++number;
+            continue;
+        }
+        limits.worker_has_ended(number);
+        SharedCounters::add(counters->of(reason), each.active.exchange(0));
+        each.pid = 0;
+        return;
+    }
+}
+
+bool Registry::is_input_over(Connection::Phase phase) const noexcept {
+    if (phase == Connection::Phase::idle) return is_draining();
+    return phase == Connection::Phase::fresh && counters->patience_over.load();
+}
+
+void Registry::end_input_if_over(Connection& connection) const noexcept {
+    const int fd = connection.fd;
+    if (fd == -1 || !is_input_over(connection.phase.load())) return;
+    // What has arrived can still be received; then comes the end of the stream.
+    sys::calls.shutdown(fd, SHUT_RD);
+    connection.idle_ended = true;
+}
+
+void Registry::end_input(Connection::Phase phase) noexcept {
+    const std::lock_guard lock{mutex_};
+    for (Connection* each = first_; each != nullptr; each = each->next) {
+        if (each->phase.load() == phase) end_input_if_over(*each);
+    }
+}
+
+void Registry::cancel_all() noexcept {
+    const std::lock_guard lock{mutex_};
+    for (Connection* each = first_; each != nullptr; each = each->next) {
+        each->cancelled = true;
+        if (each->fd != -1) sys::calls.shutdown(each->fd, SHUT_RDWR);
+    }
+}
+
+void Registry::read(Statistics& statistics) const noexcept {
+    // In this order: what has ended was accepted before, so the difference is never negative. Once
+    // more if something was accepted meanwhile, or it would be too large.
+    std::uint64_t before = 0;
+    int tries = 100;
+    do {
+        before = counters->accepted;
+        for (std::size_t i = 0; i < close_reasons; ++i) {
+            statistics.closed_by[i] = counters->closed[i];
+        }
+        for (std::size_t i = 0; i < refuse_causes; ++i) {
+            statistics.refused_by[i] = counters->refused[i];
+        }
+        statistics.accepted = counters->accepted;
+    } while (statistics.accepted != before && --tries > 0);
+    statistics.active = statistics.accepted - statistics.closed() - statistics.refused();
+    statistics.accept_errors = counters->accept_errors;
+    statistics.bytes_in = counters->bytes_in;
+    statistics.bytes_out = counters->bytes_out;
+}
+
+}  // namespace socketserver::detail

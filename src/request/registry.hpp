@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "request/connection.hpp"
+#include "request/limits.hpp"
+#include "request/lingering.hpp"
+#include "request/record_memory.hpp"
+#include "request/shared_counters.hpp"
+#include "socketserver/detail/os/waker.hpp"
+#include "socketserver/server_options.hpp"
+
+namespace socketserver::detail {
+
+/// The requests of a server that have been accepted and have not ended, and the counters.
+///
+/// Shared by the server and its requests, which may outlive it; the wakers are the server's and
+/// go with it. In a forked child it is a copy: the list and the limits are the parent's, only
+/// the counters are shared, and no lock is taken.
+///
+/// Thread safety: all members may be called from any thread.
+class Registry : public std::enable_shared_from_this<Registry> {
+  public:
+    /// @throws std::system_error if there is no memory.
+    Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker,
+             const Waker& stop_waker);
+    /// The server goes, and its wakers with it.
+    void leave_server() noexcept;
+
+    CountersMapping counters;
+    Limits limits;
+    RecordMemory record_memory;
+    Lingering lingering;
+    const std::optional<std::chrono::nanoseconds> idle_timeout;
+    const std::optional<std::chrono::nanoseconds> request_timeout;
+
+    /// A request was accepted. Gives the room back, if it has some, when it has ended.
+    ConnectionHandle open(const Address& client_address, int fd, bool has_room);
+    void refuse(Connection& connection, RefuseCause cause) noexcept;
+    /// Nobody breaks the connection off from now on: its descriptor is about to be closed.
+    void disown_descriptor(Connection& connection) noexcept;
+    /// As it is known so far.
+    CloseReason reason_of(const Connection& connection) noexcept;
+    /// The descriptor of a connection that has ended, whose client is still sending.
+    void linger(int descriptor) noexcept;
+    /// For ~Connection.
+    void end(Connection& connection) noexcept;
+
+    /// @name Children
+    /// @{
+    /// In a child that serves one request.
+    void enter_child() noexcept {
+        in_child_ = is_signalled_ = true;
+        lingering.disown();
+    }
+    bool in_child() const noexcept { return in_child_; }
+    void share_outcome(Connection& connection) noexcept;
+    /// In a worker, which counts what it accepts for itself.
+    void enter_worker() noexcept;
+    /// In the parent, when a worker has gone: counts what it has not brought to an end.
+    void count_out_worker(int pid, CloseReason reason) noexcept;
+    /// Whether a DrainSignal may come.
+    bool is_signalled() const noexcept { return is_signalled_; }
+    /// @}
+
+    /// @name Draining
+    /// @{
+
+    /// Ends the input of the connections whose client owes the next request, and of every one that
+    /// begins to wait for one: their handlers see the end of the stream.
+    void begin_drain() noexcept;
+    /// Who has connected may be about to send the first request: it is waited for so long.
+    static constexpr std::chrono::milliseconds patience{1000};
+    /// Ends the input of those as well.
+    void end_patience() noexcept;
+    bool is_patience_over() const noexcept { return patience_over_.load(); }
+    /// Whether a connection in this phase is to see the end of the stream.
+    bool is_input_over(Connection::Phase phase) const noexcept;
+    /// Ends the input of one that is. Takes no lock, for a signal handler.
+    void end_input_if_over(Connection& connection) const noexcept;
+    /// The server is being drained, by whichever of its processes.
+    bool is_draining() const noexcept { return counters->draining.load(); }
+    /// And this process has begun to: a worker begins when its parent says so.
+    bool drains_here() const noexcept { return drains_here_.load(); }
+    /// Breaks all connections off: the operations of their handlers throw Cancelled.
+    void cancel_all() noexcept;
+    /// Nothing is being served or waits to be served in this process or its children.
+    bool is_empty() const noexcept { return count_.load() == 0; }
+    std::size_t size() const noexcept { return count_.load(); }
+    /// A stop was asked for that no loop has seen yet, or the server is gone.
+    bool is_stopping() const noexcept;
+    /// @}
+
+    void read(Statistics& statistics) const noexcept;
+
+  private:
+    static CloseReason own_reason(const Connection& connection) noexcept;
+    std::atomic<unsigned char>& outcome_of(const Connection& connection) noexcept;
+
+    void end_input(Connection::Phase phase) noexcept;
+
+    bool in_child_ = false;
+    bool is_signalled_ = false;
+    SharedCounters::Worker* worker_ = nullptr;
+    std::atomic<bool> drains_here_{false};
+    std::atomic<bool> patience_over_{false};
+    std::atomic<std::size_t> count_{0};
+
+    void wake_loop() noexcept;
+
+    mutable std::mutex mutex_;
+    const Waker* loop_waker_;  // null when the server is gone
+    const Waker* stop_waker_;  // the same
+    Connection* first_ = nullptr;
+    std::vector<int> free_outcomes_;
+    int used_outcomes_ = 0;
+};
+
+}  // namespace socketserver::detail

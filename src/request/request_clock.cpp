@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include "io/request_clock.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#include "io/socket_error.hpp"
+#include "request/connection.hpp"
+#include "request/drain_signal.hpp"
+#include "request/registry.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+using Phase = Connection::Phase;
+using Timeout = std::optional<std::chrono::nanoseconds>;
+
+/// Without the timeouts nothing is written: another thread may use the channel in the other
+/// direction.
+void set_deadline(Channel& channel, const Timeout& timeout) {
+    if (!timeout && channel.deadline.load() == never) return;
+    channel.deadline.store(timeout ? deadline_after(*timeout) : never);
+}
+
+void begin_request(Channel& channel, Connection& connection) {
+    connection.phase.store(Phase::busy, std::memory_order_release);
+    connection.answered.store(false, std::memory_order_relaxed);
+    set_deadline(channel, connection.registry->request_timeout);
+}
+
+/// Of a request that has begun. Costs nothing if requests may take as long as they like.
+void require_time(Channel& channel, std::string_view operation) {
+    const TimePoint deadline = channel.deadline.load();
+    if (deadline == never || Clock::now() < deadline) return;
+    errno = ETIMEDOUT;
+    throw_io_error(channel, operation);
+}
+
+/// @return whether the operation was broken off rather than ended by the client.
+bool is_cancelled(const Connection& connection) {
+    if (!connection.cancelled.load()) return false;
+    errno = ECANCELED;
+    return true;
+}
+
+}  // namespace
+
+Input before_receive(Channel& channel, bool partial) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return Input::wait;
+    Registry& registry = *connection->registry;
+    Phase phase = connection->phase.load(std::memory_order_relaxed);
+    if (phase == Phase::busy) {
+        if (!connection->answered.load(std::memory_order_relaxed)) {
+            require_time(channel, "recv");
+            return Input::wait;
+        }
+        if (partial) {
+            begin_request(channel, *connection);
+            return Input::wait;
+        }
+    }
+    if (phase == Phase::busy || !connection->is_waited_for) {
+        set_deadline(channel, registry.idle_timeout);
+        connection->is_waited_for = true;
+    }
+    if (phase == Phase::busy) {
+        // Before the look at the drain: one of the two threads sees what the other one does.
+        phase = Phase::idle;
+        connection->phase.store(phase);
+        connection->done_in_drain = registry.is_draining();
+    }
+    // In a child the signal handler does what the other thread does here.
+    if (registry.is_signalled() && current().io == nullptr) DrainSignal::receiving(connection);
+    return registry.is_input_over(phase) ? Input::look : Input::wait;
+}
+
+bool is_idle(const Channel& channel) noexcept {
+    return channel.connection != nullptr &&
+           channel.connection->phase.load(std::memory_order_relaxed) != Phase::busy;
+}
+
+void ended_by_drain(Channel& channel) noexcept {
+    if (!channel.connection->done_in_drain) channel.connection->idle_ended = true;
+}
+
+std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return result;
+    if (connection->registry->is_signalled()) DrainSignal::receiving(nullptr);
+    if (result > 0) {
+        connection->bytes_in += static_cast<std::uint64_t>(result);
+        if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
+            begin_request(channel, *connection);
+        }
+        connection->answered.store(false, std::memory_order_relaxed);
+        return result;
+    }
+    const int error = errno;
+    if (is_cancelled(*connection)) return -1;
+    errno = error;
+    if (result == 0) connection->client_ended = !connection->idle_ended;
+    return result;
+}
+
+void before_send(Channel& channel, std::string_view operation) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return;
+    if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
+        begin_request(channel, *connection);
+    } else {
+        require_time(channel, operation);
+    }
+}
+
+std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
+    Connection* connection = channel.connection.get();
+    if (connection == nullptr) return result;
+    if (result >= 0) {
+        connection->bytes_out += static_cast<std::uint64_t>(result);
+        connection->answered.store(true, std::memory_order_relaxed);
+        return result;
+    }
+    const int error = errno;
+    if (!is_cancelled(*connection)) errno = error;
+    return result;
+}
+
+void begin_handling(Channel& channel) noexcept {
+    if (channel.connection != nullptr) channel.connection->is_handled = true;
+}
+
+Channel give_away(Channel& channel) noexcept {
+    Channel given = std::exchange(channel, {});
+    Connection* const connection = given.connection.get();
+    if (connection == nullptr || !connection->is_handled) return given;
+    connection->registry->disown_descriptor(*connection);
+    connection->is_announced = false;  // for connection_closed(), which is not called for it
+    given.deadline.store(never);
+    channel.connection = std::move(given.connection);
+    return given;
+}
+
+}  // namespace socketserver::detail

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "socketserver/detail/io/channel.hpp"
+#include "socketserver/statistics.hpp"
+
+namespace socketserver::detail {
+
+/// The counters of a server, in memory that it shares with its children: what a child counts is
+/// seen in the parent. All lock-free, and only ever added to, but for those of the workers.
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the workers, see there
+struct SharedCounters {
+    using Counter = std::atomic<std::uint64_t>;
+    static_assert(Counter::is_always_lock_free);
+
+    Counter accepted{0};
+    Counter accept_errors{0};
+    Counter bytes_in{0};
+    Counter bytes_out{0};
+    Counter idle_closed{0};
+    std::array<Counter, close_reasons> closed{};
+    std::array<Counter, refuse_causes> refused{};
+    /// The server is being drained: a request that begins to wait for its client ends instead.
+    std::atomic<bool> draining{false};
+    /// And so does one that waits for the first request of its client.
+    std::atomic<bool> patience_over{false};
+    /// Of a drain: who had begun to connect when it began may be connected until then.
+    std::atomic<TimePoint> handshakes_until{TimePoint{}};
+    /// For worker processes, which end as the drain of their parent has it.
+    std::atomic<TimePoint> drain_until{never};
+    std::atomic<bool> queue_is_left{false};  ///< AcceptQueue::leave
+    /// Clients of a Unix datagram server that did not read their replies, see FullQueue.
+    std::array<std::atomic<std::uint64_t>, 64> given_up{};
+
+    /// What is being served in each worker process, for the parent to count if the worker dies.
+    struct Worker {
+        std::atomic<int> pid{0};
+        Counter active{0};
+    };
+    /// Twice as many as WorkerSet has at a time: all may be replaced before the first is counted
+    /// out.
+    static constexpr std::size_t most_workers = 2048;
+    std::span<Worker> workers() noexcept {
+        return {reinterpret_cast<Worker*>(worker_memory.data()), most_workers};
+    }
+    // Not initialised: what the kernel maps is zero, and a page of it is had when it is used.
+    alignas(Worker) std::array<std::byte, most_workers * sizeof(Worker)> worker_memory;
+
+    /// Where children leave the reason for which their request ended, see Registry.
+    static constexpr std::size_t most_outcomes = 4096;
+    std::array<std::atomic<unsigned char>, most_outcomes> outcomes{};
+
+    static void add(Counter& counter, std::uint64_t amount = 1) {
+        counter.fetch_add(amount, std::memory_order_relaxed);
+    }
+    Counter& of(CloseReason reason) { return closed[static_cast<std::size_t>(reason)]; }
+    Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }
+};
+
+/// Maps the counters for as long as it lives.
+class CountersMapping {
+  public:
+    /// @throws std::system_error if there is no memory.
+    CountersMapping();
+    CountersMapping(const CountersMapping&) = delete;
+    CountersMapping& operator=(const CountersMapping&) = delete;
+    ~CountersMapping();
+
+    SharedCounters* operator->() const noexcept { return counters_; }
+    SharedCounters& operator*() const noexcept { return *counters_; }
+
+  private:
+    SharedCounters* counters_;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "request/shared_counters.hpp"
+#include "socketserver/address.hpp"
+#include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/channel.hpp"
+
+namespace socketserver::detail {
+
+/// Where a client comes from, for a limit on its connections.
+using Origin = std::pair<AddressFamily, std::uint64_t>;
+
+/// What the worker processes of one server have taken of its limits, together and each for itself:
+/// what a worker that died had taken is given back by its parent.
+///
+/// In memory that the workers share, under a lock that survives the death of whoever holds it.
+///
+/// Thread safety: all members may be called from any thread of any of the processes.
+class SOCKETSERVER_EXPORT SharedLimits {
+  public:
+    /// Workers are numbered as in SharedCounters, which has a number for each of them; one that
+    /// found none would have the last one here.
+    static constexpr std::size_t workers = SharedCounters::most_workers + 1;
+
+    /// @throws std::system_error if there is no memory.
+    SharedLimits();
+    SharedLimits(const SharedLimits&) = delete;
+    SharedLimits& operator=(const SharedLimits&) = delete;
+    ~SharedLimits();
+
+    bool take_room(std::size_t worker, std::size_t most) noexcept;
+    void give_back_room(std::size_t worker) noexcept;
+    /// By all.
+    std::size_t taken() noexcept;
+
+    /// False as well if there is no memory for one more origin (65,535 pairs of worker and origin).
+    bool take_share(std::size_t worker, const Origin& origin, std::size_t most) noexcept;
+    void give_back_share(std::size_t worker, const Origin& origin) noexcept;
+
+    bool take_turn(TimePoint now, Clock::duration interval, Clock::duration burst) noexcept;
+    void give_back_turn(Clock::duration interval) noexcept;
+    TimePoint next_turn() noexcept;
+
+    /// In the parent: the worker has ended.
+    void give_back_all(std::size_t worker) noexcept;
+
+  private:
+    struct Share;
+    struct Memory;
+    class Lock;
+
+    void repair() noexcept;
+
+    Memory* memory_;
+};
+
+}  // namespace socketserver::detail

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "server/error_report.hpp"
+
+#include <cxxabi.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <system_error>
+#include <typeinfo>
+
+#include "os/no_sigpipe.hpp"
+#include "socketserver/address.hpp"
+#include "socketserver/detail/request/record_access.hpp"
+#include "socketserver/detail/server/report.hpp"
+#include "socketserver/errors.hpp"
+#include "socketserver/socket.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+std::string current_exception_type() {
+    const std::type_info* type = abi::__cxa_current_exception_type();
+    if (type == nullptr) return "unknown exception";
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> name{
+        abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free};
+    return status == 0 ? name.get() : type->name();
+}
+
+void describe(std::exception_ptr error, std::string& text) {
+    std::exception_ptr nested;
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+        text += fmt::format("{}: {}\n", current_exception_type(), exception.what());
+        if (const auto* outer = dynamic_cast<const std::nested_exception*>(&exception)) {
+            nested = outer->nested_ptr();
+        }
+    } catch (...) {
+        text += current_exception_type() + '\n';
+    }
+    if (nested) {
+        text += "  caused by ";
+        describe(nested, text);
+    }
+}
+
+}  // namespace
+
+void print_error(std::string_view headline, const Address& address,
+                 std::exception_ptr error) noexcept {
+    try {
+        std::string text = fmt::format("{:-<40}\n{}{}\n", "", headline, address);
+        describe(error, text);
+        text += fmt::format("{:-<40}\n", "");
+        const NoSigpipe no_sigpipe;
+        std::fwrite(text.data(), 1, text.size(), stderr);
+    } catch (...) {  // out of memory, say: one line without any
+        const NoSigpipe no_sigpipe;
+        std::fputs("socketserver: an exception could not be described\n", stderr);
+    }
+}
+
+namespace {
+
+bool tells_that_peer_is_gone(const std::exception& exception) {
+    const auto* failure = dynamic_cast<const std::system_error*>(&exception);
+    return failure != nullptr && (failure->code() == std::errc::connection_reset ||
+                                  failure->code() == std::errc::broken_pipe ||
+                                  failure->code() == std::errc::connection_aborted ||
+                                  failure->code() == std::errc::not_connected);
+}
+
+/// Whether nothing but a stop, or the going of this client, made the exception: what a handler
+/// wraps around them says no more, and of the two in a FinishError either may be a failure.
+/// `is_of_client` looks at an exception by itself.
+template <class IsOfClient>
+bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
+    if (!error) return false;
+    try {
+        std::rethrow_exception(error);
+    } catch (const Cancelled&) {
+        return true;
+    } catch (const FinishError& both) {
+        return is_no_failure(both.of_finish(), is_of_client) &&
+               is_no_failure(both.nested_ptr(), is_of_client);
+    } catch (const std::exception& exception) {
+        if (is_of_client(exception)) return true;
+        const auto* outer = dynamic_cast<const std::nested_exception*>(&exception);
+        return outer != nullptr && is_no_failure(outer->nested_ptr(), is_of_client);
+    } catch (...) {
+        return false;
+    }
+}
+
+void print_request_error(const Address& client_address, std::exception_ptr error) {
+    print_error("Exception occurred during processing of request from ", client_address, error);
+}
+
+}  // namespace
+
+void report_request_error(const Socket& request, const Address& client_address,
+                          std::exception_ptr error) {
+    // That another connection, say to a database, was reset is a failure to be told.
+    const auto is_of_client = [&](const std::exception& exception) {
+        return request.peer_gone() && tells_that_peer_is_gone(exception);
+    };
+    if (is_no_failure(error, is_of_client)) return;
+    print_request_error(client_address, error);
+}
+
+void report_request_error(const Datagram& request, const Address& client_address,
+                          std::exception_ptr error) {
+    // The client has gone, or does not read its replies: it could fill a log with that.
+    const int undelivered = detail::undelivered(RecordAccess::of(request));
+    const auto is_of_client = [&](const std::exception& exception) {
+        const auto* failure = dynamic_cast<const std::system_error*>(&exception);
+        return undelivered != 0 && failure != nullptr &&
+               failure->code() == static_cast<std::errc>(undelivered);
+    };
+    if (is_no_failure(error, is_of_client)) return;
+    print_request_error(client_address, error);
+}
+
+}  // namespace socketserver::detail

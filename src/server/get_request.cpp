@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/detail/server/get_request.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#include "io/client_sockets.hpp"
+#include "io/receive_datagram.hpp"
+#include "io/sockaddr.hpp"
+#include "io/socket_error.hpp"
+#include "os/sys.hpp"
+#include "request/connection.hpp"
+#include "request/registry.hpp"
+
+namespace socketserver::detail {
+
+std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
+    SockAddr peer;
+    const int descriptor = sys::retry_on_eintr([&] {
+        peer.size = sizeof peer.storage;
+        return sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
+    });
+    if (descriptor != -1) {
+        Socket request{descriptor};
+        request.channel().stream = byte_stream_of(peer.get()->sa_family);
+        return std::pair{std::move(request), from_sockaddr(peer)};
+    }
+    if (errno == EAGAIN) return {};
+    throw_system_error("accept");
+}
+
+std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
+                                                            std::size_t max_packet_size) {
+    auto received = receive_datagram(socket->fileno(), max_packet_size);
+    if (received) {
+        return std::pair{Datagram{std::move(received->data), received->truncated, socket},
+                         std::move(received->from)};
+    }
+    if (errno == EAGAIN) return {};
+    throw_system_error("receive a datagram");
+}
+
+void end_output(Socket& connection) noexcept {
+    if (!connection.is_open()) return;
+    // With the last descriptor closing says the same to a client that has ended its side as well:
+    // nothing is left unread. One system call of the five of a short connection.
+    const Connection* record = connection.channel().connection.get();
+    if (record != nullptr && record->client_ended && !ClientSockets::may_be_inherited()) return;
+    sys::calls.shutdown(connection.fileno(), SHUT_WR);
+}
+
+namespace {
+
+/// Whether to close it now would cost the client its answer. Who was refused is about to send its
+/// request, or has; after a handler only what has come and was not read tells that more is to be
+/// expected: to wait for every client's end would cost each of them a turn.
+bool is_still_sending(const Socket& connection, const Connection& record) noexcept {
+    if (record.bytes_out == 0 || record.client_ended || record.is_reset || connection.peer_gone() ||
+        record.cancelled.load()) {
+        return false;
+    }
+    char first{};
+    return record.is_refused ||
+           sys::calls.recv(connection.fileno(), &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+}  // namespace
+
+void close_connection(Socket& connection) noexcept {
+    const Connection* record = connection.channel().connection.get();
+    if (record == nullptr || !connection.is_open() || !is_still_sending(connection, *record)) {
+        return connection.close();
+    }
+    const std::shared_ptr<Registry> registry = record->registry;
+    const int descriptor = connection.detach();
+    if (registry->in_child()) {
+        Lingering::linger_here(descriptor);
+    } else {
+        registry->linger(descriptor);
+    }
+}
+
+}  // namespace socketserver::detail

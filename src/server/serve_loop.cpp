@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// The part of ServerBase that serves, until it is stopped or closed.
+#include <algorithm>
+#include <utility>
+
+#include "server/server_state.hpp"
+#include "socketserver/server_base.hpp"
+
+namespace socketserver {
+
+namespace {
+
+using detail::Clock;
+using detail::Current;
+using detail::never;
+using detail::ServerMark;
+using detail::Serving;
+using detail::TimePoint;
+using detail::Turn;
+
+/// A busy loop, which never waits, looks for a stop from outside after so many requests.
+constexpr int requests_between_looks = 16;
+
+/// The loop waits for something else if nothing but the policy keeps it from accepting.
+TimePoint wait_end(TimePoint accept_at) { return accept_at == TimePoint{} ? never : accept_at; }
+
+/// A negative time is none.
+template <class Duration>
+TimePoint after(Duration time) {
+    return time < Duration::zero() ? never : detail::deadline_after(time);
+}
+
+}  // namespace
+
+void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds poll_interval) {
+    std::uint64_t serves = 0;
+    {
+        const std::lock_guard lock{state_->mutex};
+        serves = state_->serves;
+    }
+    const std::stop_callback on_stop{stop, [this, serves] {
+                                         const std::lock_guard lock{state_->mutex};
+                                         // Only this serve: a request that comes when it has ended
+                                         // must not end the next one.
+                                         if (state_->serves != serves) return;
+                                         state_->stop = true;
+                                         state_->stop_waker.wake();
+                                     }};
+    serve_forever(poll_interval);
+}
+
+void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
+    Serving serving{*this, *state_};
+    const auto loop = [&] {
+        int until_look = 0;
+        bool goes_on = true;
+        while (goes_on && !serving.stopped()) {
+            try {
+                goes_on = take_turn(serving, poll_interval, until_look);
+            } catch (const std::bad_alloc&) {
+                // It costs this turn, and not the server.
+                serving.pause_after(std::current_exception());
+            }
+            if (goes_on) call_service_actions();
+        }
+    };
+    policy_serve(loop, true);
+}
+
+/// False: a drain has ended.
+bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_interval,
+                           int& until_look) {
+    const bool draining = state_->registry->drains_here();
+    if (draining) {
+        if (state_->is_worker) state_->go_on_draining();
+        pass_on_drain();
+        if (is_drained()) return false;
+    }
+    const TimePoint accept_at = state_->accept_at();
+    const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_ready());
+    const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
+    if (turn == Turn::took) {
+        --until_look;
+    } else if (turn == Turn::nothing && draining && Clock::now() >= state_->handshakes_until()) {
+        end_listening();
+    } else {
+        TimePoint poll_at = after(poll_interval);
+        if (turn == Turn::nothing && draining) {
+            poll_at = std::min(poll_at, state_->handshakes_until());
+        }
+        serving.wait(ready ? fileno() : -1, policy_fileno(),
+                     std::min({poll_at, wait_end(accept_at), policy_service_at()}));
+        until_look = requests_between_looks;
+        policy_service();
+    }
+    return true;
+}
+
+void ServerBase::handle_request() {
+    Serving serving{*this, *state_};
+    serving.look_for_stop();
+    if (serving.stopped()) return;
+    const auto loop = [&] {
+        const auto socket_timeout = socket().gettimeout();
+        const TimePoint until = std::min(options_.timeout ? after(*options_.timeout) : never,
+                                         socket_timeout ? after(*socket_timeout) : never);
+        while (!serving.stopped()) {
+            policy_service();
+            const TimePoint accept_at = state_->accept_at();
+            const bool ready = accept_at == TimePoint{} && policy_ready();
+            if (ready && serve_one() == Turn::took) break;
+            const bool in_time =
+                serving.wait(ready ? fileno() : -1, policy_fileno(),
+                             std::min({until, wait_end(accept_at), policy_service_at()}));
+            if (!in_time && until <= Clock::now()) {
+                handle_timeout();
+                break;
+            }
+        }
+        policy_service();
+    };
+    policy_serve(loop, false);
+}
+
+void ServerBase::shutdown() {
+    if (::getpid() != state_->owner) return state_->stop_waker.wake();
+    std::unique_lock lock{state_->mutex};
+    state_->stop = true;
+    state_->stop_waker.wake();
+    if (state_->serving == 0 || ServerMark::stands(this, &Current::serving)) return;
+    state_->ended.wait(lock, [this, serves = state_->serves] { return state_->serves != serves; });
+}
+
+void ServerBase::server_close() {
+    if (::getpid() != state_->owner) return;  // a copy in a child: the server is the parent's
+    const bool serves_here = ServerMark::stands(this, &Current::serving);
+    const bool in_handler = serves_here || ServerMark::stands(this, &Current::request);
+    {
+        std::unique_lock lock{state_->mutex};
+        const bool serves = state_->serving > 0;
+        if (!state_->closed || serves) {
+            state_->stop = true;
+            state_->stop_waker.wake();
+        }
+        state_->closed = true;
+        if (serves && !serves_here) {
+            state_->ended.wait(
+                lock, [this, before = state_->serves] { return state_->serves != before; });
+        }
+        // In a handler of a synchronous server: its own loop looks no more, but those of other
+        // threads still do, and the last of them lets go.
+        if (state_->serving <= (serves_here ? 1 : 0)) let_go();
+    }
+    policy_close(!in_handler);
+    state_->registry->lingering.end();  // those of requests that have ended since the loop did
+}
+
+void ServerBase::call_service_actions() noexcept {
+    try {
+        service_actions();
+    } catch (...) {
+        report_server_error(std::current_exception());
+    }
+}
+
+}  // namespace socketserver

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/server_base.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "io/client_sockets.hpp"
+#include "io/sockaddr.hpp"
+#include "io/socket_error.hpp"
+#include "os/signal_table.hpp"
+#include "os/sys.hpp"
+#include "server/error_report.hpp"
+#include "server/server_state.hpp"
+
+namespace socketserver {
+
+namespace {
+
+using detail::Current;
+using detail::ServerMark;
+using detail::ServerState;
+using detail::Transport;
+
+bool is_unix(Transport transport) {
+    return transport == Transport::unix_stream || transport == Transport::unix_datagram;
+}
+
+bool is_stream(Transport transport) {
+    return transport == Transport::tcp || transport == Transport::unix_stream;
+}
+
+SocketType type_of(Transport transport) {
+    return is_stream(transport) ? SocketType::stream : SocketType::datagram;
+}
+
+void require_family(const Address& address, Transport transport) {
+    if (is_unix(transport) ? address.is_unix() : address.is_inet()) return;
+    throw std::system_error(EAFNOSUPPORT, std::system_category(),
+                            "a server on " + address.to_string() +
+                                (is_unix(transport) ? ": a Unix server takes a path, or \"@name\""
+                                                    : ": a TCP or UDP server takes a host and a "
+                                                      "port"));
+}
+
+void set_option(const Socket& socket, int level, int name, int value, const char* text) {
+    if (::setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
+        detail::throw_system_error(text);
+    }
+}
+
+int get_option(const Socket& socket, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (::getsockopt(socket.fileno(), SOL_SOCKET, name, &value, &size) == -1) {
+        const int error = errno;
+        throw std::system_error(error, std::system_category(),
+                                "adopt descriptor " + std::to_string(socket.fileno()));
+    }
+    return value;
+}
+
+/// poll(2) said that somebody was there, but the client may have gone since: accepting must not
+/// block the loop then.
+void set_nonblocking(const Socket& socket) {
+    const int flags = ::fcntl(socket.fileno(), F_GETFL);
+    if (flags == -1 || ::fcntl(socket.fileno(), F_SETFL, flags | O_NONBLOCK) == -1) {
+        detail::throw_system_error("make the listening socket non-blocking");
+    }
+}
+
+/// As every socket that the library makes: a service manager cannot hand it over in this state.
+void set_close_on_exec(const Socket& socket) {
+    const int flags = ::fcntl(socket.fileno(), F_GETFD);
+    if (flags == -1 || ::fcntl(socket.fileno(), F_SETFD, flags | FD_CLOEXEC) == -1) {
+        detail::throw_system_error("make the listening socket close-on-exec");
+    }
+}
+
+}  // namespace
+
+ServerBase::ServerBase(const Address& server_address, Transport transport,
+                       const ServerOptions& options)
+    : options_{options},
+      transport_{transport},
+      server_address_{server_address},
+      state_{std::make_unique<ServerState>(options, is_stream(transport))},
+      link_{std::make_shared<detail::ServerLink>(*this)} {
+    require_family(server_address, transport);
+    numeric_address_ = server_address.resolve().front();
+    socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
+    detail::ClientSockets::add_server(fileno());
+    socket_->channel().answers_requests = !is_stream(transport);
+    if (numeric_address_.family() == AddressFamily::inet6) {
+        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
+        // Set here, so that whatever a derived class sets in server_bind() comes later.
+        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
+    }
+}
+
+ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions& options)
+    : options_{options},
+      transport_{transport},
+      socket_{std::make_shared<Socket>(std::move(bound))},
+      state_{std::make_unique<ServerState>(options, is_stream(transport))},
+      link_{std::make_shared<detail::ServerLink>(*this)} {
+    const int type = get_option(*socket_, SO_TYPE);
+    if (type != (is_stream(transport) ? SOCK_STREAM : SOCK_DGRAM)) {
+        throw std::system_error(EPROTOTYPE, std::system_category(),
+                                "adopt descriptor " + std::to_string(socket_->fileno()));
+    }
+    server_address_ = numeric_address_ = socket_->getsockname();
+    require_family(server_address_, transport);
+    set_close_on_exec(*socket_);
+    detail::ClientSockets::add_server(fileno());
+    socket_->channel().answers_requests = !is_stream(transport);
+    if (!is_stream(transport)) return;
+    // A service manager may hand over a socket that is bound and does not listen yet.
+    if (get_option(*socket_, SO_ACCEPTCONN) == 0) socket_->listen(options_.request_queue_size);
+    set_nonblocking(*socket_);
+}
+
+ServerBase::~ServerBase() {
+    // Still there only if the constructor of a concrete server failed between bind and listen.
+    if (::getpid() == state_->owner) state_->unix_path.remove();
+}
+
+void ServerBase::server_bind() {
+    const bool inet = !is_unix(transport_);
+    if (inet && options_.allow_reuse_address) {
+        set_option(*socket_, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
+    }
+    if (inet && options_.allow_reuse_port) {
+        set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
+    }
+    if (is_unix(transport_)) {
+        state_->unix_path.claim(numeric_address_, is_stream(transport_) ? SOCK_STREAM : SOCK_DGRAM);
+        // Linux gives the file the mode that the descriptor has, so no moment is left in which
+        // the wrong people can connect.
+        if (options_.unix_mode && ::fchmod(socket_->fileno(), *options_.unix_mode) == -1) {
+            detail::throw_system_error("set the mode of", numeric_address_);
+        }
+    }
+    socket_->bind(numeric_address_);
+    if (is_unix(transport_)) state_->unix_path.own(numeric_address_);
+    if (!is_stream(transport_)) state_->unix_path.settle();
+    server_address_ = socket_->getsockname();
+}
+
+void ServerBase::server_activate() {
+    if (!is_stream(transport_)) return;
+    socket_->listen(options_.request_queue_size);
+    state_->unix_path.settle();
+    set_nonblocking(*socket_);
+}
+
+int ServerBase::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }
+
+Socket& ServerBase::socket() const {
+    if (!socket_) throw std::system_error(EBADF, std::system_category(), "the server is closed");
+    return *socket_;
+}
+
+void ServerBase::let_go() noexcept {
+    // Not closed: a datagram request may still answer through it.
+    socket_.reset();
+    state_->registry->lingering.end();
+    state_->copies.leave();
+    // A server that was never served here may have been made for a child to serve, which has not
+    // begun yet: a program becomes a daemon so.
+    const bool may_be_a_childs =
+        state_->serves == 0 && state_->serving == 0 && detail::ClientSockets::may_be_inherited();
+    if (state_->copies.has_others() || (may_be_a_childs && state_->unix_path.is_open_elsewhere())) {
+        state_->unix_path.disown();
+    } else {
+        state_->unix_path.remove();
+    }
+}
+
+void ServerBase::own_in_this_process() {
+    const pid_t self = ::getpid();
+    pid_t before = state_->owner;
+    // The children and workers of the library ask their parent to stop.
+    if (before == self || state_->is_worker || state_->registry->in_child()) return;
+    while (before != self) {
+        if (before == 0 || !state_->owner.compare_exchange_strong(before, 0)) {
+            ::sched_yield();  // another thread is about it
+            before = state_->owner;
+            continue;
+        }
+        try {
+            const bool serves_here = ServerMark::stands(this, &Current::serving);
+            state_->part_from_parent(options_, is_stream(transport_), serves_here ? 1 : 0);
+        } catch (...) {
+            state_->owner = before;
+            throw;
+        }
+        link_->forget_other_threads();
+        detail::SignalTable::adopt(state_->stop_waker);
+        state_->owner = before = self;
+    }
+}
+
+void ServerBase::end_before_destruction() noexcept {
+    if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
+    server_close();
+    if (state_->drain_thread.joinable()) state_->drain_thread.join();
+    link_->cut();
+}
+
+void ServerBase::enter_child() noexcept {
+    state_->registry->enter_child();
+    detail::ClientSockets::close_inherited(server_address_, fileno());
+    // A datagram request answers through this socket.
+    if (is_stream(transport_)) socket_->close();
+}
+
+void ServerBase::prepare_workers() { state_->registry->limits.share(); }
+
+void ServerBase::enter_worker(int stop) {
+    detail::ClientSockets::close_inherited(server_address_, fileno());
+    state_->unix_path.disown();
+    state_->is_worker = true;
+    state_->stop_waker.watch(stop);
+    state_->loop_waker.renew();
+    state_->registry->enter_worker();
+}
+
+void ServerBase::end_worker_loop() noexcept { state_->stop = true; }
+
+void ServerBase::worker_has_ended(int pid) noexcept {
+    state_->registry->count_out_worker(
+        pid, state_->too_late ? CloseReason::cancelled : CloseReason::error);
+}
+
+void ServerBase::leave_worker() noexcept { socket_.reset(); }
+
+void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
+
+int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
+
+bool ServerBase::wait_unless_stopped(int descriptor) const {
+    return state_->wait_unless_stopped(descriptor);
+}
+
+const detail::Waker& ServerBase::stop_waker() const noexcept { return state_->stop_waker; }
+
+void ServerBase::handle_accept_error(const std::system_error&) {}
+
+void ServerBase::handle_server_error(std::exception_ptr error) {
+    detail::print_error("Exception occurred in the server on ", server_address_, error);
+}
+
+void ServerBase::report_server_error(std::exception_ptr error) noexcept {
+    try {
+        handle_server_error(error);
+    } catch (...) {
+        // The last resort has failed as well: both are printed, nothing is lost.
+        detail::print_error("Exception occurred in the server on ", server_address_, error);
+        detail::print_error("Exception occurred in handle_server_error() of the server on ",
+                            server_address_, std::current_exception());
+    }
+}
+
+}  // namespace socketserver

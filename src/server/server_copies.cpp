@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "server/server_copies.hpp"
+
+#include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <new>
+
+#include "os/sys.hpp"
+#include "os/system_error.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// Beyond them a process is not known to the others.
+constexpr std::size_t most_processes = 256;
+
+bool lives(pid_t pid) {
+    const int pidfd = sys::calls.pidfd_open(pid, 0);
+    // A kernel without pidfds takes one that nobody has waited for yet for alive.
+    if (pidfd == -1) return errno != ESRCH && (::kill(pid, 0) == 0 || errno == EPERM);
+    pollfd entry{pidfd, POLLIN, 0};
+    const bool has_ended = ::poll(&entry, 1, 0) == 1;
+    sys::calls.close(pidfd);
+    return !has_ended;
+}
+
+}  // namespace
+
+struct ServerCopies::Processes {
+    std::array<std::atomic<pid_t>, most_processes> pids{};
+};
+
+ServerCopies::ServerCopies() {
+    void* memory = ::mmap(nullptr, sizeof(Processes), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw_system_error("map the processes of a server");
+    processes_ = ::new (memory) Processes{};
+    join();
+}
+
+ServerCopies::~ServerCopies() { ::munmap(processes_, sizeof(Processes)); }
+
+void ServerCopies::join() noexcept {
+    for (std::atomic<pid_t>& each : processes_->pids) {
+        pid_t before = each;
+        // One that ended without a word has left its place.
+        if (before != 0 && lives(before)) continue;
+        if (each.compare_exchange_strong(before, ::getpid())) return;
+    }
+}
+
+void ServerCopies::leave() noexcept {
+    for (std::atomic<pid_t>& each : processes_->pids) {
+        pid_t self = ::getpid();
+        each.compare_exchange_strong(self, 0);
+    }
+}
+
+bool ServerCopies::has_others() const noexcept {
+    return std::any_of(processes_->pids.begin(), processes_->pids.end(),
+                       [](const std::atomic<pid_t>& each) {
+                           const pid_t pid = each;
+                           return pid != 0 && pid != ::getpid() && lives(pid);
+                       });
+}
+
+}  // namespace socketserver::detail

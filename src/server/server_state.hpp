@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "request/registry.hpp"
+#include "server/server_copies.hpp"
+#include "server/unix_path.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/os/waker.hpp"
+
+namespace socketserver {
+class ServerBase;
+}
+
+namespace socketserver::detail {
+
+/// What a server keeps while it serves and stops, out of the public header.
+///
+/// The stop waker is the truth about a stop that was asked for: it is readable from shutdown()
+/// until the last loop has seen it. That makes a stop work from a signal handler and from a forked
+/// child as well. `stop` is the same for a glance, without a system call.
+struct ServerState {
+    Waker stop_waker;
+    Waker loop_waker;  ///< the serve loop looks again whether it may accept
+    std::shared_ptr<Registry> registry;
+    ServerCopies copies;
+    std::atomic<bool> stop{false};
+
+    std::mutex mutex;
+    std::condition_variable ended;
+    int serving = 0;           ///< threads in serve_forever() or handle_request()
+    std::uint64_t serves = 0;  ///< how often the last of them has left
+    bool closed = false;
+    std::atomic<pid_t> owner;  ///< the process that made the server, or serves its own copy
+
+    std::atomic<std::chrono::milliseconds> pause{};  ///< after a lack of descriptors; 0: none
+    std::atomic<TimePoint> accept_again{TimePoint{}};
+    std::atomic<bool> paused{false};           ///< by pause()
+    std::atomic<bool> queue_is_served{false};  ///< a drain has found nobody left to accept
+    std::atomic<int> cancel_level{0};  ///< of a drain: 1 its time is over, 2 that did not help
+    std::atomic<int> cancelled_level{0};
+    std::atomic<int> announced_level{
+        0};                             ///< to the policy: 1 a drain has begun, 2 patience is over
+    std::thread drain_thread;           ///< serves the queue if nobody else does
+    bool drain_thread_serves = false;   ///< under the lock
+    std::atomic<bool> too_late{false};  ///< whom a drain still finds there is refused
+
+    bool is_worker = false;    ///< a process that the parent forked to accept as well
+    TimePoint patience_until;  ///< of a worker's drain
+
+    UnixPath unix_path;
+
+    ServerState(const ServerOptions& options, bool is_stream);
+    ServerState(const ServerState&) = delete;
+    ServerState& operator=(const ServerState&) = delete;
+    ~ServerState();
+
+    /// In a process that the program forked: the copy stops for itself from now on, and counts and
+    /// limits its own requests. Nothing that other threads of the parent may hold is waited for.
+    ///
+    /// @param serving how often the calling thread serves it already.
+    /// @throws std::system_error if no descriptor or no memory can be had.
+    void part_from_parent(const ServerOptions& options, bool is_stream, int serving);
+
+    /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
+    TimePoint accept_at() const noexcept;
+
+    /// While a drain must expect further connections, although the queue is empty.
+    TimePoint handshakes_until() const noexcept { return registry->counters->handshakes_until; }
+
+    /// @name In a worker: what drain() does in its parent
+    /// @{
+    /// Reads what the parent has to say; may end the loop.
+    void obey_parent() noexcept;
+    void begin_worker_drain() noexcept;
+    /// Breaks off whatever is due.
+    void go_on_draining() noexcept;
+    TimePoint next_drain_step() const noexcept;
+    /// @}
+
+    /// For ServerBase::wait_unless_stopped().
+    bool wait_unless_stopped(int descriptor);
+};
+
+/// One stay of a thread in serve_forever() or handle_request().
+class Serving {
+  public:
+    /// @throws std::system_error if the server is closed.
+    Serving(ServerBase& server, ServerState& state);
+    Serving(const Serving&) = delete;
+    Serving& operator=(const Serving&) = delete;
+    ~Serving();
+
+    bool stopped() const noexcept { return state_.stop.load(std::memory_order_relaxed); }
+    /// Waits until a request may be there, somebody stops the server, or the time is over.
+    /// @return false if the time is over.
+    bool wait(int listener, int policy, TimePoint until);
+    /// Sees a stop that came from a signal handler or from a child, without waiting.
+    void look_for_stop();
+    /// After a failure that belongs to no request and may be over soon: reports it, and waits a
+    /// moment, or the loop would spin.
+    void pause_after(std::exception_ptr error);
+
+  private:
+    /// poll(2) failed. Throws if it always will.
+    void waiting_failed();
+    static ServerBase& own(ServerBase& server);
+
+    ServerBase& server_;
+    ServerState& state_;
+    ServerMark mark_;
+};
+
+}  // namespace socketserver::detail

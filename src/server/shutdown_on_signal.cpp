@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/shutdown_on_signal.hpp"
+
+#include <atomic>
+#include <exception>
+#include <new>
+#include <thread>
+
+#include <poll.h>
+#include <unistd.h>
+
+#include "os/signal_table.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/os/waker.hpp"
+#include "socketserver/server_base.hpp"
+
+namespace socketserver {
+
+namespace detail {
+
+/// Waits for the first signal, and drains, in a thread of its own: a drain takes its time, and a
+/// signal handler must not. There is no second thread to wait for the second signal, because none
+/// might be had by then: the signal is redirected instead.
+class DrainOnSignal {
+  public:
+    DrainOnSignal(ServerBase& server, DrainFor drain, const Waker& stop, const void* key)
+        : server_{server}, drain_{drain}, stop_{stop}, key_{key}, thread_{[this] { watch(); }} {}
+    DrainOnSignal(const DrainOnSignal&) = delete;
+    DrainOnSignal& operator=(const DrainOnSignal&) = delete;
+    ~DrainOnSignal() { end(); }
+
+    /// Waits for a drain that has begun. Idempotent.
+    void end() noexcept {
+        if (!thread_.joinable()) return;
+        if (::getpid() != process_) {
+            // A copy in a forked child: the thread is the parent's, and is not to be touched.
+            ::new (&thread_) std::thread;
+            return;
+        }
+        ending_ = true;
+        signalled_.wake();
+        thread_.join();
+    }
+
+    const Waker& waker() const noexcept { return signalled_; }
+
+  private:
+    void watch() {
+        wait(never);
+        if (ending_) return;
+        signalled_.reset();
+        SignalTable::redirect(key_, stop_);
+        // The second one may have been faster.
+        if (wait(Clock::now())) stop_.wake();
+        drain();
+    }
+
+    bool wait(TimePoint until) const {
+        pollfd entry{signalled_.fileno(), POLLIN, 0};
+        return poll(&entry, 1, until) == 1;
+    }
+
+    void drain() {
+        try {
+            server_.drain(drain_.within, drain_.queue);
+        } catch (...) {
+            server_.report_server_error(std::current_exception());
+            stop_.wake();
+        }
+    }
+
+    ServerBase& server_;
+    const DrainFor drain_;
+    const Waker& stop_;
+    const void* const key_;
+    const int process_ = ::getpid();
+    Waker signalled_;
+    std::atomic<bool> ending_{false};
+    std::thread thread_;
+};
+
+}  // namespace detail
+
+ShutdownOnSignal::ShutdownOnSignal(ServerBase& server, std::initializer_list<int> signals) {
+    server.own_in_this_process();
+    add(signals, server.stop_waker(), server.stop_waker());
+}
+
+ShutdownOnSignal::ShutdownOnSignal(ServerBase& server, DrainFor drain,
+                                   std::initializer_list<int> signals) {
+    server.own_in_this_process();
+    drain_ = std::make_unique<detail::DrainOnSignal>(server, drain, server.stop_waker(), this);
+    add(signals, drain_->waker(), server.stop_waker());
+}
+
+ShutdownOnSignal::~ShutdownOnSignal() {
+    // First, so that a second signal still ends a drain for which this waits.
+    if (drain_ != nullptr) drain_->end();
+    remove();
+}
+
+void ShutdownOnSignal::add(std::initializer_list<int> signals, const detail::Waker& waker,
+                           const detail::Waker& stop) {
+    signals_.reserve(signals.size());
+    try {
+        for (const int signal : signals) {
+            if (detail::SignalTable::add(signal, waker, stop, this)) signals_.push_back(signal);
+        }
+    } catch (...) {
+        remove();
+        throw;
+    }
+}
+
+void ShutdownOnSignal::remove() noexcept {
+    for (const int signal : signals_) detail::SignalTable::remove(signal, this);
+}
+
+}  // namespace socketserver

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+// The memory that fibers run on: guards, overflow, size, and giving it back.
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+#include "support/fiber_serving.hpp"
+#include "support/sanitizers.hpp"
+#include "support/scripted_sys.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+
+constexpr bool sanitized = under_asan || under_tsan;
+
+constexpr int install_guard = 102;  // MADV_GUARD_INSTALL
+
+bool kernel_installs_guards() {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    void* memory = ::mmap(nullptr, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const bool done = ::madvise(memory, page, install_guard) == 0;
+    ::munmap(memory, page);
+    return done;
+}
+
+std::size_t mappings() {
+    std::ifstream maps{"/proc/self/maps"};
+    std::size_t count = 0;
+    for (std::string line; std::getline(maps, line);) ++count;
+    return count;
+}
+
+std::size_t resident_bytes() {
+    std::ifstream file{"/proc/self/statm"};
+    std::size_t all = 0;
+    std::size_t resident = 0;
+    file >> all >> resident;
+    return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// A kernel before 6.13.
+class OldKernel {
+    const Scripted<&Calls::madvise> madvise_{[](void* where, std::size_t size, int advice) {
+        return advice == install_guard ? fail(EINVAL) : sys::kernel.madvise(where, size, advice);
+    }};
+};
+
+/// Fibers that do something and then wait until they are let go. Used in a fiber.
+class Crowd {
+  public:
+    template <class Function>
+    Crowd(std::size_t count, Function before_waiting) {
+        for (std::size_t i = 0; i < count; ++i) {
+            fibers_.push_back(spawn([this, before_waiting] {
+                before_waiting();
+                std::unique_lock lock{mutex_};
+                go_.wait(lock, [this] { return gone_; });
+                ++woken_;
+            }));
+        }
+        yield();
+    }
+    void let_go() {
+        gone_ = true;
+        go_.notify_all();
+        for (Fiber& fiber : fibers_) fiber.join();
+        fibers_.clear();
+    }
+    std::size_t woken() const { return woken_; }
+
+  private:
+    Mutex mutex_;
+    ConditionVariable go_;
+    bool gone_ = false;
+    std::size_t woken_ = 0;
+    std::vector<Fiber> fibers_;
+};
+
+/// Touches so much of the stack. A compiler that saw what becomes of the frames would shrink them.
+[[gnu::noinline]] std::size_t use_stack(std::size_t bytes) {
+    std::array<char, 1024> frame{};
+    asm volatile("" : : "r"(frame.data()) : "memory");
+    if (bytes <= frame.size()) return frame.size();
+    const std::size_t below = use_stack(bytes - frame.size());
+    asm volatile("" : : "r"(frame.data()) : "memory");
+    return below + frame.size();
+}
+
+}  // namespace
+
+TEST_CASE("more fibers than the kernel gives mappings for guards by mprotect") {
+    if (!kernel_installs_guards()) return;  // then the next test says what happens
+    const TimeLimit limit;
+    constexpr std::size_t count = sanitized ? 500 : 40'000;  // TSan knows 8,000 fibers
+    std::size_t added = 0;
+    std::size_t woken = 0;
+    in_fiber([&] {
+        const std::size_t before = mappings();
+        Crowd crowd{count, [] {}};
+        added = mappings() - before;
+        crowd.let_go();
+        woken = crowd.woken();
+    });
+    CHECK(woken == count);
+    if (!sanitized) CHECK(added < 2000);  // a sanitizer maps memory of its own for each
+}
+
+TEST_CASE("a fiber that no guard can be had for costs one connection, not the server") {
+    const TimeLimit limit;
+    const OldKernel old;
+    std::atomic<int> guards_left{3};  // the scheduler's own stack, and two fibers
+    const Scripted<&Calls::mprotect> mprotect{[&](auto... arguments) {
+        return --guards_left >= 0 ? sys::kernel.mprotect(arguments...) : fail(ENOMEM);
+    }};
+    CallingServer server{
+        [](Calling& handler) { handler.wfile().write(handler.rfile().readline()); }};
+    ServingThread serving{server};
+    Socket one = connect(server.server_address());
+    Socket two = connect(server.server_address());
+    Socket refused = connect(server.server_address());
+    CHECK(read_to_end(refused).empty());
+    CHECK(ask(one, "one\n") == "one\n");
+    CHECK(ask(two, "two\n") == "two\n");
+    // Their stacks are free again.
+    CHECK(read_to_end(one).empty());
+    CHECK(ask(server.server_address(), "three\n") == "three\n");
+    serving.stop();
+    const auto errors = server.errors();
+    REQUIRE(errors.size() == 1);
+    CHECK_THAT(errors[0], Catch::Matchers::ContainsSubstring("vm.max_map_count"));
+}
+
+TEST_CASE("a stack overflow is reported with the client's name, and ends the program") {
+    const TimeLimit limit;
+    const bool with_mprotect = GENERATE(false, true);
+    std::optional<OldKernel> old;
+    if (with_mprotect) old.emplace();
+    CallingServer server{[](Calling& handler) {
+        handler.rfile().readline();
+        handler.wfile().print("{}", use_stack(std::size_t{1} << 30));
+    }};
+    int messages[2] = {-1, -1};
+    REQUIRE(::pipe(messages) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const rlimit no_core{0, 0};
+        ::setrlimit(RLIMIT_CORE, &no_core);
+        ::dup2(messages[1], STDERR_FILENO);
+        ::close(messages[0]);
+        ::close(messages[1]);
+        ::signal(SIGSEGV, SIG_DFL);  // not Catch's, which would write a report of its own
+        ::alarm(40);
+        server.handle_request();
+        ::_exit(0);
+    }
+    ::close(messages[1]);
+    Socket client = connect(server.server_address());
+    client.sendall("overflow\n");
+    std::string text;
+    std::array<char, 4096> part{};
+    for (ssize_t size = 0; (size = ::read(messages[0], part.data(), part.size())) > 0;) {
+        text.append(part.data(), static_cast<std::size_t>(size));
+    }
+    ::close(messages[0]);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK_THAT(text, Catch::Matchers::ContainsSubstring("stack overflow in the fiber"));
+    CHECK_THAT(text, Catch::Matchers::ContainsSubstring(
+                         "127.0.0.1 port " + std::to_string(client.getsockname().port())));
+    if (!sanitized) CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV));
+}
+
+TEST_CASE("the size of the stack can be set") {
+    const TimeLimit limit;
+    std::size_t used = 0;
+    in_fiber([&] { used = use_stack(std::size_t{3} << 20); }, std::size_t{8} << 20);
+    CHECK(used > 0);
+}
+
+TEST_CASE("the stacks of a burst go back to the system") {
+    const TimeLimit limit;
+    constexpr std::size_t count = sanitized ? 200 : 2000;  // TSan needs 10 ms for each
+    constexpr std::size_t each = std::size_t{64} * 1024;
+    std::size_t during = 0;
+    std::size_t after = 0;
+    const std::size_t before = resident_bytes();
+    in_fiber([&] {
+        Crowd crowd{count, [] { use_stack(each); }};
+        during = resident_bytes();
+        crowd.let_go();
+        yield();
+        after = resident_bytes();
+    });
+    CHECK(during - before > count * each * 9 / 10);
+    // What a sanitizer notes of the stacks stays.
+    if (!sanitized) CHECK(after < before + (during - before) / 4);
+}
+
+TEST_CASE("an idle handler holds none of the memory that it may receive into") {
+    if (sanitized) return;  // their own memory is more than that
+    const TimeLimit limit;
+    constexpr int count = 300;
+    constexpr std::size_t largest = 65536;
+    std::atomic<int> waiting{0};
+    CallingServer server{[&](Calling& handler) {
+        handler.wfile().write(handler.request().recv(largest));
+        ++waiting;
+        handler.request().recv(largest);
+    }};
+    ServingThread serving{server};
+    std::vector<Socket> clients;
+    const std::size_t before = resident_bytes();
+    for (int i = 0; i < count; ++i) {
+        clients.push_back(connect(server.server_address()));
+        CHECK(ask(clients.back(), "x\n") == "x\n");
+    }
+    REQUIRE(eventually([&] { return waiting == count; }));
+    const std::size_t after = resident_bytes();
+    INFO(before << " bytes before, " << after << " after");
+    CHECK(after < before + count * largest / 4);
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Every transport under every policy, over one body, as CPython's test_socketserver has it.
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/catch.hpp"
+#include "support/connected_sockets.hpp"
+#include "support/counts.hpp"
+#include "support/serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+
+template <class Server>
+void serve_three_clients(const Address& address, SocketType type) {
+    Server server{address};
+    CHECK(server.server_address() == server.socket().getsockname());
+    CHECK(server.fileno() == server.socket().fileno());
+    CHECK(server.server_address() != Address{"127.0.0.1", 0});
+    {
+        ServingThread serving{server, 10ms};
+        std::vector<Socket> clients;
+        for (int i = 0; i < 3; ++i) clients.push_back(connect(server.server_address(), type));
+        for (Socket& client : clients) {
+            CHECK(ask(client, "hello world\n") == "hello world\n");
+        }
+        serving.stop();
+        CHECK_FALSE(serving.error());
+    }
+    server.server_close();
+    CHECK(server.fileno() == -1);
+    if constexpr (requires { server.active_children(); }) CHECK(server.active_children().empty());
+    if constexpr (requires { server.worker_pids(); }) CHECK(server.worker_pids().empty());
+}
+
+template <template <class> class MixIn>
+void every_transport() {
+    const TimeLimit limit;
+    const Counts before;
+    SECTION("TCP") {
+        serve_three_clients<TCPServer<StreamEcho, MixIn>>({"127.0.0.1", 0}, SocketType::stream);
+    }
+    SECTION("UDP") {
+        serve_three_clients<UDPServer<DatagramEcho, MixIn>>({"127.0.0.1", 0}, SocketType::datagram);
+    }
+    SECTION("Unix stream") {
+        const std::string path = "/tmp/" + own_name("stream");
+        serve_three_clients<UnixStreamServer<StreamEcho, MixIn>>(path, SocketType::stream);
+        CHECK(::access(path.c_str(), F_OK) == -1);
+    }
+    SECTION("Unix datagram") {
+        const std::string path = "/tmp/" + own_name("datagram");
+        serve_three_clients<UnixDatagramServer<DatagramEcho, MixIn>>(path, SocketType::datagram);
+        CHECK(::access(path.c_str(), F_OK) == -1);
+    }
+    CHECK(before.are_back());
+}
+
+template <template <class> class MixIn>
+void serve_one_by_one() {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        TCPServer<StreamEcho, MixIn> server{{"127.0.0.1", 0}, {.timeout = 0ms}};
+        server.handle_request();  // nobody is there
+        for (int i = 0; i < 3; ++i) {
+            Socket client = connect(server.server_address());
+            client.sendall("one\n");
+            server.handle_request();
+            CHECK(read_to_end(client) == "one\n");
+        }
+    }
+    CHECK(before.are_back());
+}
+
+}  // namespace
+
+TEST_CASE("SynchronousMixIn over every transport") { every_transport<SynchronousMixIn>(); }
+TEST_CASE("ThreadingMixIn over every transport") { every_transport<ThreadingMixIn>(); }
+TEST_CASE("ForkingMixIn over every transport") { every_transport<ForkingMixIn>(); }
+TEST_CASE("ThreadPoolMixIn over every transport") { every_transport<ThreadPoolMixIn>(); }
+TEST_CASE("PreforkMixIn over every transport") { every_transport<PreforkMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("FiberMixIn over every transport") { every_transport<FiberMixIn>(); }
+#endif
+
+TEST_CASE("handle_request() in a loop") {
+    SECTION("synchronous") { serve_one_by_one<SynchronousMixIn>(); }
+    SECTION("threading") { serve_one_by_one<ThreadingMixIn>(); }
+    SECTION("forking") { serve_one_by_one<ForkingMixIn>(); }
+    SECTION("pool") { serve_one_by_one<ThreadPoolMixIn>(); }
+    SECTION("prefork") { serve_one_by_one<PreforkMixIn>(); }
+}
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("handle_request() in a loop: fiber") { serve_one_by_one<FiberMixIn>(); }
+#endif
+
+TEST_CASE("ForkingMixIn over every transport beside a child of somebody else") {
+    const pid_t other = ::fork();
+    if (other == 0) ::_exit(72);
+    every_transport<ForkingMixIn>();
+    int status = 0;
+    REQUIRE(::waitpid(other, &status, 0) == other);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 72);
+}
