@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 #include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
 #include "io/waiting.hpp"
@@ -43,7 +43,7 @@ void Socket::listen(int backlog) {
         throw std::system_error(error, std::system_category(),
                                 "listen on " + getsockname().to_string());
     }
-    detail::ClientSockets::remove_client(channel_.fd);
+    detail::CloseOnFork::remove_client(channel_.fd);
 }
 
 std::pair<Socket, Address> Socket::accept() {

@@ -10,7 +10,7 @@
 #include <span>
 
 #include "io/buffer_pool.hpp"
-#include "io/request_clock.hpp"
+#include "io/request_hooks.hpp"
 #include "io/socket_error.hpp"
 #include "io/waiting.hpp"
 #include "os/sys.hpp"

@@ -11,10 +11,10 @@
 #include <utility>
 
 #include "io/buffer_pool.hpp"
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 #include "io/full_queue.hpp"
 #include "io/receive_datagram.hpp"
-#include "io/request_clock.hpp"
+#include "io/request_hooks.hpp"
 #include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
 #include "io/waiting.hpp"
@@ -43,12 +43,12 @@ int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM :
 }  // namespace
 
 Socket::Socket(const Address& address, SocketType type) {
-    const detail::ClientSockets::NoFork no_fork;
+    const detail::CloseOnFork::NoFork no_fork;
     channel_.fd = sys::calls.socket(detail::domain_of(address), type_of(type) | SOCK_CLOEXEC, 0);
     if (channel_.fd == -1) throw_system_error("create a socket for", address);
     if (type == SocketType::stream) {
         channel_.stream = detail::byte_stream_of(detail::domain_of(address));
-        detail::ClientSockets::add(channel_.fd);
+        detail::CloseOnFork::add_client(channel_.fd);
     }
 }
 
@@ -227,8 +227,8 @@ void Socket::shutdown(ShutdownHow how) {
 }
 
 void Socket::close() noexcept {
-    if (!detail::ClientSockets::knows(channel_.fd)) return detail::close(channel_);
-    const detail::ClientSockets::Closing closing{channel_.fd};
+    if (!detail::CloseOnFork::knows(channel_.fd)) return detail::close(channel_);
+    const detail::CloseOnFork::Closing closing{channel_.fd};
     detail::close(channel_);
 }
 
@@ -236,7 +236,7 @@ int Socket::detach() noexcept {
     uncork();
     detail::forget(channel_);
     detail::disown_descriptor(channel_.connection.get());
-    detail::ClientSockets::remove(channel_.fd);
+    detail::CloseOnFork::remove(channel_.fd);
     return std::exchange(channel_.fd, -1);
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <system_error>
 
-#include "io/request_clock.hpp"
+#include "io/request_hooks.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 #include "io/receive_datagram.hpp"
 #include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
@@ -45,7 +45,7 @@ void end_output(Socket& connection) noexcept {
     // With the last descriptor closing says the same to a client that has ended its side as well:
     // nothing is left unread. One system call of the five of a short connection.
     const Connection* record = connection.channel().connection.get();
-    if (record != nullptr && record->client_ended && !ClientSockets::may_be_inherited()) return;
+    if (record != nullptr && record->client_ended && !CloseOnFork::may_be_inherited()) return;
     sys::calls.shutdown(connection.fileno(), SHUT_WR);
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <system_error>
 
-#include "io/request_clock.hpp"
+#include "io/request_hooks.hpp"
 #include "socketserver/detail/request/record_access.hpp"
 #include "socketserver/errors.hpp"
 

@@ -13,7 +13,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 #include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
 #include "os/signal_table.hpp"
@@ -97,7 +97,7 @@ ServerBase::ServerBase(const Address& server_address, Transport transport,
     require_family(server_address, transport);
     numeric_address_ = server_address.resolve().front();
     socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
-    detail::ClientSockets::add_server(fileno());
+    detail::CloseOnFork::add_server(fileno());
     socket_->channel().answers_requests = !is_stream(transport);
     if (numeric_address_.family() == AddressFamily::inet6) {
         // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
@@ -120,7 +120,7 @@ ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions&
     server_address_ = numeric_address_ = socket_->getsockname();
     require_family(server_address_, transport);
     set_close_on_exec(*socket_);
-    detail::ClientSockets::add_server(fileno());
+    detail::CloseOnFork::add_server(fileno());
     socket_->channel().answers_requests = !is_stream(transport);
     if (!is_stream(transport)) return;
     // A service manager may hand over a socket that is bound and does not listen yet.
@@ -177,7 +177,7 @@ void ServerBase::let_go() noexcept {
     // A server that was never served here may have been made for a child to serve, which has not
     // begun yet: a program becomes a daemon so.
     const bool may_be_a_childs =
-        state_->serves == 0 && state_->serving == 0 && detail::ClientSockets::may_be_inherited();
+        state_->serves == 0 && state_->serving == 0 && detail::CloseOnFork::may_be_inherited();
     if (state_->copies.has_others() || (may_be_a_childs && state_->unix_path.is_open_elsewhere())) {
         state_->unix_path.disown();
     } else {
@@ -218,7 +218,7 @@ void ServerBase::end_before_destruction() noexcept {
 
 void ServerBase::enter_child() noexcept {
     state_->registry->enter_child();
-    detail::ClientSockets::close_inherited(server_address_, fileno());
+    detail::CloseOnFork::close_inherited(server_address_, fileno());
     // A datagram request answers through this socket.
     if (is_stream(transport_)) socket_->close();
 }
@@ -226,7 +226,7 @@ void ServerBase::enter_child() noexcept {
 void ServerBase::prepare_workers() { state_->registry->limits.share(); }
 
 void ServerBase::enter_worker(int stop) {
-    detail::ClientSockets::close_inherited(server_address_, fileno());
+    detail::CloseOnFork::close_inherited(server_address_, fileno());
     state_->unix_path.disown();
     state_->is_worker = true;
     state_->stop_waker.watch(stop);

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 #include "support/catch.hpp"
 #include "support/scripted_sys.hpp"
 #include "support/serving.hpp"
@@ -319,7 +319,7 @@ TEST_CASE("the output is ended before closing, unless closing alone says the sam
         // Its end comes after a shutdown, if there is one.
         CHECK(read_to_end(client) == "over");
     };
-    const bool has_forked = detail::ClientSockets::may_be_inherited();
+    const bool has_forked = detail::CloseOnFork::may_be_inherited();
     end("bye\n");
     const int by_server = shutdowns.exchange(0);
     end("end\n");

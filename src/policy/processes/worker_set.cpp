@@ -17,7 +17,7 @@
 #include <system_error>
 #include <utility>
 
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 #include "io/socket_error.hpp"
 #include "os/child_process.hpp"
 #include "os/sys.hpp"
@@ -51,7 +51,7 @@ struct Worker {
 };
 
 void close_control(int control) noexcept {
-    const ClientSockets::Closing closing{control};
+    const CloseOnFork::Closing closing{control};
     sys::calls.close(control);
 }
 
@@ -215,16 +215,16 @@ int WorkerSet::State::fork_worker() {
     flush_before_fork();
     workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
     std::array<int, 2> ends{};
-    std::optional<ClientSockets::NoFork> no_fork{std::in_place};
+    std::optional<CloseOnFork::NoFork> no_fork{std::in_place};
     if (sys::calls.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == -1) {
         throw_system_error("fork a worker process");
     }
     const auto [ours, theirs] = ends;
-    ClientSockets::add_control(ours);
+    CloseOnFork::add_control(ours);
     no_fork.reset();
     const pid_t pid = fork_worker_process();
     if (pid == 0) {
-        // No lock is taken in here. The controls are none any more, see ClientSockets.
+        // No lock is taken in here. The controls are none any more, see CloseOnFork.
         close_descriptors();
         workers.clear();
         close_control(ours);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -46,7 +46,7 @@ class Forker {
             const pid_t child = ::fork();
             if (child == 0) {
                 const bool is_kept =
-                    is_open(descriptor) && !ss::detail::ClientSockets::knows(descriptor);
+                    is_open(descriptor) && !ss::detail::CloseOnFork::knows(descriptor);
                 ::_exit(is_kept ? 1 : 0);
             }
             ::waitpid(child, &status_, 0);
@@ -114,7 +114,7 @@ TEST_CASE("only what is, or may become, a client of the server is closed") {
 
     const pid_t child = ::fork();
     if (child == 0) {
-        ss::detail::ClientSockets::close_inherited(server.getsockname(), -1);
+        ss::detail::CloseOnFork::close_inherited(server.getsockname(), -1);
         const bool right = !is_open(client.fileno()) && !is_open(unconnected.fileno()) &&
                            is_open(elsewhere.fileno()) && is_open(accepted.fileno()) &&
                            is_open(server.fileno()) && is_open(other.fileno());
@@ -209,8 +209,7 @@ TEST_CASE("a fork does not wait for a descriptor that is being closed, which may
             const pid_t child = ::fork();
             if (child == 0) {
                 // It has it, and knows of it.
-                ::_exit(ss::tests::is_open(descriptor) &&
-                                ss::detail::ClientSockets::knows(descriptor)
+                ::_exit(ss::tests::is_open(descriptor) && ss::detail::CloseOnFork::knows(descriptor)
                             ? 0
                             : 1);
             }
@@ -221,18 +220,18 @@ TEST_CASE("a fork does not wait for a descriptor that is being closed, which may
     const int descriptor = client.fileno();
     client.close();
     CHECK(status == 0);
-    CHECK_FALSE(ss::detail::ClientSockets::knows(descriptor));
+    CHECK_FALSE(ss::detail::CloseOnFork::knows(descriptor));
 }
 
 TEST_CASE("a number that another thread gets while it is being closed stays known") {
     const int number = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     {
-        ss::detail::ClientSockets::add(number);
-        const ss::detail::ClientSockets::Closing closing{number};
-        ss::detail::ClientSockets::add(number);
+        ss::detail::CloseOnFork::add_client(number);
+        const ss::detail::CloseOnFork::Closing closing{number};
+        ss::detail::CloseOnFork::add_client(number);
     }
-    CHECK(ss::detail::ClientSockets::knows(number));
-    ss::detail::ClientSockets::remove(number);
-    CHECK_FALSE(ss::detail::ClientSockets::knows(number));
+    CHECK(ss::detail::CloseOnFork::knows(number));
+    ss::detail::CloseOnFork::remove(number);
+    CHECK_FALSE(ss::detail::CloseOnFork::knows(number));
     ::close(number);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/client_sockets.hpp"
+#include "io/close_on_fork.hpp"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -179,49 +179,47 @@ bool is_client_of(int descriptor, Kind kind, const Address& server) {
 
 }  // namespace
 
-ClientSockets::NoFork::NoFork() noexcept {
+CloseOnFork::NoFork::NoFork() noexcept {
     for (++keep_from_forking; is_forking(); ++keep_from_forking) {
         --keep_from_forking;
         while (is_forking()) wait_a_little();
     }
 }
 
-ClientSockets::NoFork::~NoFork() { --keep_from_forking; }
+CloseOnFork::NoFork::~NoFork() { --keep_from_forking; }
 
-void ClientSockets::add(int descriptor) noexcept {
+void CloseOnFork::add_client(int descriptor) noexcept {
     change(descriptor, Kind::unknown, Kind::client);
 }
 
-void ClientSockets::add_server(int descriptor) noexcept {
+void CloseOnFork::add_server(int descriptor) noexcept {
     change(descriptor, Kind::unknown, Kind::server);
 }
 
-void ClientSockets::add_control(int descriptor) noexcept {
+void CloseOnFork::add_control(int descriptor) noexcept {
     change(descriptor, Kind::unknown, Kind::control);
 }
 
-bool ClientSockets::knows(int descriptor) noexcept { return kind_of(descriptor) != Kind::unknown; }
+bool CloseOnFork::knows(int descriptor) noexcept { return kind_of(descriptor) != Kind::unknown; }
 
-void ClientSockets::remove(int descriptor) noexcept {
+void CloseOnFork::remove(int descriptor) noexcept {
     if (knows(descriptor)) change(descriptor, Kind::unknown, Kind::unknown);
 }
 
-void ClientSockets::remove_client(int descriptor) noexcept {
+void CloseOnFork::remove_client(int descriptor) noexcept {
     change(descriptor, Kind::client, Kind::unknown);
 }
 
-ClientSockets::Closing::Closing(int descriptor) noexcept : descriptor_{descriptor} {
+CloseOnFork::Closing::Closing(int descriptor) noexcept : descriptor_{descriptor} {
     change(descriptor, Kind::unknown, Kind::closing);
 }
 
 // Nothing to do if another thread has got the number since, and added it.
-ClientSockets::Closing::~Closing() { change(descriptor_, Kind::closing, Kind::unknown); }
+CloseOnFork::Closing::~Closing() { change(descriptor_, Kind::closing, Kind::unknown); }
 
-bool ClientSockets::may_be_inherited() noexcept {
-    return has_forked.load(std::memory_order_relaxed);
-}
+bool CloseOnFork::may_be_inherited() noexcept { return has_forked.load(std::memory_order_relaxed); }
 
-void ClientSockets::close_inherited(const Address& server, int keep) noexcept {
+void CloseOnFork::close_inherited(const Address& server, int keep) noexcept {
     if (count == 0) return;
     Blank blank;
     for_each([&](int descriptor, Kind kind) {

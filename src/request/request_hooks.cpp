@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/request_clock.hpp"
+#include "io/request_hooks.hpp"
 
 #include <cerrno>
 #include <utility>

@@ -13,7 +13,7 @@ namespace socketserver::detail {
 /// child that keeps one keeps the worker from seeing the end of its parent.
 ///
 /// Thread safety: all members may be called from any thread, and in a forked child.
-class SOCKETSERVER_EXPORT ClientSockets {
+class SOCKETSERVER_EXPORT CloseOnFork {
   public:
     /// While one lives nobody forks: a child would have a descriptor that is not known here for the
     /// moment between making and adding it. Not to be held across what may wait: who forks waits.
@@ -26,7 +26,7 @@ class SOCKETSERVER_EXPORT ClientSockets {
     };
 
     /// A stream socket that is, or may become, a client of a server.
-    static void add(int descriptor) noexcept;
+    static void add_client(int descriptor) noexcept;
     /// The socket of a server, bound or soon to be.
     static void add_server(int descriptor) noexcept;
     /// The parent's end of a worker's control.
