@@ -20,7 +20,7 @@ class BufferPool {
     static void warm();
 };
 
-/// A buffer of the pool, on the way of a message into a string of its own size.
+/// A buffer of the pool, for as long as the object lives.
 class PooledBuffer {
   public:
     explicit PooledBuffer(std::size_t size)

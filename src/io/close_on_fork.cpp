@@ -20,8 +20,8 @@ namespace socketserver::detail {
 
 namespace {
 
-// What a descriptor is, four bits for each. Above the last number nothing is known here; a process
-// with so many descriptors is no place to fork for each request.
+// The kind of each descriptor, in four bits. Descriptors above the last number are not remembered:
+// a process that has so many of them is no place to fork for each request.
 enum class Kind : unsigned char { unknown, client, closing, server, control };
 constexpr std::size_t most_descriptors = std::size_t{1} << 20;
 constexpr std::size_t bits = 4;
@@ -31,7 +31,7 @@ constexpr std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
 constinit std::array<std::atomic<std::uint64_t>, most_descriptors / per_word> words{};
 constinit std::atomic<std::size_t> count{0};
 constinit std::atomic<std::size_t> controls{0};
-constinit std::atomic<std::size_t> words_in_use{0};  // nothing was ever known beyond
+constinit std::atomic<std::size_t> words_in_use{0};  // the words behind these were never written
 
 bool has_place(int descriptor) {
     return descriptor >= 0 && static_cast<std::size_t>(descriptor) < most_descriptors;
@@ -47,7 +47,8 @@ Kind kind_of(int descriptor) {
     return kind_in(words[index / per_word].load(std::memory_order_relaxed), index % per_word);
 }
 
-/// What is `from`, or, if that is unknown, whatever it is, becomes `to`.
+/// Makes a descriptor of the kind `from` one of the kind `to`. `Kind::unknown` as `from` stands for
+/// every kind.
 void change(int descriptor, Kind from, Kind to) {
     if (!has_place(descriptor)) return;
     const auto index = static_cast<std::size_t>(descriptor);
@@ -71,7 +72,7 @@ void change(int descriptor, Kind from, Kind to) {
     }
 }
 
-/// Calls `visit` with each descriptor that is known, and what it is.
+/// Calls `visit` with each descriptor that is remembered, and its kind.
 void for_each(auto visit) {
     for (std::size_t i = 0; i < words_in_use; ++i) {
         const std::uint64_t word = words[i].load(std::memory_order_relaxed);
@@ -83,7 +84,8 @@ void for_each(auto visit) {
     }
 }
 
-/// Puts nothing in the place of what descriptors stood for.
+/// Closes what a descriptor stands for, but keeps its number taken: a socket that is connected to
+/// nothing takes the place.
 class Blank {
   public:
     Blank() = default;
@@ -94,7 +96,8 @@ class Blank {
     }
     void replace(int descriptor) noexcept {
         if (blank_ == -1) blank_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        // Without one left: rather a number that is free than what must not stay.
+        // If no such socket can be had, a number that is free does less harm than a descriptor that
+        // the child must not keep.
         if (blank_ == -1 || ::dup3(blank_, descriptor, O_CLOEXEC) == -1) ::close(descriptor);
     }
 
@@ -102,14 +105,15 @@ class Blank {
     int blank_ = -1;
 };
 
-// A lock of readers and one writer, the fork, that a child need not unlock: it would have to write
-// to a page, which is then copied for it. Whose fork it is stands in the lock, and in a child it is
-// another process's.
+// A lock for many readers (who must not be disturbed by a fork) and one writer (who forks). A child
+// need not unlock it, because unlocking would write to a page, which the kernel would then copy for
+// the child. The lock holds the id of the process that forks; in the child that is the id of
+// another process, so the child sees the lock as free.
 constinit std::atomic<int> keep_from_forking{0};
 constinit std::atomic<pid_t> forking{0};
 constinit std::atomic<bool> has_forked{false};
 
-/// Lets whoever is waited for go on, also if its priority is lower; it is done in a moment.
+/// Sleeps, so that the thread that is waited for can run even if its priority is lower.
 void wait_a_little() noexcept {
     constexpr timespec little{0, 50'000};
     ::nanosleep(&little, nullptr);
@@ -120,8 +124,8 @@ bool is_forking() { return forking != 0 && forking == ::getpid(); }
 void before_fork() {
     if (!has_forked.load(std::memory_order_relaxed)) has_forked = true;
     if (__libc_single_threaded != 0) {
-        // There is nobody to be kept out, and nothing is written. What is held was held by threads
-        // of the parent, of which this is a child.
+        // The only thread of the process needs no lock. A lock that is held was held by a thread of
+        // the parent when this process was forked.
         if (forking != 0) keep_from_forking = forking = 0;
         return;
     }
@@ -131,7 +135,8 @@ void before_fork() {
             wait_a_little();
             continue;
         }
-        // The first fork in a child: what its parent's other threads held is nobody's here.
+        // This is the first fork in a child. What other threads of its parent held is held by
+        // nobody here.
         keep_from_forking = 0;
         forking.compare_exchange_strong(other, 0);
     }
@@ -150,7 +155,7 @@ void after_fork_in_child() {
     });
 }
 
-// For every fork of the program, whoever makes it.
+// Every fork of the program calls these, whoever makes it.
 [[maybe_unused]] const int at_fork =
     ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 
@@ -164,13 +169,13 @@ bool is_client_of(int descriptor, Kind kind, const Address& server) {
     if (is_listening(descriptor)) return false;
     SockAddr raw;
     if (::getpeername(descriptor, raw.get(), &raw.size) == -1) {
-        // One that was being closed may be somebody else's by now.
+        // The number of a descriptor that was being closed may belong to something else by now.
         return errno == ENOTCONN && kind == Kind::client;
     }
     const Address peer = from_sockaddr(raw);
     if (peer == server) return true;
-    // A server on all addresses is reached by each of them: it is this one if the connection does
-    // not leave the machine.
+    // A server that listens on all addresses is reached by each of them. It is this server if the
+    // connection does not leave the machine.
     raw.size = sizeof raw.storage;
     return peer.is_inet() && peer.port() == server.port() &&
            ::getsockname(descriptor, raw.get(), &raw.size) == 0 &&
@@ -214,7 +219,8 @@ CloseOnFork::Closing::Closing(int descriptor) noexcept : descriptor_{descriptor}
     change(descriptor, Kind::unknown, Kind::closing);
 }
 
-// Nothing to do if another thread has got the number since, and added it.
+// If another thread has got the number meanwhile and added it, its kind is not `closing`, and
+// stays.
 CloseOnFork::Closing::~Closing() { change(descriptor_, Kind::closing, Kind::unknown); }
 
 bool CloseOnFork::may_be_inherited() noexcept { return has_forked.load(std::memory_order_relaxed); }

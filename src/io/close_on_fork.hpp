@@ -6,17 +6,22 @@
 
 namespace socketserver::detail {
 
-/// The descriptors of this process that a child of it must not keep. A program may be the client of
-/// its own server, as tests are: a forked child would inherit the client's end of a connection, and
-/// nobody would ever see that client close it. It may have several servers: a child of one would
-/// keep the address of another one that was closed. And it has an end of each worker's control: a
-/// child that keeps one keeps the worker from seeing the end of its parent.
+/// The descriptors of this process that a forked child must not keep. Close-on-exec does nothing
+/// for them, because the child executes no other program. There are three kinds:
+///
+/// - clients. A program may be the client of its own server, as tests are. If a child kept the
+///   client's end of a connection, the server would never see that client close it;
+/// - sockets of servers. If a child of one server kept the socket of another one that is closed, its
+///   address would stay taken;
+/// - the parent's ends of the workers' controls. If a child kept one, that worker would not see the
+///   end of its parent.
 ///
 /// Thread safety: all members may be called from any thread, and in a forked child.
 class SOCKETSERVER_EXPORT CloseOnFork {
   public:
-    /// While one lives nobody forks: a child would have a descriptor that is not known here for the
-    /// moment between making and adding it. Not to be held across what may wait: who forks waits.
+    /// While one lives, no thread of the process forks. It is held from making a descriptor to
+    /// adding it, because a child that is forked in between would keep the descriptor. It must not
+    /// be held across anything that may wait, because a thread that forks waits for it.
     class NoFork {
       public:
         NoFork() noexcept;
@@ -33,11 +38,11 @@ class SOCKETSERVER_EXPORT CloseOnFork {
     static void add_control(int descriptor) noexcept;
     static bool knows(int descriptor) noexcept;
     static void remove(int descriptor) noexcept;
-    /// It listens, and will be no client; what else it is stays known.
+    /// The socket listens now and will not become a client. Another kind is kept.
     static void remove_client(int descriptor) noexcept;
 
-    /// While one lives its descriptor is being closed, which may take its time (SO_LINGER). In a
-    /// child that is forked meanwhile it is still known.
+    /// While one lives, its descriptor is being closed, which may take time (SO_LINGER). A child
+    /// that is forked meanwhile still closes it.
     class Closing {
       public:
         explicit Closing(int descriptor) noexcept;
@@ -49,13 +54,14 @@ class SOCKETSERVER_EXPORT CloseOnFork {
         int descriptor_;
     };
 
-    /// Whether this process has ever forked, or was forked: then another one may have a copy of any
-    /// descriptor.
+    /// Whether this process has ever forked, or was forked. If so, another process may have a copy
+    /// of any descriptor.
     static bool may_be_inherited() noexcept;
-    /// In a child that was forked for `server`, whose own socket is `keep`: closes what is
-    /// connected to it and what may still become so in the parent, and lets go of the sockets of
-    /// all other servers. Their numbers stay taken: objects that the child has copies of still name
-    /// them. Costs a glance if there is nothing.
+    /// In a child that was forked for `server`, whose own socket is `keep`: closes the clients that
+    /// are connected to the server or may still connect to it in the parent, and lets go of the
+    /// sockets of all other servers and of the controls. The numbers of the latter stay taken,
+    /// because objects that the child has copies of still name them. Reads one integer if there are
+    /// none.
     static void close_inherited(const Address& server, int keep) noexcept;
 };
 

@@ -8,25 +8,27 @@
 
 namespace socketserver::detail {
 
-/// Waits until a datagram fits into the queue of another Unix socket, which poll(2) does not tell
-/// about: by trying again after pauses that grow.
+/// Waits until a datagram fits into the queue of another Unix socket. poll(2) does not report that,
+/// so the caller tries again after pauses, which grow.
 ///
-/// A client of a server that does not read its replies must not hold up the others. So a reply
-/// through the server's own socket has the time of its request (ServerOptions::request_timeout),
-/// or a moment if there is none; a drain ends the wait, a stop leaves it no more than the moment.
-/// Who was given up is not waited for again until it has been quiet for a while.
+/// A client that does not read its replies must not hold up the other clients of the server. So a
+/// reply through the server's own socket waits as long as its request may take
+/// (ServerOptions::request_timeout), or for `moment` if there is no such limit. A drain ends the
+/// wait at once, a stop after `moment`. A client for which the wait ended in vain is not waited for
+/// again until it has been quiet for a second.
 class FullQueue {
   public:
     FullQueue(const Channel& channel, const Address& to, TimePoint until);
     FullQueue(const FullQueue&) = delete;
     FullQueue& operator=(const FullQueue&) = delete;
 
-    /// After EAGAIN. 0: it is worth trying again; -1 with errno: the operation ends here.
+    /// Called after EAGAIN. Returns 0 if the caller should try again, or -1 with errno if the
+    /// operation is over.
     int wait();
-    /// What ended the wait is the time of the whole request.
+    /// Whether the wait was ended by the time limit of the whole request.
     bool is_request_over() const noexcept { return is_request_over_; }
 
-    /// How long a reply is waited for if nobody has said how long.
+    /// How long a reply waits if neither the socket nor the request has a time limit.
     static constexpr std::chrono::milliseconds moment{100};
 
   private:
@@ -44,8 +46,8 @@ class FullQueue {
 
 /// The request that the calling thread, or fiber, serves, if it is a datagram.
 Connection* datagram_request() noexcept;
-/// After a reply to `to` has failed with errno: the request remembers it, if that is the doing of
-/// its client, which has gone or does not read. Keeps errno.
+/// Called when a reply to `to` has failed with errno. If that is the client's doing, because it has
+/// gone or does not read, the request remembers it. errno is not changed.
 void note_undelivered(const Address& to) noexcept;
 
 }  // namespace socketserver::detail

@@ -13,6 +13,7 @@
 #include "io/request_hooks.hpp"
 #include "io/socket_error.hpp"
 #include "io/waiting.hpp"
+#include "os/no_sigpipe.hpp"
 #include "os/sys.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/socket.hpp"
@@ -29,36 +30,8 @@ using detail::TimePoint;
 using detail::wait_again;
 namespace sys = detail::sys;
 
-/// sendfile(2) knows no MSG_NOSIGNAL: holds SIGPIPE back in this thread and swallows the one that
-/// the call may have raised.
-class SigpipeHeldBack {
-  public:
-    SigpipeHeldBack() {
-        sigemptyset(&pipe_);
-        sigaddset(&pipe_, SIGPIPE);
-        sigset_t pending;
-        sigpending(&pending);
-        was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-        pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    }
-    SigpipeHeldBack(const SigpipeHeldBack&) = delete;
-    SigpipeHeldBack& operator=(const SigpipeHeldBack&) = delete;
-    ~SigpipeHeldBack() {
-        const int saved = errno;
-        const timespec at_once{};
-        if (!was_pending_) sigtimedwait(&pipe_, nullptr, &at_once);
-        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-        errno = saved;
-    }
-
-  private:
-    sigset_t pipe_{};
-    sigset_t before_{};
-    bool was_pending_ = false;
-};
-
-/// Whether sendfile(2) says that it does not take bytes from such a file: it wants one whose pages
-/// can be cached, and a file that knows positions.
+/// Whether the error says that sendfile(2) does not take bytes from such a file: it needs a file
+/// whose pages can be cached, and one that has positions.
 bool is_for_reading(int error) {
     return error == EINVAL || error == ESPIPE || error == EOPNOTSUPP || error == ENOSYS;
 }
@@ -68,8 +41,8 @@ ssize_t read_piece(int file, std::span<char> buffer, off_t position) {
     const ssize_t got =
         sys::retry_on_eintr([&] { return ::pread(file, buffer.data(), buffer.size(), position); });
     if (got != -1 || errno != ESPIPE) return got;
-    // A pipe, a terminal or a socket has no positions: what follows is what comes next. It may not
-    // have come yet, and a fiber must not block.
+    // A pipe, a terminal or a socket has no positions, and is read on from where it stands. Its
+    // next bytes may not be there yet, and a fiber must not block for them.
     Channel source;
     source.fd = file;
     const int ready = detail::wait(source, Direction::read, detail::never);
@@ -80,7 +53,7 @@ ssize_t read_piece(int file, std::span<char> buffer, off_t position) {
 
 }  // namespace
 
-/// For what sendfile(2) does not take: through the program, in pieces.
+/// Sends a file that sendfile(2) does not take, by reading it in pieces.
 std::size_t Socket::send_by_reading(int file, std::size_t offset, std::size_t count) {
     constexpr std::size_t piece = std::size_t{64} * 1024;
     if (offset > 0 && ::lseek(file, 0, SEEK_CUR) == -1) throw_io_error(channel_, "sendfile");
@@ -89,7 +62,7 @@ std::size_t Socket::send_by_reading(int file, std::size_t offset, std::size_t co
         const detail::PooledBuffer buffer{piece};
         const ssize_t got = read_piece(file, {buffer.data(), std::min(count - total, piece)},
                                        static_cast<off_t>(offset + total));
-        // Not an error of the connection, whatever errno says.
+        // Reading the file failed, so this is no error of the connection, whatever errno says.
         if (got == -1) detail::throw_system_error("sendfile: read");
         if (got == 0) break;
         transmit({buffer.data(), static_cast<std::size_t>(got)});
@@ -99,9 +72,9 @@ std::size_t Socket::send_by_reading(int file, std::size_t offset, std::size_t co
 }
 
 std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::size_t> count) {
-    // The kernel takes at most this much in one call. For a client that reads as fast as it is sent
-    // to, the call goes on until the end of the file: a carrier is asked after each piece whether
-    // it is another's turn.
+    // The kernel takes at most this much in one call. To a client that reads as fast as it is sent
+    // to, one call would send the whole file. A carrier gets the chance to run others after each
+    // piece.
     constexpr std::size_t most_of_kernel = 0x7ffff000;
     constexpr std::size_t piece = std::size_t{64} * 1024;
     const std::size_t most = detail::current().io == nullptr ? most_of_kernel : piece;
@@ -115,7 +88,8 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
         if (detail::begin_operation() == -1) throw_io_error(channel_, "sendfile");
         const ssize_t sent = detail::after_send(
             channel_, sys::retry_on_eintr([&] {
-                const SigpipeHeldBack held_back;  // not around the wait: a fiber leaves the thread
+                const detail::NoSigpipe
+                    no_sigpipe;  // not around the wait: a fiber leaves the thread
                 return sys::calls.sendfile(channel_.fd, file, &position, std::min(left, most));
             }));
         if (sent == 0) break;  // the file ends here

@@ -22,9 +22,11 @@ class NonBlocking {
     bool was_already_ = false;
 };
 
-/// After EAGAIN: waits, unless the socket is not to wait. -1 with errno if the operation ends here.
+/// After EAGAIN: waits until the operation may succeed. Returns 0, or -1 with errno if the
+/// operation is over: the socket does not wait (a timeout of zero), or the time has passed.
 int wait_again(Channel& channel, Direction direction, TimePoint until);
-/// The same for another Unix socket's full queue, which poll(2) does not tell about.
+/// The same, for the full queue of another Unix socket, which poll(2) does not report: sleeps for a
+/// millisecond.
 int wait_for_full_queue(const Channel& channel, TimePoint until);
 
 }  // namespace socketserver::detail

@@ -8,7 +8,8 @@
 
 namespace socketserver::detail {
 
-/// As fork(2). A signal for the parent does not find the child before it knows that it is a worker.
+/// As fork(2). Signals are blocked until the child has told SignalTable that it is a worker, so
+/// that a signal that is meant for the parent does not end it.
 pid_t fork_worker_process();
 /// The same for a child that serves one request.
 pid_t fork_request_process();
@@ -18,15 +19,16 @@ struct ChildEnd {
     std::optional<int> status;
 };
 
-/// Nothing: it has not ended (`options` with WNOHANG).
+/// As waitpid(2). Returns nothing if the child has not ended (with WNOHANG among the options).
 std::optional<ChildEnd> wait_for_child(pid_t pid, int options);
 
-/// Sends a signal to a child that this process may not have waited for. By its descriptor where
-/// there is one (else -1): where SIGCHLD is ignored the kernel gives the id of a child that has
-/// ended to another process. Without one, only if the id is still a child's.
+/// Sends a signal to a child. `pidfd` is its descriptor, or -1 if there is none. With a descriptor
+/// the signal cannot reach another process. Without one it is sent only if the id still belongs to
+/// a child of this process: where SIGCHLD is ignored, the kernel gives the id of a child that has
+/// ended to another process.
 void signal_child(pid_t pid, int pidfd, int signal) noexcept;
 
-/// What is to be reported of a worker's end; null if it ended as it was meant to.
+/// The error to report for a worker that has ended; null if it ended as intended.
 std::exception_ptr describe_end(pid_t pid, const ChildEnd& end, bool was_leaving);
 
 }  // namespace socketserver::detail

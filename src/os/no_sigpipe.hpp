@@ -8,11 +8,11 @@
 namespace socketserver::detail {
 
 /// While one lives, writing to a pipe or socket whose reader has gone fails with EPIPE in this
-/// thread and raises no SIGPIPE, whatever the program has made of that signal. A SIGPIPE that was
-/// waiting before still comes, afterwards. errno is left alone.
+/// thread and raises no SIGPIPE, however the program handles that signal. A SIGPIPE that was
+/// pending before is delivered afterwards. errno is not changed.
 ///
-/// send(2) knows a flag for this; write(2), which is all that stdio and stderr have, does not.
-/// May be used in a signal handler: it takes no lock and allocates nothing.
+/// send(2) has a flag for this (MSG_NOSIGNAL). write(2), which stdio uses, and sendfile(2) have
+/// none. May be used in a signal handler: it takes no lock and allocates nothing.
 class SOCKETSERVER_EXPORT NoSigpipe {
   public:
     NoSigpipe() noexcept;

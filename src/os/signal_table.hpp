@@ -8,20 +8,21 @@ class Waker;
 /// Which wakers a signal wakes. Process-wide, as signal handlers are; written under a lock, read
 /// by the handler without one.
 ///
-/// A forked child has a copy. An entry is for the process that added it or took it over; where none
-/// of this process stands, the signal does what it did before, because one that is sent to a child
-/// is for the child. Not so in the children of the library, see below.
+/// A forked child has a copy of the table. An entry belongs to the process that added it or adopted
+/// it. In a process without an entry the signal does what it did before the library caught it: a
+/// signal that is sent to a child is meant for the child. Children that the library forks are
+/// different, see below.
 class SignalTable {
   public:
-    /// The handler is installed with the first waker of a signal. False: the signal was ignored
-    /// (nohup, a background job), and stays so.
+    /// Adds a waker. The first one of a signal installs the handler. Returns false if the signal
+    /// was ignored (nohup, a background job); it stays ignored then.
     ///
-    /// @param stop of the server that is stopped in the end.
-    /// @param key for remove().
+    /// @param stop the stop waker of the server, by which adopt() finds the entry.
+    /// @param key names the entry for remove() and redirect().
     /// @throws std::system_error if the signal cannot be caught.
     static bool add(int signal, const Waker& waker, const Waker& stop, const void* key);
-    /// With the last waker of a signal its former disposition comes back. Afterwards no handler
-    /// uses the waker.
+    /// Removes an entry. After the last one of a signal its former disposition is restored. When
+    /// the call returns, no handler uses the waker.
     static void remove(int signal, const void* key) noexcept;
     /// From now on the signals of `key` wake another waker.
     static void redirect(const void* key, const Waker& to) noexcept;
@@ -29,16 +30,18 @@ class SignalTable {
     /// @name In a forked child
     /// @{
 
-    /// The server of this `stop` is served by the calling process: its entries are this process's.
-    /// They stop it; the thread that would drain it was left behind in the parent.
+    /// The calling process serves the server that `stop` belongs to: the entries of that server
+    /// become this process's. They stop the server rather than drain it, because the thread that
+    /// would drain it exists only in the parent.
     static void adopt(const Waker& stop) noexcept;
-    /// In a worker process: the signals do nothing, the parent hears them itself. Not by SIG_IGN,
-    /// which a program that the worker executes would inherit.
+    /// In a worker process: the signals do nothing, because the parent receives them as well and
+    /// tells its workers. SIG_IGN is not used for that: a program that the worker executes would
+    /// inherit it.
     static void enter_worker() noexcept;
-    /// In a child that serves one request: the same, except for signals that its parent, or the
-    /// child itself, sends.
+    /// In a child that serves one request: the same, except that signals from the parent and from
+    /// the child itself have their usual effect.
     static void enter_child() noexcept;
-    /// Whether there is anything that a child must be kept from.
+    /// Whether any signal was ever added. If not, children need not call the two above.
     static bool is_used() noexcept;
     /// @}
 };

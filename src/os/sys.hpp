@@ -62,13 +62,14 @@ SOCKETSERVER_EXPORT extern const Calls kernel;
 /// `kernel`'s back afterwards; nobody else writes here.
 SOCKETSERVER_EXPORT extern Calls calls;
 
-/// off_standard_streams() for one that needs it.
+/// The part of off_standard_streams() for a descriptor that has to be moved.
 SOCKETSERVER_EXPORT int renumber(int descriptor) noexcept;
 
-/// A new descriptor, close-on-exec, under a number above those of the standard streams. A program
-/// may have closed those: what is printed to "stderr" would then be sent to a client. Every call of
-/// the table that makes a descriptor passes it through here; -1 stays, and is returned with errno
-/// set if there is no other number to be had.
+/// Moves a new descriptor, if need be, to a number above those of the standard streams, with
+/// close-on-exec. A program may have closed its standard streams; a socket that took the number of
+/// stderr would send to a client what the program prints. Every call of the table that makes a
+/// descriptor passes it through here. Returns -1 for -1, and -1 with errno if no other number is
+/// free.
 inline int off_standard_streams(int descriptor) noexcept {
     constexpr int last_standard = 2;
     return descriptor > last_standard || descriptor == -1 ? descriptor : renumber(descriptor);

@@ -43,7 +43,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
         waiting;  // the last one waits for the shortest time: its cache is warm
     std::deque<Task> queue;
     RoomListener room_listener{};  // set while somebody wants to know
-    // Changed under the lock, and read without by who only wants to know.
+    // Changed under the lock; statistics read them without it.
     std::atomic<std::size_t> threads{0};
     std::atomic<std::size_t> queued{0};
     std::atomic<TimePoint> missing_at{never};
@@ -52,7 +52,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     bool closed = false;
     pid_t owner = ::getpid();  // the process that has the threads
 
-    // A thread that is to wait must find room in the list: nothing may fail there.
+    // The list has room for every thread, because nothing may fail when a thread begins to wait.
     State() { waiting.reserve(most_waiting); }
 
     /// A forked child has a copy of this and none of the threads.
@@ -132,7 +132,7 @@ int ThreadGroup::State::create_thread(Task& task) {
 }
 
 bool ThreadGroup::State::is_full(Bounds bounds) const {
-    // A thread that is missing although jobs are queued could not be created.
+    // If jobs are queued although there are fewer threads than allowed, one could not be created.
     const bool is_thread_free = !waiting.empty() || (threads < bounds.threads && queue.empty());
     return !is_thread_free && queue.size() >= bounds.queue;
 }
@@ -159,7 +159,7 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
     state_->queued = queue.size();
 }
 
-/// Under the lock: nobody may queue a job meanwhile for a thread that does not come.
+/// Called under the lock, so that nobody queues a job for a thread that could not be created.
 int ThreadGroup::State::start_first_queued() {
     const bool is_daemon = queue.front().daemon;
     owner = ::getpid();

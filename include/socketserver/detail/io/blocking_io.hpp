@@ -21,9 +21,9 @@ namespace socketserver::detail {
 
 class ServerMark;
 
-/// A carrier of requests other than the kernel's threads and processes. All results are as of the
-/// system calls: -1 and errno, with ETIMEDOUT when the channel's time is over and ECANCELED when
-/// the server ends the request.
+/// What carries requests if it is not a thread or process of the kernel: a scheduler of fibers. Its
+/// functions return what the system calls of the same names return: -1 and errno, with ETIMEDOUT
+/// when the channel's time is over and ECANCELED when the server ends the request.
 class SOCKETSERVER_EXPORT BlockingIo {
   public:
     BlockingIo() = default;
@@ -35,19 +35,19 @@ class SOCKETSERVER_EXPORT BlockingIo {
     virtual std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) = 0;
     virtual std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
                                 int flags) = 0;
-    /// For a caller that is about to receive with MSG_DONTWAIT, and holds no memory for it yet: it
-    /// may have to let others run first. False: it is known that nothing is there, and cheaper to
-    /// wait before the attempt.
+    /// Called before a receive with MSG_DONTWAIT for which the caller holds no buffer yet. May let
+    /// others run first. Returns false if it is known that there is no input; waiting before the
+    /// attempt is cheaper then.
     virtual bool may_receive(Channel& channel) = 0;
-    /// For a caller that makes an operation of its own, which the carrier cannot see: it may have
-    /// to let others run first. 0, or -1 with errno.
+    /// Called before an operation that the caller makes by a system call of its own. May let others
+    /// run first. Returns 0, or -1 with errno.
     virtual int begin_operation() = 0;
-    /// After an operation that found nothing: suspends until one in this direction may succeed, or
-    /// at most until the channel's time is over. 0, or -1 with errno.
+    /// Called after an operation that would have blocked: suspends until an operation in this
+    /// direction may succeed, at most until `until`. Returns 0, or -1 with errno.
     virtual int wait(Channel& channel, Direction direction, TimePoint until) = 0;
     /// As poll(2) until a point in time: the number of ready entries, 0 when the time is over.
     virtual int poll(pollfd* fds, std::size_t count, TimePoint until) = 0;
-    /// Runs `work` where blocking does no harm; suspends the caller until it has ended.
+    /// Runs `work` in a thread that may block, and suspends the caller until it has ended.
     virtual void run_blocking(const std::function<void()>& work) = 0;
     virtual void sleep_until(TimePoint until) = 0;
     virtual void yield() = 0;
@@ -55,14 +55,14 @@ class SOCKETSERVER_EXPORT BlockingIo {
 
 /// What the calling thread runs at the moment. A fiber scheduler keeps `request` with each fiber.
 struct Current {
-    BlockingIo* io = nullptr;             ///< null: the kernel carries
+    BlockingIo* io = nullptr;             ///< null: an ordinary thread
     const ServerMark* serving = nullptr;  ///< the servers whose loop this thread runs
     const ServerMark* request = nullptr;  ///< the servers whose request is being served here
 };
 SOCKETSERVER_EXPORT extern constinit thread_local Current current_of_this_thread;
 inline Current& current() noexcept { return current_of_this_thread; }
 
-/// The seam as Socket uses it: through the carrier if there is one, else the kernel.
+/// The seam as Socket uses it: the carrier's function if there is a carrier, else the system call.
 SOCKETSERVER_EXPORT std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags);
 SOCKETSERVER_EXPORT std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
                                         int flags);
@@ -73,7 +73,7 @@ inline int begin_operation() {
     return io == nullptr ? 0 : io->begin_operation();
 }
 SOCKETSERVER_EXPORT int poll(pollfd* fds, std::size_t count, TimePoint until);
-/// Drops what carriers keep for the channel, whose descriptor stays open. close() does so as well.
+/// Frees what carriers keep for the channel. The descriptor stays open. close() calls it as well.
 SOCKETSERVER_EXPORT void forget(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void close(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void sleep_until(TimePoint until);

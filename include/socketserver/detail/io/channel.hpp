@@ -12,24 +12,24 @@ namespace socketserver::detail {
 
 enum class Direction : unsigned char { read, write };
 
-/// What a carrier of requests keeps for one direction of a descriptor, from the first wait until
-/// the descriptor is closed or given away, or another carrier waits in that direction. That may
-/// happen on any thread, and after the carrier has gone.
+/// What a carrier of requests (see BlockingIo) keeps for one direction of a descriptor. It lives
+/// from the first wait until the descriptor is closed or given away, or until another carrier waits
+/// in that direction. Its end may come on any thread, and after the end of the carrier.
 class Registration {
   public:
     Registration() = default;
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
-    /// Nobody uses the object afterwards: it is the carrier's to free. `stays_open`: the descriptor
-    /// is not about to be closed.
+    /// Nobody else uses the object after this call, and the carrier frees it. `stays_open` says
+    /// that the descriptor is not about to be closed.
     virtual void forget(bool stays_open) noexcept = 0;
 
   protected:
     ~Registration() = default;
 };
 
-/// A value that one thread may write while another reads it: one may receive while another sends.
-/// Copying it is for the owner alone.
+/// A value that one thread may write while another reads it, because one thread may receive while
+/// another sends. Only the owner may copy it.
 template <class T>
 class Relaxed {
   public:
@@ -47,11 +47,12 @@ class Relaxed {
     std::atomic<T> value_;
 };
 
-/// What receiving less than was asked for tells of a socket.
+/// What it means that a receive got less than it asked for.
 enum class ByteStream : unsigned char {
-    unknown,      ///< nothing: a datagram socket, or a descriptor that came from elsewhere
-    tcp,          ///< no more is there
-    unix_domain,  ///< the same, unless what was sent along with the bytes has ended the receiving
+    unknown,      ///< nothing: the socket is a datagram socket, or its kind is not known
+    tcp,          ///< there is no more input at the moment
+    unix_domain,  ///< the same, unless the receive ended at a passed descriptor or at another
+                  ///< sender
 };
 
 /// What the blocking-I/O seam knows of one descriptor. Owned by a Socket.
@@ -59,7 +60,8 @@ enum class ByteStream : unsigned char {
 /// An operation ends at the earlier of `timeout` from its start and `deadline`.
 struct Channel {
     int fd = -1;
-    /// The peer reset the connection or closed its reading side: what follows is its doing.
+    /// The peer has reset the connection or closed its reading side; errors that follow are its
+    /// doing.
     Relaxed<bool> peer_gone = false;
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
     Relaxed<bool> kernel_timeout_is_set = true;
@@ -70,11 +72,11 @@ struct Channel {
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.
     Relaxed<TimePoint> deadline = never;
-    /// Made by the carriers at the first wait. One for each direction, because one carrier may
-    /// receive while another one sends: each of them knows its own only.
+    /// Made by the carriers at the first wait. There is one for each direction, because one carrier
+    /// may receive while another sends; each knows only its own.
     Registration* reading = nullptr;
     Registration* writing = nullptr;
-    /// What the server keeps of this connection; null for a socket that no server accepted.
+    /// What the server knows of this connection; null for a socket that no server accepted.
     ConnectionHandle connection;
 
     TimePoint until() const {

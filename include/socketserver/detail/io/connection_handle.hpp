@@ -8,9 +8,9 @@
 namespace socketserver::detail {
 
 /// What a server knows of one request, from accepting it until it has ended
-/// (src/request/connection.hpp). The request carries it along, wherever a policy moves it; so it is
-/// given back exactly once, whatever a policy or a handler does or forgets: with its last owner the
-/// connection has ended, the server counts it, and has room for another one.
+/// (src/request/connection.hpp). The request carries this handle along, wherever a policy moves it.
+/// When the last handle goes, the request has ended: the server counts it and has room for another
+/// one. So a policy or a handler cannot forget to end a request, nor end it twice.
 class Connection;
 using ConnectionHandle = std::shared_ptr<Connection>;
 

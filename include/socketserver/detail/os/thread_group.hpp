@@ -9,7 +9,7 @@
 
 namespace socketserver::detail {
 
-/// Something to be run once, in a thread.
+/// Work that a thread runs once.
 class SOCKETSERVER_EXPORT Job {
   public:
     Job() = default;
@@ -20,9 +20,9 @@ class SOCKETSERVER_EXPORT Job {
     virtual void run() = 0;
 };
 
-/// Threads that run one job at a time each. A thread whose job has ended takes the next one of the
-/// queue, or waits for one and goes after a while without. Nothing is kept of a thread that has
-/// gone.
+/// Threads, each of which runs one job at a time. A thread whose job has ended takes the next job
+/// from the queue. If there is none it waits for one, and ends after ten seconds. A thread that has
+/// ended leaves nothing behind.
 ///
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT ThreadGroup {
@@ -30,7 +30,7 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     ThreadGroup();
     ThreadGroup(const ThreadGroup&) = delete;
     ThreadGroup& operator=(const ThreadGroup&) = delete;
-    /// As close() and join().
+    /// Calls close() and join().
     ~ThreadGroup();
 
     /// Runs a job at once, in a waiting thread or a new one. A daemon's job is not waited for.
@@ -38,19 +38,19 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     /// @throws std::system_error if a thread is needed and cannot be created; `job` is untouched.
     void run(std::unique_ptr<Job>& job, bool daemon);
 
-    /// How much a group takes that is used as a pool.
+    /// The size of a group that is used as a pool.
     struct Bounds {
         std::size_t threads;
         std::size_t queue;  ///< jobs that wait for a thread
     };
-    /// Who wants to know that there is room. Not a std::function, which would allocate each time
+    /// Is called when there is room. It is no std::function, because that would allocate each time
     /// that somebody asks.
     struct RoomListener {
         std::shared_ptr<void> whom;
         void (*tell)(const std::shared_ptr<void>& whom) = nullptr;
     };
-    /// Whether there is a thread for a job, or room in the queue. If not, the listener is told,
-    /// once, by the thread that makes room; one that has not been told yet is replaced.
+    /// Whether there is a thread for a job, or room in the queue. If not, the thread that makes
+    /// room calls the listener, once. A listener that has not been called yet is replaced.
     bool has_room(Bounds bounds, RoomListener listener) noexcept;
     bool has_room(Bounds bounds) const noexcept;
     /// Runs a job in one of at most so many threads, or puts it into the queue until one is free,
@@ -66,10 +66,9 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     /// Tries again to create the threads that could not be created.
     void start_missing(std::size_t most_threads) noexcept;
 
-    /// Sends the waiting threads away; the others go when their job has ended and the queue is
-    /// empty.
+    /// Ends the waiting threads; the others end when their job has ended and the queue is empty.
     void close() noexcept;
-    /// After close(): waits until all threads have gone, but for those with a daemon's job.
+    /// After close(): waits until all threads have ended, except those that run a daemon's job.
     void join() noexcept;
     bool has_daemons() const noexcept;
 

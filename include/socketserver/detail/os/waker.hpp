@@ -21,17 +21,18 @@ class SOCKETSERVER_EXPORT Waker {
     void wake() const noexcept;
     /// Takes back every wake() so far.
     void reset() const noexcept;
-    /// What becomes readable by wake().
+    /// The descriptor that becomes readable by wake().
     int fileno() const noexcept { return watched_; }
 
     /// @name In a forked child
     /// @{
 
-    /// Parts from the parent, whose descriptor it was so far.
+    /// Replaces the descriptor, which the child shares with its parent, by one of its own.
     ///
     /// @throws std::system_error if no descriptor can be had.
     void renew();
-    /// Waits for another descriptor from now on; wake() still reaches the parent.
+    /// fileno() returns `descriptor` from now on; wake() still makes the parent's descriptor
+    /// readable.
     void watch(int descriptor) noexcept { watched_ = descriptor; }
     /// @}
 
