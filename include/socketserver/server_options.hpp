@@ -7,11 +7,11 @@
 
 namespace socketserver {
 
-/// What happens to the clients that are too many.
+/// What happens to clients beyond a limit.
 enum class Overload : unsigned char {
     wait,   ///< they wait in the kernel's queue until there is room
     close,  ///< they are accepted, refuse_request() is called, and they are closed
-    reset,  ///< the same, but the connection is reset: it costs the kernel nothing more
+    reset,  ///< the same, but the connection is reset, after which the kernel keeps nothing of it
 };
 
 /// How a server is set up: the class attributes of Python's servers, read once, at construction.
@@ -30,35 +30,36 @@ struct ServerOptions {
     /// How many connections may wait in the kernel until they are accepted. The kernel cuts it to
     /// net.core.somaxconn.
     int request_queue_size = 4096;
-    /// How long handle_request() waits for a request before it calls handle_timeout(); none: for
-    /// ever. serve_forever() ignores it.
+    /// How long handle_request() waits for a request before it calls handle_timeout(). Without a
+    /// value it waits for ever. serve_forever() ignores this option.
     std::optional<std::chrono::milliseconds> timeout{};
     /// How much of a datagram is received. The default holds every UDP datagram.
     std::size_t max_packet_size = 65535;
-    /// The permissions of the path of a Unix socket, in force before anyone can connect; none: as
-    /// the umask has it.
+    /// The permissions of the file of a Unix socket, which are set before anyone can connect.
+    /// Without a value the umask decides.
     std::optional<unsigned> unix_mode{};
 
-    /// How many connections may be accepted and not ended, hard; 0: as many as there are. None:
-    /// for a stream server a little fewer than there can be descriptors (RLIMIT_NOFILE), otherwise
-    /// as many as there are.
+    /// How many requests may be accepted and not ended yet. The limit is exact. 0 means no limit.
+    /// Without a value a stream server takes a little fewer than the process may have descriptors
+    /// (RLIMIT_NOFILE), and a datagram server has no limit.
     std::optional<std::size_t> max_connections{};
     /// How many of them one client may have: an IPv4 address, or an IPv6 network of 64 bits.
     std::optional<std::size_t> max_connections_per_address{};
     /// How many connections are accepted in a second; a tenth of them may come at once.
     std::optional<std::size_t> max_accept_rate{};
-    /// What happens beyond these limits. A client with too many connections of its own cannot be
-    /// told from others while it waits: where this says wait, it is closed.
+    /// What happens to clients beyond these limits. With `wait`, a client that has too many
+    /// connections of its own is closed instead: while it waits in the kernel's queue, nobody knows
+    /// whose connection it is.
     Overload overload = Overload::wait;
 
-    /// How long a client may take to begin a request; then IdleTimeout is thrown in the handler.
-    /// A request begins with its first byte. It ends when the handler, having sent something, waits
-    /// for input again and has used what it read.
+    /// How long a client may take to begin a request. After that the handler's receive throws
+    /// IdleTimeout. A request begins with its first byte. It ends when the handler has sent
+    /// something, has used all that it read, and waits for input again.
     std::optional<std::chrono::nanoseconds> idle_timeout{};
-    /// How long a request may take as a whole, input and output; then every operation on the
-    /// connection throws DeadlineExceeded, whether it would have to wait or not. What a server
-    /// sends unasked is a request in this sense. Of a Unix datagram it bounds how long a reply
-    /// waits for its client (UnixDatagramServer).
+    /// How long a request may take as a whole, input and output together. After that every
+    /// operation on the connection throws DeadlineExceeded, whether it would have to wait or not.
+    /// What a server sends without being asked counts as a request. For a Unix datagram this is how
+    /// long a reply waits for its client (UnixDatagramServer).
     std::optional<std::chrono::nanoseconds> request_timeout{};
 };
 

@@ -20,9 +20,8 @@ enum class Input : unsigned char {
 /// Called before receiving. `partial` says that a part of the next request has been read and not
 /// used yet.
 ///
-/// @throws DeadlineExceeded if the time of the request is over, even if there is input: the request
-/// of
-///         a client that always sends faster than its handler reads would otherwise never end.
+/// @throws DeadlineExceeded if the time of the request is over, even if there is input. Otherwise a
+///         request would never end if its client always sends faster than the handler reads.
 Input before_receive(Channel& channel, bool partial);
 /// Whether the client owes the next request.
 bool is_idle(const Channel& channel) noexcept;
