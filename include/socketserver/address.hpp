@@ -42,8 +42,8 @@ class SOCKETSERVER_EXPORT Address {
 
     /// A host and a port. The host is an IPv4 or IPv6 number ("127.0.0.1", "::1", "fe80::1%eth0"),
     /// "" for every IPv4 interface, "::" for every interface of both versions, or a name, which is
-    /// looked up when it is used. Port 0 lets the kernel pick one. The type of `port` holds numbers
-    /// that are none, so that they are refused and not made another port.
+    /// looked up when it is used. Port 0 lets the kernel pick one. `port` is wide, so that a
+    /// number that is no port is refused rather than truncated.
     ///
     /// @throws std::system_error if the port is not within 0 to 65535, if the interface after '%'
     /// does not exist, or if there is a zero byte in the host.
@@ -61,8 +61,8 @@ class SOCKETSERVER_EXPORT Address {
     /// "127.0.0.1:80", "localhost:80", "[::1]:80", ":80" for every IPv4 interface, or the path of a
     /// Unix-domain socket, which is what has a '/' in it or begins with '@'.
     ///
-    /// @throws std::system_error if the text has no port, or one that is none, or as the
-    /// constructors do.
+    /// @throws std::system_error if the text has no port or an invalid one, and as the constructors
+    /// do.
     static Address parse(std::string_view text);
 
     AddressFamily family() const noexcept { return family_; }
@@ -108,10 +108,10 @@ class SOCKETSERVER_EXPORT Address {
     std::string text_;                    // the path, or the host name
 };
 
-/// The port that a text names, an argument of the program for example: a decimal number from 0 to
-/// 65535 and nothing else.
+/// The port that a text names, for example an argument of the program. The text must be a decimal
+/// number from 0 to 65535 and nothing else.
 ///
-/// @throws std::system_error that names the text if it is none.
+/// @throws std::system_error that names the text if it is no such number.
 SOCKETSERVER_EXPORT std::uint16_t parse_port(std::string_view text);
 
 }  // namespace socketserver

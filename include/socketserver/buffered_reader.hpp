@@ -21,15 +21,15 @@ class Socket;
 /// Thread safety: distinct objects are independent; one object needs a lock. The socket, or the
 /// memory, must outlive the reader.
 ///
-/// Memory: the buffer is there only while it holds data; it grows up to the line limit, then
-/// readline() throws. read() without a size takes what the peer sends, whatever its size.
+/// Memory: there is a buffer only while it holds data. It grows up to the line limit, beyond which
+/// readline() throws. read() without a size has no limit.
 ///
 /// Mirrors `io.BufferedReader`, which Python's `rfile` is.
 class SOCKETSERVER_EXPORT BufferedReader {
   public:
-    /// The size of the buffer, unless said otherwise: `io.DEFAULT_BUFFER_SIZE`.
+    /// The default size of the buffer: `io.DEFAULT_BUFFER_SIZE`.
     static constexpr std::size_t default_buffer_size = 8192;
-    /// The longest line, its end included, that readline() takes unless said otherwise.
+    /// The default limit of readline(): the longest line that it takes, its end included.
     static constexpr std::size_t default_line_limit = 65536;
 
     /// @param buffer_size a hint; 0 reads not one byte more than was asked for, so that the caller

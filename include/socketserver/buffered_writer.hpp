@@ -15,9 +15,9 @@ namespace socketserver {
 /// Writes to a Socket, at once or collected, or to memory.
 ///
 /// With a buffer, what is written is held back until the buffer is full, flush() is called, or
-/// somebody waits for input on the same socket: a reply that was written is always on its way
-/// before the handler waits for the client, so holding back is never a deadlock. Requests that come
-/// pipelined are then answered with one send.
+/// somebody waits for input on the same socket. So a reply is always on its way before the handler
+/// waits for the client, and holding back cannot cause a deadlock. Replies to pipelined requests
+/// are then sent together.
 ///
 /// Thread safety: distinct objects are independent; one object needs a lock. The socket must
 /// outlive the writer and must not be moved meanwhile.
@@ -26,8 +26,8 @@ namespace socketserver {
 /// `wfile` is by default.
 class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
   public:
-    /// @param buffer_size how much is held back at most, in bytes; 0: nothing, each write is sent
-    /// before it returns.
+    /// @param buffer_size how many bytes are held back at most. With 0 each write is sent before it
+    /// returns.
     explicit BufferedWriter(Socket& sink, std::size_t buffer_size = 0);
     /// Collects in memory, without a limit; see data().
     BufferedWriter() noexcept = default;

@@ -20,8 +20,8 @@
 ///     peer.sendall("r");
 ///
 /// Until the new process has said that it serves, the old one serves on; if the new one never does,
-/// nothing has changed. A child that a server was inherited by needs neither function: it adopts
-/// the descriptor with `Socket{descriptor}`.
+/// nothing has changed. A child process that inherited the descriptor needs neither function: it
+/// adopts the descriptor with `Socket{descriptor}`.
 namespace socketserver {
 
 class ServerBase;

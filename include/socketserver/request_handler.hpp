@@ -21,8 +21,8 @@ class ServerBase;
 ///
 /// The server makes an object for each request, calls setup(), handle() and finish(), and destroys
 /// it. finish() is called whatever handle() did, unless setup() threw. The same class runs in the
-/// serving thread, a thread or a process of its own, or a fiber, as the server's policy has it:
-/// what it shares with other requests needs a lock in every case but the first.
+/// serving thread, in a thread or a process of its own, or in a fiber; the server's policy decides.
+/// What it shares with other requests needs a lock in every case but the first.
 ///
 /// `Request` is Socket (the connection) or Datagram.
 ///
@@ -60,15 +60,16 @@ class BaseRequestHandler {
     Request& request() const noexcept { return *request_; }
     /// Who sent the request. Empty for a Unix client that has no address.
     const Address& client_address() const noexcept { return *client_address_; }
-    /// The server that serves the request. Write it anew where it is needed, `server().shutdown()`:
-    /// in a daemon thread (see ThreadingMixIn) the server is sure to be there until the end of the
-    /// full expression, no longer. Its destructor waits for that end.
+    /// The server that serves the request. Call it anew wherever the server is needed, as in
+    /// `server().shutdown()`, and do not keep the reference: in a daemon thread (see
+    /// ThreadingMixIn) the server is only guaranteed to exist until the end of the full expression.
+    /// Its destructor waits for that end.
     ///
-    /// `pin` is not for callers: the language keeps it until there.
+    /// Callers do not pass `pin`: the default argument lives until the end of the full expression.
     ///
     /// @throws std::logic_error in a daemon thread whose server was closed.
     ServerBase& server(detail::ServerPin&& pin = {}) const { return link_.server(pin); }
-    /// The same as the class that it is.
+    /// The server as an object of its class.
     ///
     /// @throws std::bad_cast if it is another one.
     template <class Server>

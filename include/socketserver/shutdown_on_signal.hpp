@@ -45,8 +45,8 @@ struct DrainFor {
 /// their parent, so that one which reaches all of them (Ctrl-C of a terminal, a service manager)
 /// cuts no request off; a child of ForkingMixIn ends if its parent sends it the signal. In a child
 /// that the program forks the signals do what they did before. If such a child serves the server,
-/// its copy has a stop of its own: make the object in the child. One made before the fork ends the
-/// copy that serves, without a drain, because its thread is the parent's.
+/// its copy has a stop of its own: make the object in the child. An object that was made before the
+/// fork stops that copy, but does not drain it, because its thread exists only in the parent.
 ///
 /// Thread safety: objects may be made and destroyed in any thread. The server must outlive the
 /// object. One that drains has a thread, and its destructor waits for a drain that has begun.
@@ -62,7 +62,7 @@ class SOCKETSERVER_EXPORT ShutdownOnSignal {
                      std::initializer_list<int> numbers = {SIGINT, SIGTERM});
     ShutdownOnSignal(const ShutdownOnSignal&) = delete;
     ShutdownOnSignal& operator=(const ShutdownOnSignal&) = delete;
-    /// What the signals did before comes back.
+    /// Restores what the signals did before.
     ~ShutdownOnSignal();
 
   private:

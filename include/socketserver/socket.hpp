@@ -22,7 +22,7 @@ enum class SocketType : unsigned char { stream, datagram };
 enum class ShutdownHow : unsigned char { read, write, both };
 
 namespace detail {
-/// Output that is held back until somebody waits for the peer (BufferedWriter).
+/// Output that a BufferedWriter holds back until somebody waits for the peer.
 class Corked {
   public:
     virtual void flush_corked() = 0;
@@ -35,14 +35,14 @@ class Corked {
 /// One end of a connection, or a datagram socket: an owned, close-on-exec descriptor with blocking
 /// operations. In a fiber the same operations suspend the fiber instead.
 ///
-/// Thread safety: distinct objects are independent. On one object, one thread may receive while
-/// another sends, also if either is a worker that runs fibers; every other combination needs a
-/// lock, and to close the object while another thread uses it is one.
+/// Thread safety: distinct objects are independent. On one object, one thread (or fiber) may
+/// receive while another sends. Everything else needs a lock, closing the object included.
 ///
-/// Ownership: move-only; the destructor closes. To move a socket whose output is held back by a
-/// BufferedWriter sends that first, which may wait as sendall() does; if it fails, the connection
-/// is shut down. A handler that moves its connection away keeps it: it is no longer the server's,
-/// not counted as active, not broken off by a stop or a drain, and closed by its new owner.
+/// Ownership: move-only; the destructor closes. If a BufferedWriter holds back output for the
+/// socket, a move sends that first, which may wait as sendall() does; if it fails, the connection
+/// is shut down. A handler keeps its connection by moving the socket away. The connection is no
+/// longer the server's then: it is not counted as active, neither a stop nor a drain breaks it off,
+/// and its new owner closes it.
 ///
 /// Errors: operations throw `std::system_error` whose text names the operation; TimeoutError when
 /// the time of settimeout() is over. End of stream is an empty result. SIGPIPE is never raised:
@@ -113,30 +113,30 @@ class SOCKETSERVER_EXPORT Socket {
     Address getsockname() const;
     Address getpeername() const;
 
-    /// How long each operation may take; none: for ever; zero: not at all, an operation that would
-    /// wait throws with `std::errc::resource_unavailable_try_again`.
+    /// Sets how long each operation may take. Without a value operations wait for ever. With zero
+    /// they do not wait: an operation that would have to wait throws with
+    /// `std::errc::resource_unavailable_try_again`.
     void settimeout(std::optional<std::chrono::nanoseconds> timeout);
     std::optional<std::chrono::nanoseconds> gettimeout() const noexcept;
     /// Sends small pieces at once (TCP_NODELAY) instead of collecting them (Nagle's algorithm).
     /// Does nothing on a socket that is not TCP.
     void set_nodelay(bool on);
-    /// Whether an operation of this object has met that the peer reset the connection, or closed it
-    /// while something was sent to it. It remembers; it does not ask: of a peer that goes while the
-    /// program computes, or waits for something else, only an operation, or peer_has_ended(),
-    /// tells.
+    /// Whether an operation of this object has failed because the peer reset the connection, or
+    /// closed it while something was sent to it. This only remembers what operations met;
+    /// peer_has_ended() asks the kernel.
     bool peer_gone() const noexcept { return channel_.peer_gone.load(); }
-    /// Whether the peer has ended its side by now, or the connection is broken; also while there is
-    /// input that it sent before. Asks the kernel, and does not wait. A client that only says that
-    /// it sends nothing more (`shutdown(SHUT_WR)`) cannot be told from one that has gone: it still
-    /// takes an answer.
+    /// Whether the peer has ended its side by now, or the connection is broken. Input that the peer
+    /// sent before may still be there. Asks the kernel, and does not wait. A client that has only
+    /// said that it sends nothing more (`shutdown(SHUT_WR)`) looks the same as one that has gone,
+    /// but still takes an answer.
     bool peer_has_ended() const;
     /// @}
 
     /// @name For derived parts of the library
     /// @{
 
-    /// What holds output back for this socket; it is flushed before the socket waits for input or
-    /// sends anything else. Not owned. Null: nothing.
+    /// Sets the writer that holds back output for this socket. It is flushed before the socket
+    /// waits for input or sends anything else. Not owned; null for none.
     void set_corked(detail::Corked* corked) noexcept { corked_ = corked; }
     detail::Corked* corked() const noexcept { return corked_; }
     detail::Channel& channel() noexcept { return channel_; }

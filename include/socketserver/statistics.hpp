@@ -8,7 +8,7 @@
 
 namespace socketserver {
 
-/// Why a request ended. Of an exception that is nested in another one the inner one tells why.
+/// Why a request ended. If an exception is nested in another one, the innermost decides.
 enum class CloseReason : unsigned char {
     finished,       ///< the handler was done, before the client ended its side
     client_closed,  ///< the client ended its side, and the handler was done

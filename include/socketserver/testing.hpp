@@ -38,9 +38,8 @@ struct RunOptions {
 
 namespace detail {
 
-/// The client of a handler under test: sends all of its input, then ends its side, and collects
-/// what comes back, at the same time and in a thread of its own, so that neither side ever waits
-/// for the other in vain.
+/// The client of a handler under test: sends all of its input, then ends its side. A thread of its
+/// own collects what comes back meanwhile, so that neither side waits for the other in vain.
 ///
 /// The input must outlive the object. The destructor closes the connection.
 class SOCKETSERVER_EXPORT TestClient {

@@ -11,8 +11,8 @@ namespace socketserver::detail {
 ///
 /// - clients. A program may be the client of its own server, as tests are. If a child kept the
 ///   client's end of a connection, the server would never see that client close it;
-/// - sockets of servers. If a child of one server kept the socket of another one that is closed, its
-///   address would stay taken;
+/// - sockets of servers. If a child kept the socket of another server, the address of that one
+///   would stay taken after it was closed;
 /// - the parent's ends of the workers' controls. If a child kept one, that worker would not see the
 ///   end of its parent.
 ///

@@ -13,12 +13,12 @@ namespace socketserver::detail {
 
 namespace {
 
-/// After so long a worker that found no room looks again: its siblings, who may give some back,
-/// cannot wake it.
+/// How long a worker that found no room waits before it looks again. Other workers, which may give
+/// some back, cannot wake it.
 constexpr std::chrono::milliseconds look_again{10};
 
-/// As many as there can be descriptors, less some for what else the program does: a server that
-/// never comes to the end of its descriptors need not recover from it.
+/// The limit on descriptors, less some for what else the program does. A server that never runs out
+/// of descriptors need not recover from that.
 std::size_t default_most() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY) return 0;
@@ -32,7 +32,8 @@ Clock::duration interval_of(const ServerOptions& options) {
            std::max<std::size_t>(*options.max_accept_rate, 1);
 }
 
-/// A tenth of a second's worth may come at once; otherwise few would get through in time.
+/// A tenth of a second's number may come at once. Without that, connections that come together
+/// would wait for no good reason.
 Clock::duration burst_of(const ServerOptions& options) {
     const auto more = std::max<std::size_t>(options.max_accept_rate.value_or(0) / 10, 1) - 1;
     return interval_of(options) * static_cast<Clock::rep>(more);
@@ -52,7 +53,7 @@ TimePoint Limits::accept_at() noexcept {
     if (!waits_) return {};
     if (most_ > 0 && taken() >= most_) {
         waiting_ = true;
-        // Looked at again: what was given back before the line above has woken nobody.
+        // This looks again, because what was given back before the line above has woken nobody.
         if (taken() >= most_) return shares_room() ? Clock::now() + look_again : never;
     }
     if (interval_.count() == 0) return {};
@@ -105,8 +106,8 @@ void Limits::give_back_turn() noexcept {
     next_turn_ -= interval_;
 }
 
-/// IPv4 by the address, IPv6 by its /64, of which one customer has at least one. A Unix client has
-/// no address that would tell it from another one.
+/// IPv4 clients are told apart by their address, IPv6 clients by their /64 network, because a
+/// customer usually has a whole one. Unix clients cannot be told apart.
 std::optional<Origin> Limits::origin_of(const Address& address) {
     if (address.family() == AddressFamily::inet) {
         const SockAddr raw = to_sockaddr(address);

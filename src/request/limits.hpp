@@ -17,10 +17,11 @@
 
 namespace socketserver::detail {
 
-/// The limits of ServerOptions: how much is taken, and whether more may be. Room, a share and a
-/// turn are taken before something is accepted (right behind it by a server that would refuse it)
-/// and given back when it has ended, so that the limits are exact with several accepting threads or
-/// processes as well.
+/// The limits of ServerOptions. Before a request is accepted, the server takes room
+/// (max_connections), a turn (max_accept_rate) and, as soon as the client's address is known, a
+/// share (max_connections_per_address). They are given back when the request has ended. A server
+/// that refuses clients takes them right after accepting. So the limits are exact, even with
+/// several accepting threads or processes.
 ///
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT Limits {

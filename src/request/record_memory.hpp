@@ -12,10 +12,10 @@
 
 namespace socketserver::detail {
 
-/// Memory for the records of as many requests as a small server has at a time, as a part of the
-/// Registry, which is written to for each of them anyway. A server that forks has every page copied
-/// that it writes to while a child lives: with records, and the bookkeeping of malloc, on pages of
-/// their own that was a tenth of what a child costs.
+/// Memory for the records of as many requests as a small server has at a time. It is a part of the
+/// Registry, whose pages are written to for each request anyway. While a child lives, the kernel
+/// copies every page that the parent writes to. With records from malloc, on pages of their own,
+/// that was a tenth of the cost of a child.
 ///
 /// Thread safety: all members may be called from any thread.
 class RecordMemory {

@@ -12,11 +12,11 @@
 
 namespace socketserver::detail {
 
-/// Where a client comes from, for a limit on its connections.
+/// The origin of a client, for the limit on connections of one address.
 using Origin = std::pair<AddressFamily, std::uint64_t>;
 
-/// What the worker processes of one server have taken of its limits, together and each for itself:
-/// what a worker that died had taken is given back by its parent.
+/// What the worker processes of one server have taken of its limits: the sum, and the part of each
+/// worker. When a worker has died, the parent gives its part back.
 ///
 /// In memory that the workers share, under a lock that survives the death of whoever holds it.
 ///

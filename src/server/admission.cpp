@@ -58,8 +58,9 @@ std::optional<Permit> ServerBase::ask_permit() noexcept {
         permit.refused = RefuseCause::stopping;
         return permit;
     }
-    // Who refuses rather than waits takes when there is a connection: what a worker takes in vain,
-    // because a sibling was faster to accept, would let a third one refuse for nothing.
+    // A server that refuses clients takes its place after accepting. A worker that took one before,
+    // and then found that another worker had accepted the client, would have made a third worker
+    // refuse a client although there was room.
     if (!limits.waits()) return permit;
     take(limits, permit);
     if (!permit.refused) return permit;
@@ -106,10 +107,10 @@ void ServerBase::announce_closed(ConnectionHandle connection) noexcept {
     if (connection == nullptr || state_->registry->in_child() || !connection->is_announced) return;
     const CloseReason reason = state_->registry->reason_of(*connection);
     const auto duration = Clock::now() - connection->opened;
-    // Moved, because a copy could fail for lack of memory. What the record still needs, for the
-    // limit of each address, moving leaves there.
+    // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers
+    // of the address in the record, which needs them for the limit of each address.
     const Address client_address = std::move(connection->client_address);
-    connection.reset();  // before the hook: it finds the server's statistics as they are now
+    connection.reset();  // before the hook, so that it finds the request counted out
     try {
         connection_closed(client_address, reason, duration);
     } catch (...) {
@@ -135,7 +136,7 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
                                         : AcceptAction::report;
         if (action == AcceptAction::nothing_there) return Turn::nothing;
         if (action == AcceptAction::fatal) {
-            // The end of the queue of a Unix socket that no longer listens.
+            // A Unix socket that no longer listens says this at the end of its queue.
             if (state_->registry->is_draining()) return Turn::nothing;
             throw;
         }
@@ -147,7 +148,8 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
         }
         if (action != AcceptAction::retry) return pause_accepting();
     } catch (const std::bad_alloc&) {
-        // For what was accepted, and is lost, or to receive it, and then the loop would spin.
+        // Memory was lacking to receive the request, or for what was accepted and is lost. Without
+        // a pause the loop would spin.
         SharedCounters::add(state_->registry->counters->accept_errors);
         report_server_error(error);
         return pause_accepting();

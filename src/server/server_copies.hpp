@@ -6,8 +6,8 @@
 namespace socketserver::detail {
 
 /// The processes that have a server of their own on one listening socket, because the program
-/// forked and serves in the child: the one that made the server, and each that serves its copy. In
-/// memory that they share.
+/// forked and serves in the child. They are the process that made the server, and each process that
+/// serves a copy of it. The list lies in memory that they share.
 ///
 /// Not the children and the workers of a policy; their server is the parent's.
 class ServerCopies {

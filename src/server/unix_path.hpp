@@ -23,13 +23,14 @@ class SOCKETSERVER_EXPORT UnixPath {
     UnixPath& operator=(const UnixPath&) = delete;
     ~UnixPath() { settle(); }
 
-    /// Before bind(): clear_stale(), and until settle() no other server of this library does the
-    /// same in this folder. A socket that is bound and does not listen yet looks like one that was
-    /// left; and of two that find such a one, the later would remove what the earlier has just
-    /// bound. Waits for the other, up to a second; then nothing is removed. Locks the folder by
-    /// flock(2); where that cannot be done, as good as possible without.
+    /// Called before bind(): removes a stale socket (clear_stale()), and locks the folder with
+    /// flock(2) until settle(), so that no other server of this library does the same meanwhile.
+    /// The lock is needed because a socket that is bound and does not listen yet looks stale: of
+    /// two servers that find a stale one, the later would remove what the earlier has just bound.
+    /// Waits for the lock up to a second; after that nothing is removed. A folder that cannot be
+    /// locked is used without a lock.
     void claim(const Address& address, int socket_type);
-    /// The server can be connected to from now on, or has failed.
+    /// Ends claim(): clients can connect to the server now, or it has failed.
     void settle() noexcept;
 
     /// Removes what a server that ended without cleaning up left at `address`: a socket on which
@@ -37,11 +38,11 @@ class SOCKETSERVER_EXPORT UnixPath {
     /// fails with EADDRINUSE.
     static void clear_stale(const Address& address, int socket_type);
 
-    /// The server has just bound `address`. If that is relative, it means what it means now: the
-    /// program may change its working directory.
+    /// The server has just bound `address`. A relative path is remembered as an absolute one,
+    /// because the program may change its working directory.
     void own(const Address& address);
-    /// Whether some process still has a socket open that is bound to the file; the caller's own is
-    /// closed. Nobody who listens notices the question.
+    /// Whether some process still has a socket open that is bound to the file. The caller's own is
+    /// closed already. A process that listens does not notice the question.
     bool is_open_elsewhere() const noexcept;
     /// Removes the file, if it is still the one that was bound here.
     void remove() noexcept;

@@ -40,8 +40,8 @@ class SOCKETSERVER_EXPORT ServerLink {
     mutable std::atomic<std::uint32_t> pins_{0};
 };
 
-/// Keeps a server from going for as long as it lives: looking whether the server is there and using
-/// it are one step. For one thread.
+/// While one exists, the server that it pins is not destroyed. So a check whether the server exists
+/// and the use of the server are one step. An object is for one thread.
 class SOCKETSERVER_EXPORT ServerPin {
   public:
     /// What the pin of a request is for, as apart from one for a moment.
@@ -69,8 +69,8 @@ class SOCKETSERVER_EXPORT ServerPin {
     /// outlives its requests.
     static ServerPin* of_request(const ServerLink& link) noexcept;
 
-    /// While it lives, the pin of a request does not hold: its handler runs, for as long as it
-    /// likes. Null is passed over.
+    /// While one lives, the pin of a request does not hold the server, because its handler runs and
+    /// may take for ever. A null pin is allowed.
     class SOCKETSERVER_EXPORT Pause {
       public:
         explicit Pause(ServerPin* pin) noexcept;
