@@ -12,7 +12,7 @@ namespace ss = socketserver;
 
 // [own_mixin]
 template <class Server>
-class AtMostMixIn {
+class AtMostMixIn : public ss::Policy {
   public:
     int at_most = 2;
 
@@ -31,12 +31,12 @@ class AtMostMixIn {
         ++running_;
     }
     /// Whether the server may take another request now.
-    bool mixin_ready() {
+    bool mixin_ready() override {
         const std::lock_guard lock{mutex_};
         return running_ < at_most;
     }
     /// The server is being closed.
-    void mixin_close(bool wait) {
+    void mixin_close(bool wait) override {
         std::unique_lock lock{mutex_};
         if (wait) ended_.wait(lock, [this] { return running_ == 0; });
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
 #include <exception>
 #include <functional>
 #include <optional>
 #include <utility>
 
+#include "socketserver/detail/server/policy_base.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/request_handler.hpp"
 #include "socketserver/server_base.hpp"
 #include "socketserver/synchronous_mixin.hpp"
@@ -27,34 +28,14 @@ namespace socketserver {
 ///
 /// `MixIn<BaseServer>` is the policy, a base class of the server. It has one duty, a member
 /// `dispatch(request, client_address)`, to which the request is moved and which calls
-/// serve_request() when and where it likes. It may also have, under these names:
-///
-/// - `void mixin_close(bool wait)`: the server is closed; end, and wait for, what still runs;
-/// - `bool mixin_ready()`: whether it takes a request now. False leaves the clients in the
-///   kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable;
-/// - `bool mixin_takes(Request& request)`: whether it has room for a request that was accepted and
-///   verified. False refuses it: refuse_request() is called, and it is closed;
-/// - `int mixin_fileno()`: a descriptor that the loop watches as well;
-/// - `void mixin_drain()`: a drain has begun, or no longer waits for first requests; tell it to
-///   those whose connections drain() cannot reach;
-/// - `void mixin_cancel(bool kill)`: the time of a drain is over; end what drain() cannot reach by
-///   shutting connections down. Called again with `kill` if that did not help;
-/// - `bool mixin_ended()`: whether a drain need not wait for anything but the requests that this
-///   process has accepted;
-/// - `void mixin_statistics(Statistics& statistics) const`: add threads, children, fibers, queued;
-///   called from any thread;
-/// - `void mixin_service()`: called after each wait of the loop;
-/// - `std::chrono::steady_clock::time_point mixin_service_at()`: until when the loop waits at most
-///   before it calls mixin_service();
-/// - `void mixin_serve(const std::function<void()>& loop)`: called instead of the loop, calls it. A
-///   second parameter, `bool is_forever`, tells serve_forever() from handle_request().
+/// serve_request() when and where it likes. Policy says what else it may do.
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.
 ///
 /// Mirrors `socketserver.BaseServer`. The four concrete servers derive from it.
 template <class Handler, template <class> class MixIn>
-class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
+class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer<Handler, MixIn>>> {
   public:
     using RequestHandlerClass = Handler;
     using Request = typename Handler::request_type;
@@ -77,7 +58,11 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     /// @}
 
   protected:
-    using ServerBase::ServerBase;
+    /// With the arguments of a constructor of ServerBase.
+    template <class... Args>
+    explicit BaseServer(Args&&... args) : ServerBase{std::forward<Args>(args)...} {
+        ServerBase::set_policy(*this);
+    }
 
     void set_handler_factory(HandlerFactory factory) { factory_ = std::move(factory); }
 
@@ -118,21 +103,7 @@ class BaseServer : public ServerBase, public MixIn<BaseServer<Handler, MixIn>> {
     /// @}
 
   private:
-    using Policy = MixIn<BaseServer>;
-
     detail::Turn serve_one() final;
-    void policy_serve(const std::function<void()>& loop, bool is_forever) final;
-    void policy_service() final;
-    std::chrono::steady_clock::time_point policy_service_at() final;
-    bool policy_ready() final;
-    int policy_fileno() final;
-    void policy_close(bool wait) final;
-    void policy_drain() final;
-    void policy_cancel(bool kill) final;
-    bool policy_ended() final;
-    void policy_statistics(Statistics& statistics) const final;
-
-    bool policy_takes(Request& request);
     void refuse(Request& request, const Address& client_address, RefuseCause cause) noexcept;
     void call_handle_error(Request& request, const Address& client_address,
                            std::exception_ptr error) noexcept;

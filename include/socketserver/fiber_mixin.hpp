@@ -13,6 +13,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/udp_server.hpp"
@@ -37,7 +38,7 @@ namespace socketserver {
 ///
 /// A program with such a server links `socketserver::fiber`. Beyond Python.
 template <class Server>
-class FiberMixIn {
+class FiberMixIn : public Policy {
   public:
     /// How many threads run fibers; the serving thread is one of them. Read when serving begins.
     unsigned workers = detail::default_workers();
@@ -47,8 +48,6 @@ class FiberMixIn {
     std::chrono::nanoseconds report_blocking{0};
 
   protected:
-    ~FiberMixIn() = default;
-
     /// May be overridden. Called, from a thread of its own, while the request of `client_address`
     /// holds up the others of its worker, once each time. May call shutdown(), which does not wait
     /// there; an exception goes to handle_server_error(). The default prints a line to stderr.
@@ -69,9 +68,9 @@ class FiberMixIn {
         detail::start_fiber(std::move(job));
     }
 
-    void mixin_serve(const std::function<void()>& loop) {
+    void mixin_serve(const std::function<void()>& loop, bool) override {
         detail::serve_with_fibers(
-            static_cast<Server&>(*this),
+            policy_host(),
             {workers, stack_size, report_blocking,
              [this](const Address& client_address, std::chrono::nanoseconds time) {
                  try {
@@ -79,14 +78,14 @@ class FiberMixIn {
                  } catch (const abi::__forced_unwind&) {
                      throw;
                  } catch (...) {
-                     static_cast<Server&>(*this).report_server_error(std::current_exception());
+                     policy_host().report_server_error(std::current_exception());
                  }
              },
              fibers_},
             loop);
     }
 
-    void mixin_statistics(Statistics& statistics) const { statistics.fibers += fibers_; }
+    void mixin_statistics(Statistics& statistics) const override { statistics.fibers += fibers_; }
 
   private:
     template <class Request>

@@ -10,6 +10,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/policy/processes/child_reaper.hpp"
 #include "socketserver/detail/request/record_access.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver {
@@ -39,7 +40,7 @@ namespace socketserver {
 ///
 /// Mirrors `socketserver.ForkingMixIn`.
 template <class Server>
-class ForkingMixIn {
+class ForkingMixIn : public Policy {
   public:
     /// How many children there may be; further clients wait in the kernel's queue meanwhile.
     std::size_t max_children = 40;
@@ -55,7 +56,7 @@ class ForkingMixIn {
     void collect_children(bool blocking = false) {
         children_.collect(blocking);
         while (auto request = children_.take_ended()) {
-            static_cast<Server&>(*this).announce_closed(std::move(*request));
+            policy_host().announce_closed(std::move(*request));
         }
     }
 
@@ -70,7 +71,7 @@ class ForkingMixIn {
             return;
         }
         if (is_child) {
-            server.enter_child();
+            policy_host().enter_child();
             const detail::ConnectionHandle record = detail::RecordAccess::share(request);
             const bool served = server.serve_request(request, client_address);
             detail::leave_outcome(record.get());
@@ -82,15 +83,15 @@ class ForkingMixIn {
         server.release_request(request, client_address);
     }
 
-    void mixin_service() { collect_children(); }
-    bool mixin_ready() { return children_.count() < max_children; }
-    int mixin_fileno() const { return children_.fileno(); }
-    void mixin_drain() { children_.announce_drain(); }
-    void mixin_cancel(bool kill) { children_.kill(kill ? SIGKILL : SIGTERM); }
-    void mixin_statistics(Statistics& statistics) const {
+    void mixin_service() override { collect_children(); }
+    bool mixin_ready() override { return children_.count() < max_children; }
+    int mixin_fileno() override { return children_.fileno(); }
+    void mixin_drain() override { children_.announce_drain(); }
+    void mixin_cancel(bool kill) override { children_.kill(kill ? SIGKILL : SIGTERM); }
+    void mixin_statistics(Statistics& statistics) const override {
         statistics.children += children_.count();
     }
-    void mixin_close(bool wait) { collect_children(wait && block_on_close); }
+    void mixin_close(bool wait) override { collect_children(wait && block_on_close); }
 
   private:
     detail::ChildReaper children_;

@@ -15,6 +15,8 @@
 #include "socketserver/detail/os/clock.hpp"
 #include "socketserver/detail/policy/processes/child_reaper.hpp"
 #include "socketserver/detail/policy/processes/worker_set.hpp"
+#include "socketserver/detail/server/policy_base.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 #include "socketserver/synchronous_mixin.hpp"
 
@@ -67,7 +69,9 @@ struct PreforkOf {
 
 template <template <class> class Inner>
 template <class Server>
-class PreforkOf<Inner>::MixIn : public Inner<Server> {
+class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
+    using Base = detail::PolicyBase<Inner<Server>>;
+
   public:
     /// How many processes serve. 0 counts as 1, and there are never more than 1024, with those that
     /// finish their last requests.
@@ -92,28 +96,27 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
 
   protected:
     MixIn() = default;
-    ~MixIn() = default;  // of a server, whose destructor is virtual
 
     void dispatch(auto request, Address client_address) {
         if (!is_worker_) {
             server().serve_request(request, client_address);
             return;
         }
-        Policy::dispatch(std::move(request), std::move(client_address));
+        Base::dispatch(std::move(request), std::move(client_address));
         if (++dispatched_ != max_requests) return;
         detail::WorkerSet::announce_retirement(control_);
-        server().end_worker_loop();
+        this->policy_host().end_worker_loop();
     }
 
     // The parent's loop accepts nothing; what it waits for are its workers.
-    void mixin_serve(const std::function<void()>& loop, bool is_forever) {
+    void mixin_serve(const std::function<void()>& loop, bool is_forever) override {
         std::thread::id nobody;
         if (is_worker_) {
-            inner_serve(loop, is_forever);
+            Base::mixin_serve(loop, is_forever);
         } else if (is_forever &&
                    supervisor_.compare_exchange_strong(nobody, std::this_thread::get_id())) {
             const Supervision until_the_end{*this};
-            server().prepare_workers();
+            this->policy_host().prepare_workers();
             worker_set_.start(std::max<std::size_t>(workers, 1));
             loop_ = &loop;
             loop();
@@ -122,9 +125,9 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         }
     }
 
-    void mixin_service() {
+    void mixin_service() override {
         if (is_worker_) {
-            if constexpr (requires { this->Policy::mixin_service(); }) Policy::mixin_service();
+            Base::mixin_service();
         } else if (is_supervisor()) {
             if (server().is_draining()) worker_set_.drain();
             const auto turn = worker_set_.supervise();
@@ -133,78 +136,57 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         }
     }
 
-    std::chrono::steady_clock::time_point mixin_service_at() {
-        if constexpr (requires { this->Policy::mixin_service_at(); }) {
-            if (is_worker_) return Policy::mixin_service_at();
-        }
-        return detail::never;
+    std::chrono::steady_clock::time_point mixin_service_at() override {
+        return is_worker_ ? Base::mixin_service_at() : detail::never;
     }
 
-    bool mixin_ready() {
+    bool mixin_ready() override {
+        if (is_worker_) return Base::mixin_ready();
         // What the workers of a drained server have left is served by the parent.
-        if (!is_worker_) return supervisor_.load() == std::thread::id{} || has_drained_workers();
-        if constexpr (requires { this->Policy::mixin_ready(); }) {
-            return Policy::mixin_ready();
-        } else {
-            return true;
-        }
+        return supervisor_.load() == std::thread::id{} || has_drained_workers();
     }
 
-    bool mixin_takes([[maybe_unused]] auto& request) {
-        if constexpr (requires { this->Policy::mixin_takes(request); }) {
-            return !is_worker_ || Policy::mixin_takes(request);
-        } else {
-            return true;
-        }
+    Admission mixin_takes() override { return is_worker_ ? Base::mixin_takes() : Admission::take; }
+
+    int mixin_fileno() override {
+        if (is_worker_) return Base::mixin_fileno();
+        return is_supervisor() ? worker_set_.fileno() : -1;
     }
 
-    int mixin_fileno() {
-        if (!is_worker_) return is_supervisor() ? worker_set_.fileno() : -1;
-        if constexpr (requires { this->Policy::mixin_fileno(); }) {
-            return Policy::mixin_fileno();
+    void mixin_drain() override {
+        if (is_worker_) {
+            Base::mixin_drain();
         } else {
-            return -1;
-        }
-    }
-
-    void mixin_drain() {
-        if (!is_worker_) {
             worker_set_.announce_drain();
-        } else if constexpr (requires { this->Policy::mixin_drain(); }) {
-            Policy::mixin_drain();
         }
     }
 
     // Workers break off by themselves what a drain has no more time for; not, however, a handler
     // that computes, nor one for which the loop of its worker waits.
-    void mixin_cancel(bool kill) {
-        if (!is_worker_) {
-            if (kill) worker_set_.kill();
-        } else if constexpr (requires { this->Policy::mixin_cancel(kill); }) {
-            Policy::mixin_cancel(kill);
+    void mixin_cancel(bool kill) override {
+        if (is_worker_) {
+            Base::mixin_cancel(kill);
+        } else if (kill) {
+            worker_set_.kill();
         }
     }
 
-    void mixin_statistics(Statistics& statistics) const {
+    void mixin_statistics(Statistics& statistics) const override {
         statistics.children += worker_set_.size();
-        if constexpr (requires { this->Policy::mixin_statistics(statistics); }) {
-            Policy::mixin_statistics(statistics);
-        }
+        Base::mixin_statistics(statistics);
     }
 
-    bool mixin_ended() { return is_worker_ || worker_set_.empty(); }
+    bool mixin_ended() override { return is_worker_ || worker_set_.empty(); }
 
-    void mixin_close(bool wait) {
+    void mixin_close(bool wait) override {
         worker_set_.stop();
         worker_set_.collect(wait && block_on_close, [this](int pid, std::exception_ptr error) {
-            server().worker_has_ended(pid);
-            if (error) server().report_server_error(error);
+            this->policy_host().worker_has_ended(pid);
+            if (error) this->policy_host().report_server_error(error);
         });
     }
 
   private:
-    using Policy = Inner<Server>;
-
     /// However the supervising thread leaves its loop.
     struct Supervision {
         explicit Supervision(MixIn& of) : mixin{of} {}
@@ -226,33 +208,22 @@ class PreforkOf<Inner>::MixIn : public Inner<Server> {
         control_ = control;
         int status = 0;
         try {
-            server().enter_worker(control);
-            if constexpr (requires { this->Policy::mixin_enter_worker(); }) {
-                Policy::mixin_enter_worker();
-            }
-            inner_serve(*loop_, true);
-            server().leave_worker();
-            if constexpr (requires { this->Policy::mixin_close(true); }) Policy::mixin_close(true);
+            this->policy_host().enter_worker(control);
+            Base::mixin_enter_worker();
+            Base::mixin_serve(*loop_, true);
+            this->policy_host().leave_worker();
+            Base::mixin_close(true);
         } catch (...) {
-            server().report_server_error(std::current_exception());
+            this->policy_host().report_server_error(std::current_exception());
             status = 1;
         }
         detail::exit_child(status);
     }
 
-    void inner_serve(const std::function<void()>& loop, [[maybe_unused]] bool is_forever) {
-        if constexpr (requires { this->Policy::mixin_serve(loop, is_forever); }) {
-            Policy::mixin_serve(loop, is_forever);
-        } else if constexpr (requires { this->Policy::mixin_serve(loop); }) {
-            Policy::mixin_serve(loop);
-        } else {
-            loop();
-        }
-    }
-
     void report(const detail::WorkerSet::Ended& ended) {
-        for (const int pid : ended.pids) server().worker_has_ended(pid);
-        for (const std::exception_ptr& error : ended.errors) server().report_server_error(error);
+        for (const int pid : ended.pids) this->policy_host().worker_has_ended(pid);
+        for (const std::exception_ptr& error : ended.errors)
+            this->policy_host().report_server_error(error);
     }
 
     detail::WorkerSet worker_set_;

@@ -20,7 +20,11 @@
 
 namespace socketserver {
 
+class Policy;
+
 namespace detail {
+class DrainOnSignal;
+struct HandlerAccess;
 struct ServerState;
 class Serving;
 class Waker;
@@ -133,43 +137,10 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// @throws std::system_error if the server is closed.
     Socket& socket() const;
     const ServerOptions& options() const noexcept { return options_; }
-    /// @}
 
-    /// @name For policies (see BaseServer)
-    /// @{
-
-    /// Lets the loop look again whether the policy takes requests. From any thread.
+    /// Lets the loop look again whether the policy takes requests (Policy::mixin_ready()). From any
+    /// thread.
     void wake_loop() const noexcept;
-    /// Readable from the moment that the server is stopped until its serving has ended.
-    int stop_fileno() const noexcept;
-    /// In the serving thread, after its loop: waits until `descriptor` is readable. False: the
-    /// server is stopped, and nobody waits for its requests. In a worker that retires the drain of
-    /// its parent takes place meanwhile.
-    bool wait_unless_stopped(int descriptor) const;
-    /// In a forked child: lets go of the listening socket and of what belongs to the parent.
-    void enter_child() noexcept;
-    /// The last word on a request: connection_closed(). For a request that a child served, when the
-    /// child has been waited for.
-    void announce_closed(detail::ConnectionHandle connection) noexcept;
-    /// Before the first worker is forked.
-    ///
-    /// @throws std::system_error if there is no memory for what workers share.
-    void prepare_workers();
-    /// In a forked worker, which goes on accepting: the loop ends when `stop` is readable, and
-    /// shutdown() asks the parent.
-    ///
-    /// @throws std::system_error if no descriptor can be had.
-    void enter_worker(int stop);
-    /// In a worker, in its loop: the loop ends after this turn.
-    void end_worker_loop() noexcept;
-    /// In the parent, when a worker has been waited for: counts the requests that it has not ended.
-    void worker_has_ended(int pid) noexcept;
-    /// In a worker that accepts no more: lets go of the listening socket.
-    void leave_worker() noexcept;
-    /// Calls handle_server_error().
-    void report_server_error(std::exception_ptr error) noexcept;
-    /// What a request keeps of a server that it may outlive.
-    const std::shared_ptr<detail::ServerLink>& link() const noexcept { return link_; }
     /// @}
 
   protected:
@@ -210,6 +181,8 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// @name For derived parts of the library
     /// @{
 
+    /// Once, in the constructor of BaseServer, of which the policy is a part.
+    void set_policy(Policy& policy) noexcept;
     /// Closes what must be closed before a derived class goes. Idempotent.
     void end_before_destruction() noexcept;
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
@@ -223,25 +196,24 @@ class SOCKETSERVER_EXPORT ServerBase {
                                              int descriptor);
     void count_refused(detail::Connection* connection, RefuseCause cause) noexcept;
     void announce_opened(detail::Connection* connection);
+    /// The last word on a request: connection_closed().
+    void announce_closed(detail::ConnectionHandle connection) noexcept;
+    /// Calls handle_server_error().
+    void report_server_error(std::exception_ptr error) noexcept;
+    /// What a request keeps of a server that it may outlive.
+    const std::shared_ptr<detail::ServerLink>& link() const noexcept { return link_; }
     /// @}
 
   private:
+    friend class PolicyHost;
     friend class ShutdownOnSignal;
+    friend class detail::DrainOnSignal;
+    friend struct detail::HandlerAccess;
     friend struct detail::ServerState;
     friend class detail::Serving;
 
-    // What BaseServer knows of its handler and its policy.
+    // What BaseServer knows of its handler.
     virtual detail::Turn serve_one() = 0;
-    virtual void policy_serve(const std::function<void()>& loop, bool is_forever) = 0;
-    virtual void policy_service() = 0;
-    virtual std::chrono::steady_clock::time_point policy_service_at() = 0;
-    virtual bool policy_ready() = 0;
-    virtual int policy_fileno() = 0;
-    virtual void policy_close(bool wait) = 0;
-    virtual void policy_drain() = 0;
-    virtual void policy_cancel(bool kill) = 0;
-    virtual bool policy_ended() = 0;
-    virtual void policy_statistics(Statistics& statistics) const = 0;
 
     bool take_turn(detail::Serving& serving, std::chrono::milliseconds poll_interval,
                    int& until_look);
@@ -262,6 +234,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     std::shared_ptr<Socket> socket_;
     std::unique_ptr<detail::ServerState> state_;
     std::shared_ptr<detail::ServerLink> link_;
+    Policy* policy_ = nullptr;
 };
 
 }  // namespace socketserver

@@ -14,6 +14,8 @@
 #include "socketserver/fiber_mixin.hpp"
 #include "socketserver/forking_mixin.hpp"
 #include "socketserver/handover.hpp"
+#include "socketserver/policy.hpp"
+#include "socketserver/policy_host.hpp"
 #include "socketserver/predefined.hpp"
 #include "socketserver/prefork_mixin.hpp"
 #include "socketserver/request_handler.hpp"

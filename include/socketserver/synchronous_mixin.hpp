@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "socketserver/policy.hpp"
+
 namespace socketserver {
 
 /// Serves each request in the serving thread, one after the other: the default policy.
@@ -8,7 +10,7 @@ namespace socketserver {
 /// A request that takes long keeps all others waiting; the server is deaf meanwhile. In exchange,
 /// nothing needs a lock. It is what Python's servers do without a mixin.
 template <class Server>
-class SynchronousMixIn {
+class SynchronousMixIn : public Policy {
   protected:
     void dispatch(auto request, auto client_address) {
         static_cast<Server&>(*this).serve_request(request, client_address);

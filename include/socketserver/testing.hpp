@@ -84,7 +84,7 @@ template <class Handler>
 void run(auto& client, auto&& factory, const testing::RunOptions& options) {
     Handler handler = factory();
     HandlerAccess::run(handler, client.request(), options.client_address,
-                       options.server == nullptr ? nullptr : options.server->link().get());
+                       HandlerAccess::link_of(options.server));
 }
 
 }  // namespace detail

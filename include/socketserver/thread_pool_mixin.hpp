@@ -12,7 +12,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/os/thread_group.hpp"
 #include "socketserver/detail/policy/threads/serve_job.hpp"
-#include "socketserver/detail/request/reset_on_close.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 #include "socketserver/statistics.hpp"
 
@@ -42,7 +42,7 @@ enum class WhenFull : unsigned char {
 ///
 /// Beyond Python, whose module has no pool.
 template <class Server>
-class ThreadPoolMixIn {
+class ThreadPoolMixIn : public Policy {
   public:
     /// How many requests are served at once. 0 counts as 1.
     std::size_t max_threads = std::max<std::size_t>(8, 4U * std::thread::hardware_concurrency());
@@ -67,46 +67,49 @@ class ThreadPoolMixIn {
   protected:
     void dispatch(auto request, Address client_address) {
         const bool daemon = !block_on_close;
-        detail::give_to_thread(static_cast<Server&>(*this), daemon, request, client_address,
-                               [&](std::unique_ptr<detail::Job>& job) {
+        detail::give_to_thread(static_cast<Server&>(*this), daemon ? policy_host().link() : nullptr,
+                               request, client_address, [&](std::unique_ptr<detail::Job>& job) {
                                    threads_.offer(job, daemon, bounds().threads);
                                });
     }
 
-    bool mixin_ready() {
+    bool mixin_ready() override {
         if (when_full != WhenFull::stop_accepting) return true;
         // The thread that makes room may be a daemon's, and the server gone by then.
         // A client that a worker process has no thread for is left to one that has.
         const detail::ThreadGroup::Bounds taken{bounds().threads, is_worker_ ? 0 : max_queue};
-        return threads_.has_room(taken, {static_cast<Server&>(*this).link(), wake_server});
+        return threads_.has_room(taken, {policy_host().link(), wake_server});
     }
 
     // A thread that could not be created is tried again while a request waits for it.
-    std::chrono::steady_clock::time_point mixin_service_at() const { return threads_.missing_at(); }
-    void mixin_service() {
+    std::chrono::steady_clock::time_point mixin_service_at() override {
+        return threads_.missing_at();
+    }
+    void mixin_service() override {
         if (threads_.missing_at() <= detail::Clock::now()) {
             threads_.start_missing(bounds().threads);
         }
     }
 
-    bool mixin_takes(auto& request) {
-        if (when_full == WhenFull::stop_accepting || threads_.has_room(bounds())) return true;
-        if (when_full == WhenFull::reset) detail::reset_on_close(request);
-        return false;
+    Admission mixin_takes() override {
+        if (when_full == WhenFull::stop_accepting || threads_.has_room(bounds())) {
+            return Admission::take;
+        }
+        return when_full == WhenFull::reset ? Admission::reset : Admission::close;
     }
 
-    void mixin_enter_worker() { is_worker_ = true; }
+    void mixin_enter_worker() override { is_worker_ = true; }
 
-    void mixin_statistics(Statistics& statistics) const {
+    void mixin_statistics(Statistics& statistics) const override {
         statistics.threads += threads_.threads();
         statistics.queued += threads_.queued();
     }
 
-    void mixin_close(bool wait) {
+    void mixin_close(bool wait) override {
         threads_.close();
         if (!wait) return;
         threads_.join();
-        if (threads_.has_daemons()) static_cast<Server&>(*this).link()->cut();
+        if (threads_.has_daemons()) policy_host().link()->cut();
     }
 
   private:

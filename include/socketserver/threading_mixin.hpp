@@ -8,6 +8,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/os/thread_group.hpp"
 #include "socketserver/detail/policy/threads/serve_job.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver {
@@ -21,7 +22,7 @@ namespace socketserver {
 ///
 /// Mirrors `socketserver.ThreadingMixIn`.
 template <class Server>
-class ThreadingMixIn {
+class ThreadingMixIn : public Policy {
   public:
     /// Whether a request may outlive the server: server_close() and the destructor do not wait for
     /// it. Read when a request begins.
@@ -39,19 +40,19 @@ class ThreadingMixIn {
     void dispatch(auto request, Address client_address) {
         const bool daemon = daemon_threads || !block_on_close;
         detail::give_to_thread(
-            static_cast<Server&>(*this), daemon, request, client_address,
-            [&](std::unique_ptr<detail::Job>& job) { threads_.run(job, daemon); });
+            static_cast<Server&>(*this), daemon ? policy_host().link() : nullptr, request,
+            client_address, [&](std::unique_ptr<detail::Job>& job) { threads_.run(job, daemon); });
     }
 
-    void mixin_statistics(Statistics& statistics) const {
+    void mixin_statistics(Statistics& statistics) const override {
         statistics.threads += threads_.threads();
     }
 
-    void mixin_close(bool wait) {
+    void mixin_close(bool wait) override {
         threads_.close();
         if (!wait) return;
         threads_.join();
-        if (threads_.has_daemons()) static_cast<Server&>(*this).link()->cut();
+        if (threads_.has_daemons()) policy_host().link()->cut();
     }
 
   private:

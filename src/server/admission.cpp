@@ -9,6 +9,7 @@
 #include "request/registry.hpp"
 #include "server/accept_error.hpp"
 #include "server/server_state.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 
 namespace socketserver {
@@ -177,7 +178,7 @@ void ServerBase::resume() noexcept {
 Statistics ServerBase::statistics() const {
     Statistics statistics;
     state_->registry->read(statistics);
-    policy_statistics(statistics);
+    policy_->mixin_statistics(statistics);
     return statistics;
 }
 

@@ -13,6 +13,7 @@
 #include "os/sys.hpp"
 #include "request/registry.hpp"
 #include "server/server_state.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 
 namespace socketserver {
@@ -80,7 +81,8 @@ struct Counted {
 bool ServerBase::is_draining() const noexcept { return state_->registry->is_draining(); }
 
 bool ServerBase::is_drained() {
-    if (!state_->queue_is_served || !state_->registry->is_empty() || !policy_ended()) return false;
+    if (!state_->queue_is_served || !state_->registry->is_empty() || !policy_->mixin_ended())
+        return false;
     wake_loop();  // other threads may serve as well
     return true;
 }
@@ -94,9 +96,9 @@ void ServerBase::end_listening() noexcept {
 
 void ServerBase::pass_on_drain() {
     const int stage = state_->registry->is_patience_over() ? 2 : 1;
-    if (state_->announced_level.exchange(stage) < stage) policy_drain();
+    if (state_->announced_level.exchange(stage) < stage) policy_->mixin_drain();
     const int wanted = state_->cancel_level;
-    if (state_->cancelled_level.exchange(wanted) < wanted) policy_cancel(wanted > 1);
+    if (state_->cancelled_level.exchange(wanted) < wanted) policy_->mixin_cancel(wanted > 1);
 }
 
 DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue) {
@@ -179,10 +181,10 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     if (ended && remaining > 0) {
         // Somebody stopped the server meanwhile.
         registry.cancel_all();
-        policy_cancel(true);
+        policy_->mixin_cancel(true);
     }
     if (drain_thread.joinable()) drain_thread.join();
-    if (ended) policy_close(remaining == 0);
+    if (ended) policy_->mixin_close(remaining == 0);
     const Counted after{registry};
     DrainReport report;
     report.idle_closed = after.idle - before.idle;

@@ -8,6 +8,7 @@
 #include "io/request_hooks.hpp"
 #include "socketserver/detail/request/record_access.hpp"
 #include "socketserver/errors.hpp"
+#include "socketserver/server_base.hpp"
 
 namespace socketserver {
 
@@ -43,6 +44,10 @@ void throw_finish_error(std::exception_ptr of_handle) {
     } catch (...) {
         throw FinishError(text, of_finish);  // with the current exception, handle()'s, nested in it
     }
+}
+
+const ServerLink* HandlerAccess::link_of(const ServerBase* server) noexcept {
+    return server == nullptr ? nullptr : server->link().get();
 }
 
 }  // namespace detail

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/server_state.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 
 namespace socketserver {
@@ -64,7 +65,7 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
             if (goes_on) call_service_actions();
         }
     };
-    policy_serve(loop, true);
+    policy_->mixin_serve(loop, true);
 }
 
 /// False: a drain has ended.
@@ -77,7 +78,7 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
         if (is_drained()) return false;
     }
     const TimePoint accept_at = state_->accept_at();
-    const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_ready());
+    const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_->mixin_ready());
     const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
     if (turn == Turn::took) {
         --until_look;
@@ -88,10 +89,10 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
         if (turn == Turn::nothing && draining) {
             poll_at = std::min(poll_at, state_->handshakes_until());
         }
-        serving.wait(ready ? fileno() : -1, policy_fileno(),
-                     std::min({poll_at, wait_end(accept_at), policy_service_at()}));
+        serving.wait(ready ? fileno() : -1, policy_->mixin_fileno(),
+                     std::min({poll_at, wait_end(accept_at), policy_->mixin_service_at()}));
         until_look = requests_between_looks;
-        policy_service();
+        policy_->mixin_service();
     }
     return true;
 }
@@ -105,21 +106,21 @@ void ServerBase::handle_request() {
         const TimePoint until = std::min(options_.timeout ? after(*options_.timeout) : never,
                                          socket_timeout ? after(*socket_timeout) : never);
         while (!serving.stopped()) {
-            policy_service();
+            policy_->mixin_service();
             const TimePoint accept_at = state_->accept_at();
-            const bool ready = accept_at == TimePoint{} && policy_ready();
+            const bool ready = accept_at == TimePoint{} && policy_->mixin_ready();
             if (ready && serve_one() == Turn::took) break;
             const bool in_time =
-                serving.wait(ready ? fileno() : -1, policy_fileno(),
-                             std::min({until, wait_end(accept_at), policy_service_at()}));
+                serving.wait(ready ? fileno() : -1, policy_->mixin_fileno(),
+                             std::min({until, wait_end(accept_at), policy_->mixin_service_at()}));
             if (!in_time && until <= Clock::now()) {
                 handle_timeout();
                 break;
             }
         }
-        policy_service();
+        policy_->mixin_service();
     };
-    policy_serve(loop, false);
+    policy_->mixin_serve(loop, false);
 }
 
 void ServerBase::shutdown() {
@@ -151,7 +152,7 @@ void ServerBase::server_close() {
         // threads still do, and the last of them lets go.
         if (state_->serving <= (serves_here ? 1 : 0)) let_go();
     }
-    policy_close(!in_handler);
+    policy_->mixin_close(!in_handler);
     state_->registry->lingering.end();  // those of requests that have ended since the loop did
 }
 

@@ -20,6 +20,7 @@
 #include "os/sys.hpp"
 #include "server/error_report.hpp"
 #include "server/server_state.hpp"
+#include "socketserver/policy.hpp"
 
 namespace socketserver {
 
@@ -209,6 +210,11 @@ void ServerBase::own_in_this_process() {
     }
 }
 
+void ServerBase::set_policy(Policy& policy) noexcept {
+    policy_ = &policy;
+    policy.policy_host_.server_ = this;
+}
+
 void ServerBase::end_before_destruction() noexcept {
     if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
     server_close();
@@ -216,40 +222,7 @@ void ServerBase::end_before_destruction() noexcept {
     link_->cut();
 }
 
-void ServerBase::enter_child() noexcept {
-    state_->registry->enter_child();
-    detail::CloseOnFork::close_inherited(server_address_, fileno());
-    // A datagram request answers through this socket.
-    if (is_stream(transport_)) socket_->close();
-}
-
-void ServerBase::prepare_workers() { state_->registry->limits.share(); }
-
-void ServerBase::enter_worker(int stop) {
-    detail::CloseOnFork::close_inherited(server_address_, fileno());
-    state_->unix_path.disown();
-    state_->is_worker = true;
-    state_->stop_waker.watch(stop);
-    state_->loop_waker.renew();
-    state_->registry->enter_worker();
-}
-
-void ServerBase::end_worker_loop() noexcept { state_->stop = true; }
-
-void ServerBase::worker_has_ended(int pid) noexcept {
-    state_->registry->count_out_worker(
-        pid, state_->too_late ? CloseReason::cancelled : CloseReason::error);
-}
-
-void ServerBase::leave_worker() noexcept { socket_.reset(); }
-
 void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }
-
-int ServerBase::stop_fileno() const noexcept { return state_->stop_waker.fileno(); }
-
-bool ServerBase::wait_unless_stopped(int descriptor) const {
-    return state_->wait_unless_stopped(descriptor);
-}
 
 const detail::Waker& ServerBase::stop_waker() const noexcept { return state_->stop_waker; }
 

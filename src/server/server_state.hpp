@@ -88,7 +88,7 @@ struct ServerState {
     TimePoint next_drain_step() const noexcept;
     /// @}
 
-    /// For ServerBase::wait_unless_stopped().
+    /// For PolicyHost::wait_unless_stopped().
     bool wait_unless_stopped(int descriptor);
 };
 

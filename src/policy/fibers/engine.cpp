@@ -22,7 +22,7 @@
 #include "policy/fibers/blocking_pool.hpp"
 #include "policy/fibers/scheduler.hpp"
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
-#include "socketserver/server_base.hpp"
+#include "socketserver/policy_host.hpp"
 
 namespace socketserver::detail {
 
@@ -39,7 +39,7 @@ struct Worker {
 /// One stay of a server in serve_forever() or handle_request().
 class Serve {
   public:
-    Serve(const ServerBase& server, const FiberSettings& settings);
+    Serve(const PolicyHost& host, const FiberSettings& settings);
     Serve(const Serve&) = delete;
     Serve& operator=(const Serve&) = delete;
     ~Serve() {
@@ -63,7 +63,7 @@ class Serve {
     void watch_for_blocking();
     void end_watch() noexcept;
 
-    const ServerBase& server_;
+    const PolicyHost& host_;
     const FiberSettings& settings_;
     Serve* outer_;
     BlockingPool blocking_;
@@ -78,8 +78,8 @@ class Serve {
 
 thread_local Serve* Serve::current_serve = nullptr;
 
-Serve::Serve(const ServerBase& server, const FiberSettings& settings)
-    : server_{server}, settings_{settings}, outer_{std::exchange(current_serve, this)} {
+Serve::Serve(const PolicyHost& host, const FiberSettings& settings)
+    : host_{host}, settings_{settings}, outer_{std::exchange(current_serve, this)} {
     try {
         add_worker();
     } catch (...) {
@@ -120,7 +120,7 @@ void Serve::drain() {
     idle_.wanted = true;
     const auto is_idle = [](const auto& worker) { return worker->scheduler.load() == 0; };
     while (!std::all_of(workers_.begin(), workers_.end(), is_idle)) {
-        if (!server_.wait_unless_stopped(idle_.waker.fileno())) return;
+        if (!host_.wait_unless_stopped(idle_.waker.fileno())) return;
         idle_.waker.reset();
     }
 }
@@ -167,7 +167,7 @@ Scheduler* Serve::start_worker() {
     try {
         worker = &add_worker();
         worker->thread = std::thread{[this, worker] {
-            const ServerMark mark{&server_, &Current::serving};
+            const ServerMark mark{&host_.server(), &Current::serving};
             current_serve = this;
             worker->scheduler.run([worker] { worker->scheduler.start_posted(); });
         }};
@@ -182,7 +182,7 @@ Scheduler* Serve::start_worker() {
 /// The hook is called without a lock, and may do what a handler may: stop the server, for one,
 /// which must not wait for this thread then.
 void Serve::watch_for_blocking() {
-    const ServerMark mark{&server_, &Current::serving};
+    const ServerMark mark{&host_.server(), &Current::serving};
     std::unique_lock lock{watch_mutex_};
     while (!watch_end_.wait_for(lock, settings_.report_blocking / 2, [this] { return ended_; })) {
         // NOLINTNEXTLINE(modernize-loop-convert): workers may be added while the hook is called
@@ -216,11 +216,11 @@ void Serve::end_watch() noexcept {
 
 FiberRequest::~FiberRequest() = default;
 
-void serve_with_fibers(const ServerBase& server, const FiberSettings& settings,
+void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
                        const std::function<void()>& loop) {
-    if (Scheduler::here() == nullptr) return Serve{server, settings}.run(loop);
+    if (Scheduler::here() == nullptr) return Serve{host, settings}.run(loop);
     // A server inside of a handler: its loop has a thread of its own.
-    run_blocking([&] { Serve{server, settings}.run(loop); });
+    run_blocking([&] { Serve{host, settings}.run(loop); });
 }
 
 void start_fiber(std::unique_ptr<FiberRequest> request) {

@@ -74,7 +74,7 @@ void BaseServer<Handler, MixIn>::release_request(Request& request, const Address
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::process_request(Request&& request, const Address& client_address) {
     static_assert(
-        requires(Policy & policy) { this->dispatch(std::move(request), client_address); },
+        requires { this->dispatch(std::move(request), client_address); },
         "the policy (MixIn) of this server has no dispatch(request, client_address)");
     Address copy{client_address};  // may throw; nothing does once the request has been moved
     this->dispatch(std::move(request), std::move(copy));
@@ -132,7 +132,9 @@ detail::Turn BaseServer<Handler, MixIn>::serve_one() {
         } else if (!verify_request(request, client_address)) {
             count_refused(Record::of(request), RefuseCause::verify_request);
             call_shutdown_request(request, client_address);
-        } else if (!policy_takes(request)) {
+        } else if (const Admission admission = static_cast<Policy&>(*this).mixin_takes();
+                   admission != Admission::take) {
+            if (admission == Admission::reset) detail::reset_on_close(request);
             refuse(request, client_address, RefuseCause::policy_full);
         } else {
             announce_opened(Record::of(request));
@@ -180,87 +182,6 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
     // Whatever an override did or forgot: here a connection ends.
     detail::close_transport(request);
     announce_closed(detail::RecordAccess::take(request));
-}
-
-template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_serve(const std::function<void()>& loop,
-                                              [[maybe_unused]] bool is_forever) {
-    if constexpr (requires { this->mixin_serve(loop, is_forever); }) {
-        this->mixin_serve(loop, is_forever);
-    } else if constexpr (requires { this->mixin_serve(loop); }) {
-        this->mixin_serve(loop);
-    } else {
-        loop();
-    }
-}
-
-template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_service() {
-    if constexpr (requires { this->mixin_service(); }) this->mixin_service();
-}
-
-template <class Handler, template <class> class MixIn>
-std::chrono::steady_clock::time_point BaseServer<Handler, MixIn>::policy_service_at() {
-    if constexpr (requires { this->mixin_service_at(); }) {
-        return this->mixin_service_at();
-    } else {
-        return detail::never;
-    }
-}
-
-template <class Handler, template <class> class MixIn>
-bool BaseServer<Handler, MixIn>::policy_ready() {
-    if constexpr (requires { this->mixin_ready(); }) {
-        return this->mixin_ready();
-    } else {
-        return true;
-    }
-}
-
-template <class Handler, template <class> class MixIn>
-bool BaseServer<Handler, MixIn>::policy_takes(Request& request) {
-    if constexpr (requires { this->mixin_takes(request); }) {
-        return this->mixin_takes(request);
-    } else {
-        return true;
-    }
-}
-
-template <class Handler, template <class> class MixIn>
-int BaseServer<Handler, MixIn>::policy_fileno() {
-    if constexpr (requires { this->mixin_fileno(); }) {
-        return this->mixin_fileno();
-    } else {
-        return -1;
-    }
-}
-
-template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_drain() {
-    if constexpr (requires { this->mixin_drain(); }) this->mixin_drain();
-}
-
-template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_cancel(bool kill) {
-    if constexpr (requires { this->mixin_cancel(kill); }) this->mixin_cancel(kill);
-}
-
-template <class Handler, template <class> class MixIn>
-bool BaseServer<Handler, MixIn>::policy_ended() {
-    if constexpr (requires { this->mixin_ended(); }) return this->mixin_ended();
-    return true;
-}
-
-template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_statistics(Statistics& statistics) const {
-    if constexpr (requires { this->mixin_statistics(statistics); }) {
-        this->mixin_statistics(statistics);
-    }
-}
-
-template <class Handler, template <class> class MixIn>
-void BaseServer<Handler, MixIn>::policy_close(bool wait) {
-    if constexpr (requires { this->mixin_close(wait); }) this->mixin_close(wait);
 }
 
 }  // namespace socketserver

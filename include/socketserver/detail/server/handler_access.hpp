@@ -68,6 +68,9 @@ struct HandlerAccess {
         finish_after_failure(handler, failure);
     }
 
+    /// Null for null.
+    SOCKETSERVER_EXPORT static const ServerLink* link_of(const ServerBase* server) noexcept;
+
   private:
     template <class Handler>
     [[noreturn]] static void finish_after_failure(Handler& handler, std::exception_ptr failure) {

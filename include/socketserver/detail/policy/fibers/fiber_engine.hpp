@@ -12,7 +12,7 @@
 #include "socketserver/detail/export.hpp"
 
 namespace socketserver {
-class ServerBase;
+class PolicyHost;
 }
 
 // What FiberMixIn needs of the library socketserver_fiber.
@@ -46,7 +46,7 @@ struct FiberSettings {
 /// Runs `loop` in the calling thread, with fibers beside it, until it and all of them have ended.
 ///
 /// @throws what `loop` throws, or std::system_error if there are no descriptors or no memory.
-SOCKETSERVER_EXPORT void serve_with_fibers(const ServerBase& server, const FiberSettings& settings,
+SOCKETSERVER_EXPORT void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
                                            const std::function<void()>& loop);
 
 /// Serves a request in a fiber of the worker that has the fewest. In a thread that is in no

@@ -16,10 +16,9 @@ namespace socketserver::detail {
 /// A request on its way to a thread that serves it. Owns the request.
 template <class Server, class Request>
 struct ServeJob final : Job {
-    /// A daemon's job may outlive the server.
-    ServeJob(Server& of, bool is_daemon, Request&& what, Address&& who)
+    ServeJob(Server& of, std::shared_ptr<ServerLink> to, Request&& what, Address&& who)
         : server{of},
-          link{is_daemon ? of.link() : nullptr},
+          link{std::move(to)},
           request{std::move(what)},
           client_address{std::move(who)} {}
 
@@ -44,14 +43,16 @@ struct ServeJob final : Job {
 
 /// Makes the job of a request and gives it to `run`. What cannot be had for it, memory or a thread,
 /// costs this request: it is failed, wherever it is by then.
+///
+/// @param link null, or of a server that the job may outlive.
 template <class Server, class Request, class Run>
-void give_to_thread(Server& server, bool is_daemon, Request& request, Address& client_address,
-                    Run run) {
+void give_to_thread(Server& server, std::shared_ptr<ServerLink> link, Request& request,
+                    Address& client_address, Run run) {
     std::unique_ptr<Job> job;
     ServeJob<Server, Request>* content = nullptr;
     try {
         auto serve = std::make_unique<ServeJob<Server, Request>>(
-            server, is_daemon, std::move(request), std::move(client_address));
+            server, std::move(link), std::move(request), std::move(client_address));
         content = serve.get();
         job = std::move(serve);
         run(job);

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/detail/os/clock.hpp"
+#include "socketserver/policy_host.hpp"
+
+namespace socketserver {
+
+struct Statistics;
+template <class Handler, template <class> class MixIn>
+class BaseServer;
+
+/// What a policy answers when it is asked whether it takes a request.
+enum class Admission : unsigned char {
+    take,   ///< dispatch() is called next
+    close,  ///< it is refused: refuse_request() is called, and it is closed
+    reset,  ///< the same, but its connection is reset, which the client sees as an error
+};
+
+/// The base class of a policy, with what a policy may do beside `dispatch()`.
+///
+/// A policy is a class template that the server derives from. It says where and when each request
+/// is served:
+///
+///     template <class Server>
+///     class InlineMixIn : public socketserver::Policy {
+///       protected:
+///         void dispatch(auto request, socketserver::Address client_address) {
+///             static_cast<Server&>(*this).serve_request(request, client_address);
+///         }
+///     };
+///
+/// `dispatch()` is its one duty: the request is moved to it, and it calls serve_request() when and
+/// where it likes (see BaseServer). The functions below are hooks. Each has a default and may be
+/// overridden; write `override`, so that the compiler finds a misspelled name or a wrong signature.
+/// The server calls them through this class: an override may be `private`, unless PreforkOf shall
+/// run the policy in its workers. A policy that overrides none need not derive from this class.
+///
+/// Thread safety: unless a hook says otherwise it is called in the serving thread; in several of
+/// them at once if several threads are in serve_forever().
+///
+/// Beyond Python, whose mixins override methods of the server.
+class SOCKETSERVER_EXPORT Policy {
+  public:
+    Policy(const Policy&) = delete;
+    Policy& operator=(const Policy&) = delete;
+
+  protected:
+    Policy() = default;
+    virtual ~Policy();
+
+    /// What the policy may do with its server. Not in constructors: the server is not there yet.
+    PolicyHost& policy_host() noexcept { return policy_host_; }
+
+    /// @name May be overridden
+    /// @{
+
+    /// Called instead of the loop, and calls it. `is_forever` tells serve_forever() from
+    /// handle_request().
+    virtual void mixin_serve(const std::function<void()>& loop, bool is_forever);
+    /// Whether the policy takes a request now; asked before accepting. False leaves the clients in
+    /// the kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable.
+    virtual bool mixin_ready() { return true; }
+    /// Whether the policy has room for the request that has just been accepted and verified.
+    virtual Admission mixin_takes() { return Admission::take; }
+    /// A descriptor that the loop watches as well; -1: none. Asked before each wait of the loop.
+    virtual int mixin_fileno() { return -1; }
+    /// Until when the loop waits at most before it calls mixin_service(). Asked before each wait.
+    virtual std::chrono::steady_clock::time_point mixin_service_at() { return detail::never; }
+    /// Called after each wait of the loop.
+    virtual void mixin_service() {}
+    /// Adds the threads, children, fibers and queued requests of the policy. Called from any
+    /// thread.
+    virtual void mixin_statistics(Statistics& /*statistics*/) const {}
+    /// Called when a drain has begun, and when it no longer waits for first requests: tells it to
+    /// those whose connections drain() cannot reach.
+    virtual void mixin_drain() {}
+    /// Called when the time of a drain is over: ends what drain() cannot end by shutting
+    /// connections down. Called again with `kill` if that did not help. From the thread that drains
+    /// as well.
+    virtual void mixin_cancel(bool /*kill*/) {}
+    /// Whether a drain need not wait for anything but the requests that this process has accepted.
+    virtual bool mixin_ended() { return true; }
+    /// Called in a worker of PreforkOf, before it accepts for the first time.
+    virtual void mixin_enter_worker() {}
+    /// Called when the server is being closed: ends, and if `wait` waits for, what still runs. From
+    /// any thread. After `mixin_close(true)` no request may use the server; server_close() passes
+    /// false in a handler.
+    virtual void mixin_close(bool /*wait*/) {}
+    /// @}
+
+  private:
+    friend class ServerBase;
+    template <class Handler, template <class> class MixIn>
+    friend class BaseServer;
+
+    PolicyHost policy_host_;
+};
+
+}  // namespace socketserver

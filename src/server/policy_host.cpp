@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/policy_host.hpp"
+
+#include <utility>
+
+#include "io/close_on_fork.hpp"
+#include "server/server_state.hpp"
+#include "socketserver/server_base.hpp"
+
+namespace socketserver {
+
+const std::shared_ptr<detail::ServerLink>& PolicyHost::link() const noexcept {
+    return server_->link();
+}
+
+void PolicyHost::report_server_error(std::exception_ptr error) noexcept {
+    server_->report_server_error(error);
+}
+
+int PolicyHost::stop_fileno() const noexcept { return server_->state_->stop_waker.fileno(); }
+
+bool PolicyHost::wait_unless_stopped(int descriptor) const {
+    return server_->state_->wait_unless_stopped(descriptor);
+}
+
+void PolicyHost::enter_child() noexcept {
+    server_->state_->registry->enter_child();
+    detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
+    Socket& socket = *server_->socket_;
+    // A datagram request answers through this socket.
+    if (!socket.channel().answers_requests) socket.close();
+}
+
+void PolicyHost::announce_closed(detail::ConnectionHandle connection) noexcept {
+    server_->announce_closed(std::move(connection));
+}
+
+void PolicyHost::prepare_workers() { server_->state_->registry->limits.share(); }
+
+void PolicyHost::enter_worker(int stop) {
+    detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
+    detail::ServerState& state = *server_->state_;
+    state.unix_path.disown();
+    state.is_worker = true;
+    state.stop_waker.watch(stop);
+    state.loop_waker.renew();
+    state.registry->enter_worker();
+}
+
+void PolicyHost::end_worker_loop() noexcept { server_->state_->stop = true; }
+
+void PolicyHost::leave_worker() noexcept { server_->socket_.reset(); }
+
+void PolicyHost::worker_has_ended(int pid) noexcept {
+    const detail::ServerState& state = *server_->state_;
+    state.registry->count_out_worker(pid,
+                                     state.too_late ? CloseReason::cancelled : CloseReason::error);
+}
+
+}  // namespace socketserver
