@@ -108,7 +108,8 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
         this->policy_host().end_worker_loop();
     }
 
-    // The parent's loop accepts nothing; what it waits for are its workers.
+    // Each hook is the inner policy's in a worker, and here the supervisor's in the parent, whose
+    // loop accepts nothing: what it waits for are its workers.
     void mixin_serve(const std::function<void()>& loop, bool is_forever) override {
         std::thread::id nobody;
         if (is_worker_) {
@@ -176,7 +177,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
         Base::mixin_statistics(statistics);
     }
 
-    bool mixin_ended() override { return is_worker_ || worker_set_.empty(); }
+    bool mixin_ended() override { return is_worker_ ? Base::mixin_ended() : worker_set_.empty(); }
 
     void mixin_close(bool wait) override {
         worker_set_.stop();
