@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <string>
@@ -95,6 +96,19 @@ class InlineMixIn {
     void dispatch(auto request, Address client_address) {
         static_cast<Server&>(*this).serve_request(request, client_address);
     }
+};
+
+/// Keeps a drain from ending until it is told that it may.
+template <class Server>
+class PatientMixIn : public Policy {
+  public:
+    const std::atomic<bool>* may_end = nullptr;
+
+  protected:
+    void dispatch(auto request, Address client_address) {
+        static_cast<Server&>(*this).serve_request(request, client_address);
+    }
+    bool mixin_ended() override { return *may_end; }
 };
 
 class RecordedServer : public TCPServer<StreamEcho, RecordingMixIn> {
@@ -225,4 +239,21 @@ TEST_CASE("policy: one that has dispatch() alone serves in worker processes") {
     CHECK(ask(server.server_address(), "hello\n") == "hello\n");
     CHECK(eventually([&] { return server.statistics().children == 2; }));
     CHECK(server.drain(patience).remaining == 0);
+}
+
+TEST_CASE("policy: a drain waits for it in worker processes as well") {
+    const TimeLimit limit;
+    const Shared<std::atomic<bool>> may_end;
+    TCPServer<StreamEcho, PreforkOf<PatientMixIn>::MixIn> server{any_port};
+    server.workers = 1;
+    server.may_end = &*may_end;
+    ServingThread serving{server, 10ms};
+    REQUIRE(has_workers(server, 1));
+    auto report = std::async(std::launch::async, [&] { return server.drain(patience); });
+    CHECK(report.wait_for(300ms) == std::future_status::timeout);
+    CHECK(server.statistics().children == 1);
+
+    *may_end = true;
+    CHECK(report.get().remaining == 0);
+    CHECK(server.statistics().children == 0);
 }
