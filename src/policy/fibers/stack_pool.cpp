@@ -2,6 +2,8 @@
 #include "policy/fibers/stack_pool.hpp"
 
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +29,12 @@ std::size_t round_up_to_pages(std::size_t size, std::size_t at_once) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const std::size_t most = std::numeric_limits<std::size_t>::max() / at_once / 2;
     return (std::clamp(size, smallest, most) + page - 1) / page * page;
+}
+
+/// Whether the kernel cannot write to a byte either. By the system call itself: what the C library
+/// has for it may write to the byte without the kernel, and crash.
+bool is_inaccessible(char* byte) {
+    return ::syscall(SYS_getrandom, byte, 1, GRND_NONBLOCK) == -1 && errno == EFAULT;
 }
 
 }  // namespace
@@ -93,9 +101,13 @@ void StackPool::map_slab() {
 
 void StackPool::guard(char* bottom) {
     char* lowest = bottom - guard_size;
-    if (!with_mprotect_) {
-        if (sys::calls.madvise(lowest, guard_size, install_guard) == 0) return;
-        with_mprotect_ = true;
+    if (guards_ != Guards::by_mprotect) {
+        const bool done = sys::calls.madvise(lowest, guard_size, install_guard) == 0;
+        if (done && guards_ == Guards::untried && is_inaccessible(lowest)) {
+            guards_ = Guards::by_madvise;
+        }
+        if (done && guards_ == Guards::by_madvise) return;
+        guards_ = Guards::by_mprotect;
     }
     if (sys::calls.mprotect(lowest, guard_size, PROT_NONE) == -1) {
         throw std::system_error(errno, std::system_category(),

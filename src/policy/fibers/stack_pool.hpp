@@ -15,7 +15,8 @@ namespace socketserver::detail {
 ///
 /// Mappings: a process may have 65,530 by default (vm.max_map_count). A guard made by
 /// MADV_GUARD_INSTALL (Linux 6.13) is no mapping of its own. On an older kernel mprotect(2) makes
-/// two mappings of each stack, and after 32,700 take() throws.
+/// two mappings of each stack, and after 32,700 take() throws. The first guard is tried: an
+/// emulator (qemu-user) answers that it has made one, and has not.
 class StackPool {
   public:
     struct Stack {
@@ -49,7 +50,7 @@ class StackPool {
     std::vector<char*> slabs_;
     std::vector<char*> warm_;   // with pages
     std::vector<Unused> cold_;  // without
-    bool with_mprotect_ = false;
+    enum class Guards { untried, by_madvise, by_mprotect } guards_ = Guards::untried;
 };
 
 }  // namespace socketserver::detail
