@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "request/connection.hpp"
@@ -25,7 +26,10 @@ constexpr std::chrono::milliseconds quiet{1000};
 /// when, in milliseconds.
 struct GivenUp {
     GivenUp(SharedCounters& counters, const Address& client)
-        : hash{std::hash<std::string>{}(client.to_string())},
+        : GivenUp{counters, std::hash<std::string>{}(client.to_string())} {}
+    /// A hash has 64 bits or 32.
+    GivenUp(SharedCounters& counters, std::size_t hash)
+        : whom{static_cast<std::uint32_t>(hash >> (std::numeric_limits<std::size_t>::digits - 32))},
           place{counters.given_up[hash % counters.given_up.size()]} {}
 
     static std::uint32_t now() {
@@ -35,12 +39,11 @@ struct GivenUp {
     }
     bool is_recent() const {
         const std::uint64_t value = place.load(std::memory_order_relaxed);
-        return value >> 32 == hash >> 32 &&
-               now() - static_cast<std::uint32_t>(value) < quiet.count();
+        return value >> 32 == whom && now() - static_cast<std::uint32_t>(value) < quiet.count();
     }
-    void note() const { place.store((hash >> 32 << 32) | now(), std::memory_order_relaxed); }
+    void note() const { place.store(std::uint64_t{whom} << 32 | now(), std::memory_order_relaxed); }
 
-    std::uint64_t hash;
+    std::uint32_t whom;
     std::atomic<std::uint64_t>& place;
 };
 

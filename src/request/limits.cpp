@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "io/sockaddr.hpp"
 
@@ -23,7 +24,9 @@ std::size_t default_most() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY) return 0;
     const rlim_t reserve = std::clamp<rlim_t>(limit.rlim_cur / 8, 16, 256);
-    return limit.rlim_cur > reserve ? limit.rlim_cur - reserve : 1;
+    if (limit.rlim_cur <= reserve) return 1;
+    return static_cast<std::size_t>(
+        std::min<rlim_t>(limit.rlim_cur - reserve, std::numeric_limits<std::size_t>::max()));
 }
 
 Clock::duration interval_of(const ServerOptions& options) {
