@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <ctime>
+#include <limits>
 #include <thread>
 #include <utility>
 
@@ -50,8 +52,10 @@ bool has_kernel_timeout(Channel& channel) {
         std::max(channel.timeout, std::chrono::nanoseconds{0}));
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(each);
     timeval value{};
-    value.tv_sec = seconds.count();
-    value.tv_usec = (each - seconds).count();
+    // A time_t of 32 bits may be too small.
+    value.tv_sec = static_cast<std::time_t>(std::min<std::chrono::seconds::rep>(
+        seconds.count(), (std::numeric_limits<std::time_t>::max)()));
+    value.tv_usec = static_cast<suseconds_t>((each - seconds).count());
     for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
         if (sys::calls.setsockopt(channel.fd, SOL_SOCKET, option, &value, sizeof value) == -1) {
             return false;

@@ -3,27 +3,14 @@
 #include <sys/timerfd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <span>
 #include <utility>
 
+#include "os/timespec.hpp"
 #include "policy/fibers/prefetch.hpp"
 #include "policy/fibers/scheduler.hpp"
 
 namespace socketserver::detail {
-
-namespace {
-
-timespec to_timespec(TimePoint time) {
-    const auto since = std::max(time.time_since_epoch(), Clock::duration{1});  // 0 would disarm
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
-    timespec result{};
-    result.tv_sec = seconds.count();
-    result.tv_nsec = std::chrono::nanoseconds{since - seconds}.count();
-    return result;
-}
-
-}  // namespace
 
 void Scheduler::wait_for_events() {
     if (!timers_.empty() && timers_.earliest() < armed_) arm_timer();
@@ -52,7 +39,8 @@ void Scheduler::wait_for_events() {
 void Scheduler::arm_timer() noexcept {
     armed_ = timers_.earliest();
     itimerspec at{};
-    at.it_value = to_timespec(armed_);
+    // Zero would disarm it.
+    at.it_value = to_timespec(std::max(armed_.time_since_epoch(), Clock::duration{1}));
     ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
 }
 

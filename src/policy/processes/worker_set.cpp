@@ -21,6 +21,7 @@
 #include "io/socket_error.hpp"
 #include "os/child_process.hpp"
 #include "os/sys.hpp"
+#include "os/timespec.hpp"
 #include "request/drain_signal.hpp"
 #include "request/shared_counters.hpp"
 #include "server/worker_order.hpp"
@@ -276,10 +277,7 @@ void WorkerSet::State::set_timer() const noexcept {
     itimerspec when{};
     if (after) {
         // Zero would switch it off.
-        const auto wait = std::max<std::chrono::nanoseconds>(*after, std::chrono::nanoseconds{1});
-        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait);
-        when.it_value.tv_sec = seconds.count();
-        when.it_value.tv_nsec = (wait - seconds).count();
+        when.it_value = to_timespec(std::max(*after, std::chrono::nanoseconds{1}));
     }
     ::timerfd_settime(timer, 0, &when, nullptr);
 }
