@@ -71,10 +71,14 @@ class BaseRequestHandler {
     ServerBase& server(detail::ServerPin&& pin = {}) const { return link_.server(pin); }
     /// The server as an object of its class.
     ///
-    /// @throws std::bad_cast if it is another one.
+    /// @throws std::bad_cast if it is another one. Without RTTI (`-fno-rtti`) that is not noticed.
     template <class Server>
     Server& server(detail::ServerPin&& pin = {}) const {
+#ifdef __cpp_rtti
         return dynamic_cast<Server&>(link_.server(pin));
+#else
+        return static_cast<Server&>(link_.server(pin));
+#endif
     }
     /// In finish(): whether handle() threw.
     bool handle_failed() const noexcept { return handle_failed_; }

@@ -30,19 +30,27 @@ std::string current_exception_type() {
     return status == 0 ? name.get() : type->name();
 }
 
-void describe(std::exception_ptr error, std::string& text) {
-    std::exception_ptr nested;
+/// Null if there is none. Not asked of a caught exception by dynamic_cast: the class of what a
+/// program without RTTI threw says nothing about its bases, the exception itself does.
+std::exception_ptr nested_in(const std::exception_ptr& error) noexcept {
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::nested_exception& outer) {
+        return outer.nested_ptr();
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+void describe(const std::exception_ptr& error, std::string& text) {
     try {
         std::rethrow_exception(error);
     } catch (const std::exception& exception) {
         text += fmt::format("{}: {}\n", current_exception_type(), exception.what());
-        if (const auto* outer = dynamic_cast<const std::nested_exception*>(&exception)) {
-            nested = outer->nested_ptr();
-        }
     } catch (...) {
         text += current_exception_type() + '\n';
     }
-    if (nested) {
+    if (const std::exception_ptr nested = nested_in(error)) {
         text += "  caused by ";
         describe(nested, text);
     }
@@ -66,17 +74,14 @@ void print_error(std::string_view headline, const Address& address,
 
 namespace {
 
-bool tells_that_peer_is_gone(const std::exception& exception) {
-    const auto* failure = dynamic_cast<const std::system_error*>(&exception);
-    return failure != nullptr && (failure->code() == std::errc::connection_reset ||
-                                  failure->code() == std::errc::broken_pipe ||
-                                  failure->code() == std::errc::connection_aborted ||
-                                  failure->code() == std::errc::not_connected);
+bool tells_that_peer_is_gone(const std::error_code& code) {
+    return code == std::errc::connection_reset || code == std::errc::broken_pipe ||
+           code == std::errc::connection_aborted || code == std::errc::not_connected;
 }
 
 /// Whether nothing but a stop, or the going of this client, made the exception: what a handler
 /// wraps around them says no more, and of the two in a FinishError either may be a failure.
-/// `is_of_client` looks at an exception by itself.
+/// `is_of_client` looks at the code of an exception by itself.
 template <class IsOfClient>
 bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
     if (!error) return false;
@@ -87,13 +92,12 @@ bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
     } catch (const FinishError& both) {
         return is_no_failure(both.of_finish(), is_of_client) &&
                is_no_failure(both.nested_ptr(), is_of_client);
-    } catch (const std::exception& exception) {
-        if (is_of_client(exception)) return true;
-        const auto* outer = dynamic_cast<const std::nested_exception*>(&exception);
-        return outer != nullptr && is_no_failure(outer->nested_ptr(), is_of_client);
+    } catch (const std::system_error& failure) {
+        if (is_of_client(failure.code())) return true;
     } catch (...) {
-        return false;
+        // What is nested in it decides.
     }
+    return is_no_failure(nested_in(error), is_of_client);
 }
 
 void print_request_error(const Address& client_address, std::exception_ptr error) {
@@ -105,8 +109,8 @@ void print_request_error(const Address& client_address, std::exception_ptr error
 void report_request_error(const Socket& request, const Address& client_address,
                           std::exception_ptr error) {
     // That another connection, say to a database, was reset is a failure to be told.
-    const auto is_of_client = [&](const std::exception& exception) {
-        return request.peer_gone() && tells_that_peer_is_gone(exception);
+    const auto is_of_client = [&](const std::error_code& code) {
+        return request.peer_gone() && tells_that_peer_is_gone(code);
     };
     if (is_no_failure(error, is_of_client)) return;
     print_request_error(client_address, error);
@@ -116,10 +120,8 @@ void report_request_error(const Datagram& request, const Address& client_address
                           std::exception_ptr error) {
     // The client has gone, or does not read its replies: it could fill a log with that.
     const int undelivered = detail::undelivered(RecordAccess::of(request));
-    const auto is_of_client = [&](const std::exception& exception) {
-        const auto* failure = dynamic_cast<const std::system_error*>(&exception);
-        return undelivered != 0 && failure != nullptr &&
-               failure->code() == static_cast<std::errc>(undelivered);
+    const auto is_of_client = [&](const std::error_code& code) {
+        return undelivered != 0 && code == static_cast<std::errc>(undelivered);
     };
     if (is_no_failure(error, is_of_client)) return;
     print_request_error(client_address, error);

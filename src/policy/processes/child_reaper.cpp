@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/policy/processes/child_reaper.hpp"
 
-#include <ext/stdio_sync_filebuf.h>
 #include <stdio_ext.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -17,6 +16,10 @@
 #include <iostream>
 #include <iterator>
 #include <utility>
+#if defined(__GLIBCXX__) && defined(__cpp_rtti)
+#    include <ext/stdio_sync_filebuf.h>
+#    define SOCKETSERVER_KNOWS_BUFFER_OF_COUT
+#endif
 
 #include "io/buffer_pool.hpp"
 #include "io/socket_error.hpp"
@@ -30,10 +33,15 @@ namespace socketserver::detail {
 namespace {
 
 /// Whether std::cout keeps a buffer of its own, beside stdout's (sync_with_stdio(false)). Asked in
-/// the parent, because in a child the first use of iostreams costs several page faults.
+/// the parent, because in a child the first use of iostreams costs several page faults. Where that
+/// cannot be told it is taken to have one.
 bool cout_has_own_buffer() {
+#ifdef SOCKETSERVER_KNOWS_BUFFER_OF_COUT
     const std::streambuf* buffer = std::cout.rdbuf();
     return dynamic_cast<const __gnu_cxx::stdio_sync_filebuf<char>*>(buffer) == nullptr;
+#else
+    return true;
+#endif
 }
 
 bool must_flush_cout = false;
