@@ -1,0 +1,5 @@
+// expect: socketserver runs on Linux only
+#undef __linux__
+#include <socketserver/socketserver.hpp>
+
+int main() {}
