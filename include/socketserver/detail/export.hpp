@@ -11,3 +11,20 @@
 #else
 #    define SOCKETSERVER_EXPORT __attribute__((visibility("default")))
 #endif
+
+namespace socketserver::detail {
+
+// With _GLIBCXX_DEBUG containers have another layout. A program that has it and a library that has
+// it not, or the other way, would link and crash: hence a name that only a library compiled in the
+// same way defines, and a reference to it, one for each program or shared library.
+#ifdef _GLIBCXX_DEBUG
+SOCKETSERVER_EXPORT extern const char library_compiled_with_GLIBCXX_DEBUG;
+[[gnu::used, gnu::visibility("hidden")]] inline const char* const needs_debug_mode =
+    &library_compiled_with_GLIBCXX_DEBUG;
+#else
+SOCKETSERVER_EXPORT extern const char library_compiled_without_GLIBCXX_DEBUG;
+[[gnu::used, gnu::visibility("hidden")]] inline const char* const needs_no_debug_mode =
+    &library_compiled_without_GLIBCXX_DEBUG;
+#endif
+
+}  // namespace socketserver::detail
