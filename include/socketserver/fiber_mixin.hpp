@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cxxabi.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "socketserver/address.hpp"
+#include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
@@ -75,7 +74,7 @@ class FiberMixIn : public Policy {
              [this](const Address& client_address, std::chrono::nanoseconds time) {
                  try {
                      handle_blocking(client_address, time);
-                 } catch (const abi::__forced_unwind&) {
+                 } catch (const detail::ForcedUnwind&) {
                      throw;
                  } catch (...) {
                      policy_host().report_server_error(std::current_exception());

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/os/thread_group.hpp"
 
-#include <cxxabi.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,6 +75,19 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
     void leave_at_once(bool daemon);
+
+    /// What there is to do if pthread_exit() in a handler ends the thread.
+    struct ThreadExit {
+        State& state;
+        Task& task;
+        bool is_due = true;
+
+        ~ThreadExit() {
+            if (!is_due) return;
+            task.job.reset();
+            state.leave_at_once(task.daemon);
+        }
+    };
 };
 
 ThreadGroup::ThreadGroup() : state_{std::make_shared<State>()} {}
@@ -211,13 +223,9 @@ void* ThreadGroup::State::thread_main(void* argument) {
 void ThreadGroup::State::work(Task task) {
     WaitingThread self;
     for (;;) {
-        try {
-            task.job->run();
-        } catch (const abi::__forced_unwind&) {  // pthread_exit() in a handler
-            task.job.reset();
-            leave_at_once(task.daemon);
-            throw;
-        }
+        ThreadExit exit{*this, task};
+        task.job->run();
+        exit.is_due = false;
         task.job.reset();
         std::unique_lock lock{mutex};
         if (!next_task(lock, task, self)) return leave(lock, task.daemon);

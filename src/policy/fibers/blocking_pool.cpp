@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "policy/fibers/blocking_pool.hpp"
 
-#include <cxxabi.h>
 #include <pthread.h>
 
 #include <exception>
@@ -9,6 +8,7 @@
 
 #include "policy/fibers/fiber.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/os/forced_unwind.hpp"
 
 namespace socketserver::detail {
 
@@ -36,14 +36,15 @@ class CallJob final : public Job {
         current().serving = call_.caller.serving;
         current().request = call_.caller.request;
         ExceptionState::of_this_thread() = call_.exceptions;
+        call_.ended_thread = true;
         try {
             call_.work();
-        } catch (const abi::__forced_unwind&) {
-            call_.ended_thread = true;
+        } catch (const ForcedUnwind&) {
             throw;
         } catch (...) {
             call_.error = std::current_exception();
         }
+        call_.ended_thread = false;
     }
 
   private:

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/fiber.hpp"
 
-#include <cxxabi.h>
-
 #include <exception>
 #include <mutex>
 #include <thread>
 
 #include "policy/fibers/scheduler.hpp"
+#include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/detail/policy/fibers/wait_list.hpp"
 
 namespace socketserver {
@@ -26,7 +25,7 @@ struct Fiber::State {
         const End at_end{*this};
         try {
             std::exchange(function, nullptr)();
-        } catch (const abi::__forced_unwind&) {
+        } catch (const detail::ForcedUnwind&) {
             throw;  // pthread_exit()
         } catch (...) {
             error = std::current_exception();

@@ -12,6 +12,13 @@
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
 
+#ifndef __GLIBCXX__
+// libc++abi has it, and does not declare it.
+namespace __cxxabiv1 {
+extern "C" void* __cxa_get_globals();
+}
+#endif
+
 namespace socketserver::detail {
 
 /// Why a wait ended.
@@ -22,7 +29,7 @@ enum class Wake : unsigned char { none, ready, unparked, timeout, cancelled, clo
 /// own along.
 struct ExceptionState {
     static ExceptionState& of_this_thread() noexcept {
-        return *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+        return *reinterpret_cast<ExceptionState*>(__cxxabiv1::__cxa_get_globals());
     }
 
     void* caught = nullptr;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "policy/fibers/scheduler.hpp"
 
-#include <cxxabi.h>
 #include <pthread.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -185,14 +184,13 @@ std::size_t Scheduler::next_color() noexcept {
 
 void Scheduler::fiber_main(void* argument) {
     auto& fiber = *static_cast<Fiber*>(argument);
-    try {
-        fiber.request->run();
-    } catch (const abi::__forced_unwind&) {
-        // pthread_exit() ends what its caller takes for its thread, which is the fiber. It would go
-        // on with the thread's own stack if this block were left.
-        end(fiber);
-    }
-    end(fiber);
+    // pthread_exit() ends what its caller takes for its thread, which is the fiber. It would go on
+    // with the thread's own stack if this destructor returned.
+    struct End {
+        Fiber& fiber;
+        ~End() { end(fiber); }
+    } const at_end{fiber};
+    fiber.request->run();
 }
 
 void Scheduler::end(Fiber& fiber) noexcept {

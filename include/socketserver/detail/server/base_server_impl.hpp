@@ -3,10 +3,9 @@
 
 // The members of BaseServer, apart from its declaration so that it reads as an overview.
 
-#include <cxxabi.h>
-
 #include "socketserver/base_server.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/detail/request/record_access.hpp"
 #include "socketserver/detail/request/reset_on_close.hpp"
 #include "socketserver/detail/server/get_request.hpp"
@@ -36,7 +35,7 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
         client_address = accepted_from;  // in here: a copy may fail for lack of memory
         prepare_request(request, client_address);
         finish_request(request, client_address);
-    } catch (const abi::__forced_unwind&) {
+    } catch (const detail::ForcedUnwind&) {
         throw;  // pthread_cancel: whoever owns the request closes it
     } catch (...) {
         served = false;
@@ -140,7 +139,7 @@ detail::Turn BaseServer<Handler, MixIn>::serve_one() {
             announce_opened(Record::of(request));
             process_request(std::move(request), client_address);
         }
-    } catch (const abi::__forced_unwind&) {
+    } catch (const detail::ForcedUnwind&) {
         throw;
     } catch (...) {
         fail_request(request, client_address, std::current_exception());

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cxxabi.h>
-
 #include <exception>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/detail/server/server_link.hpp"
 
 namespace socketserver {
@@ -58,7 +57,7 @@ struct HandlerAccess {
         std::exception_ptr failure;
         try {
             handler.handle();
-        } catch (const abi::__forced_unwind&) {
+        } catch (const ForcedUnwind&) {
             throw;  // pthread_cancel: not an exception, and must not be kept
         } catch (...) {
             failure = std::current_exception();
@@ -76,7 +75,7 @@ struct HandlerAccess {
     [[noreturn]] static void finish_after_failure(Handler& handler, std::exception_ptr failure) {
         try {
             handler.finish();
-        } catch (const abi::__forced_unwind&) {
+        } catch (const ForcedUnwind&) {
             throw;
         } catch (...) {
             throw_finish_error(failure);
