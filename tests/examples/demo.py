@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 
-demo = subprocess.run([sys.argv[1]], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=50)
+from example import PROGRAM
+
+demo = subprocess.run(PROGRAM, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=50)
 assert demo.returncode == 0, demo
 assert demo.stderr == "", demo.stderr
 combinations = 4 * len(sys.argv[2:])

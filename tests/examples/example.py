@@ -17,6 +17,8 @@ signal.alarm(50)  # its default action ends this process
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None)
+# The program, in an emulator if it is for another machine.
+PROGRAM = [*os.environ.get("SOCKETSERVER_TEST_EMULATOR", "").split(), sys.argv[1]]
 
 
 class Example:
@@ -30,7 +32,7 @@ class Example:
             setup()
 
         self.process = subprocess.Popen(
-            [sys.argv[1], *map(str, arguments)], text=True, preexec_fn=prepare,
+            [*PROGRAM, *map(str, arguments)], text=True, preexec_fn=prepare,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addresses = [self._read_address() for _ in range(addresses)]
 

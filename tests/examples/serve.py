@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from example import Example, expect
+from example import PROGRAM, Example, expect
 
 for policy in sys.argv[2:]:
     with Example(policy, 0, stop=signal.SIGINT) as example:
@@ -17,5 +17,5 @@ for policy in sys.argv[2:]:
     assert "ended in order" in example.errors, (policy, example.errors)
 
 for arguments in ["telepathy"], ["threading", "99999"], ["threading", "http"]:
-    mistaken = subprocess.run([sys.argv[1], *arguments], stderr=subprocess.PIPE, text=True, timeout=20)
+    mistaken = subprocess.run([*PROGRAM, *arguments], stderr=subprocess.PIPE, text=True, timeout=20)
     assert mistaken.returncode == 2 and "usage: serve [policy] [port]" in mistaken.stderr, (arguments, mistaken)
