@@ -305,14 +305,16 @@ void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) 
 void ThreadGroup::State::leave_at_once(bool daemon) {
     std::unique_lock lock{mutex};
     if (!queue.empty()) {
-        start_first_queued();
-        // Without a thread, now or later, that would serve them, the requests are closed.
-        while (threads == 1 && !queue.empty()) {
+        int error = start_first_queued();
+        // Without a thread, now or later, that would serve them, the requests are closed. The next
+        // one may come meanwhile, and get a thread.
+        while (error != 0 && threads == 1 && !queue.empty()) {
             Task lost = std::move(queue.front());
             queue.pop_front();
             lock.unlock();
             lost.job.reset();  // takes other locks
             lock.lock();
+            if (!queue.empty()) error = start_first_queued();
         }
         queued = queue.size();
     }
