@@ -52,10 +52,10 @@ Socket::Socket(const Address& address, SocketType type) {
     }
 }
 
-/// Sends what is held back before the descriptor goes to somebody else: the writer stays behind,
-/// where nothing can be sent any more. The peer sees the end rather than a gap if that fails.
+/// For a socket with a corked writer. Sends what is held back before the descriptor goes to
+/// somebody else: the writer stays behind, where nothing can be sent any more. The peer sees the
+/// end rather than a gap if that fails.
 void Socket::uncork() noexcept {
-    if (corked_ == nullptr) return;
     try {
         corked_->flush_corked();
     } catch (...) {
@@ -64,20 +64,23 @@ void Socket::uncork() noexcept {
 }
 
 Socket::Socket(Socket&& other) noexcept {
-    other.uncork();
+    if (other.corked_ != nullptr) other.uncork();
     channel_ = detail::give_away(other.channel_);
 }
 
 Socket& Socket::operator=(Socket&& other) noexcept {
     if (this != &other) {
-        other.uncork();
+        if (other.corked_ != nullptr) other.uncork();
         close();
         channel_ = detail::give_away(other.channel_);
     }
     return *this;
 }
 
-Socket::~Socket() { close(); }
+// Most sockets that are destroyed have been moved from, or closed.
+Socket::~Socket() {
+    if (is_open()) close();
+}
 
 std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, bool partial) {
     // Also before an attempt that does not wait: what it finds may begin the next request.
@@ -227,13 +230,14 @@ void Socket::shutdown(ShutdownHow how) {
 }
 
 void Socket::close() noexcept {
+    if (!is_open()) return;  // whatever was kept for the descriptor has gone with it
     if (!detail::CloseOnFork::knows(channel_.fd)) return detail::close(channel_);
     const detail::CloseOnFork::Closing closing{channel_.fd};
     detail::close(channel_);
 }
 
 int Socket::detach() noexcept {
-    uncork();
+    if (corked_ != nullptr) uncork();
     detail::forget(channel_);
     detail::disown_descriptor(channel_.connection.get());
     detail::CloseOnFork::remove(channel_.fd);
