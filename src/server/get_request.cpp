@@ -2,6 +2,7 @@
 #include "socketserver/detail/server/get_request.hpp"
 
 #include <cerrno>
+#include <tuple>
 #include <utility>
 
 #include "io/close_on_fork.hpp"
@@ -15,18 +16,23 @@
 namespace socketserver::detail {
 
 std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
+    std::optional<std::pair<Socket, Address>> accepted;
     SockAddr peer;
     const int descriptor = sys::retry_on_eintr([&] {
         peer.size = sizeof peer.storage;
         return sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
     });
-    if (descriptor != -1) {
-        Socket request{descriptor};
-        request.channel().stream = byte_stream_of(peer.get()->sa_family);
-        return std::pair{std::move(request), from_sockaddr(peer)};
+    if (descriptor == -1) {
+        if (errno != EAGAIN) throw_system_error("accept");
+        return accepted;
     }
-    if (errno == EAGAIN) return {};
-    throw_system_error("accept");
+    // Made in its place, and owned before the address, which may need memory.
+    accepted.emplace(std::piecewise_construct, std::forward_as_tuple(descriptor),
+                     std::forward_as_tuple());
+    auto& [request, client_address] = *accepted;
+    request.channel().stream = byte_stream_of(peer.get()->sa_family);
+    client_address = from_sockaddr(peer);
+    return accepted;
 }
 
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
