@@ -281,9 +281,10 @@ void ThreadGroup::State::become_daemon(bool daemon) {
 
 /// Releases the lock: the callee has locks of its own.
 void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
+    if (room_listener.tell == nullptr) return lock.unlock();
     const RoomListener listener = std::exchange(room_listener, {});
     lock.unlock();
-    if (listener.tell != nullptr) listener.tell(listener.whom);
+    listener.tell(listener.whom);
 }
 
 void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) {
