@@ -18,7 +18,9 @@ namespace detail {
 inline void shutdown_transport(Socket& request) noexcept { end_output(request); }
 inline void shutdown_transport(Datagram&) noexcept {}
 
-inline void close_transport(Socket& request) noexcept { close_connection(request); }
+inline void close_transport(Socket& request) noexcept {
+    if (request.is_open()) close_connection(request);
+}
 inline void close_transport(Datagram&) noexcept {}
 
 }  // namespace detail
