@@ -307,10 +307,17 @@ TEST_CASE("a timeout of the client is reported") {
 namespace {
 
 template <template <class> class MixIn>
+class ReportingServer : public TCPServer<ThrowingHandler, MixIn> {
+  public:
+    using TCPServer<ThrowingHandler, MixIn>::TCPServer;
+    using ServerBase::report_server_error;
+};
+
+template <template <class> class MixIn>
 void check_broken_stderr() {
     const BrokenStderr broken;
     const auto fail = once([](ThrowingHandler&) { throw std::out_of_range("seven is too many"); });
-    TCPServer<ThrowingHandler, MixIn> server{any_port, {}, [&] { return ThrowingHandler{fail}; }};
+    ReportingServer<MixIn> server{any_port, {}, [&] { return ThrowingHandler{fail}; }};
     ServingThread serving{server};
     for (int i = 0; i < 3; ++i) {
         Socket client = connect(server.server_address());
