@@ -21,6 +21,7 @@
 namespace socketserver {
 
 class Policy;
+class Transport;
 
 namespace detail {
 class DrainOnSignal;
@@ -28,7 +29,6 @@ struct HandlerAccess;
 struct ServerState;
 class Serving;
 class Waker;
-enum class Transport : unsigned char { tcp, udp, unix_stream, unix_datagram };
 /// What came of trying to accept.
 enum class Turn : unsigned char { took, nothing, later };
 /// What was taken of the limits before accepting.
@@ -144,11 +144,12 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// @}
 
   protected:
-    ServerBase(const Address& server_address, detail::Transport transport,
+    /// `transport` is not owned and outlives the server.
+    ServerBase(const Address& server_address, const Transport& transport,
                const ServerOptions& options);
-    /// Adopts a socket that is bound, and listens if it is a stream socket. It becomes
+    /// Adopts a socket that is bound, and listens if the transport does. It becomes
     /// close-on-exec: a program that a handler executes does not get it.
-    ServerBase(Socket&& bound, detail::Transport transport, const ServerOptions& options);
+    ServerBase(Socket&& bound, const Transport& transport, const ServerOptions& options);
 
     /// @name May be overridden
     /// @{
@@ -228,7 +229,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     const detail::Waker& stop_waker() const noexcept;
 
     ServerOptions options_;
-    detail::Transport transport_;
+    const Transport& transport_;
     Address server_address_;
     Address numeric_address_;
     std::shared_ptr<Socket> socket_;

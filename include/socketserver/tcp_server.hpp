@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
+#include <chrono>
 
-#include "socketserver/stream_server.hpp"
+#include "socketserver/transport_server.hpp"
 
 namespace socketserver {
+
+/// TCP, IPv4 or IPv6 by the address. "::" means both versions, whatever the machine says.
+class SOCKETSERVER_EXPORT TCPTransport final : public ConnectionTransport {
+  public:
+    int socket_type() const noexcept override;
+    void check_address(const Address& address) const override;
+    Socket open(const Address& address) const override;
+    /// `ServerOptions::allow_reuse_address` and `allow_reuse_port`.
+    void prepare_bind(const Socket& socket, const Address& address,
+                      const ServerOptions& options) const override;
+    /// Drops what would begin a connection, but not what completes one.
+    void stop_queueing(const Socket& socket) const noexcept override;
+    std::chrono::milliseconds handshake_time() const noexcept override;
+    void stop_listening(const Socket& socket) const noexcept override;
+};
 
 /// A server on TCP, IPv4 or IPv6 by its address: each connection is a request.
 ///
@@ -20,32 +35,12 @@ namespace socketserver {
 ///     socketserver::TCPServer<EchoHandler, socketserver::ThreadingMixIn> server{{"localhost",
 ///     9999}}; server.serve_forever();
 ///
-/// Lifecycle, thread safety and errors: ServerBase. Hooks: BaseServer. Mirrors
-/// `socketserver.TCPServer`.
+/// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
+/// BaseServer. Mirrors `socketserver.TCPServer`.
 template <detail::stream_handler Handler, template <class> class MixIn = SynchronousMixIn>
-class TCPServer : public detail::StreamServer<Handler, MixIn, detail::Transport::tcp> {
-    using Base = detail::StreamServer<Handler, MixIn, detail::Transport::tcp>;
-
+class TCPServer : public TransportServer<Handler, MixIn, TCPTransport> {
   public:
-    using typename Base::HandlerFactory;
-
-    /// Binds and listens, unless the options say otherwise. `factory` makes the handler of each
-    /// request.
-    ///
-    /// @throws std::system_error naming the operation and the address.
-    explicit TCPServer(const Address& server_address, const ServerOptions& options = {},
-                       HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{server_address, options, std::move(factory)} {
-        if (!options.bind_and_activate) return;
-        TCPServer::server_bind();  // as this class has it: a derived one does not exist yet
-        TCPServer::server_activate();
-    }
-    /// Adopts a listening socket, for example `Socket{3}` from a service manager.
-    ///
-    /// @throws std::system_error if it is of another kind.
-    explicit TCPServer(Socket&& listening, const ServerOptions& options = {},
-                       HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{std::move(listening), options, std::move(factory)} {}
+    using TransportServer<Handler, MixIn, TCPTransport>::TransportServer;
     ~TCPServer() override { this->end_before_destruction(); }
 };
 

@@ -1,12 +1,35 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
-
-#include "socketserver/datagram_server.hpp"
-#include "socketserver/stream_server.hpp"
+#include "socketserver/transport_server.hpp"
 
 namespace socketserver {
+
+/// Unix-domain stream sockets.
+class SOCKETSERVER_EXPORT UnixStreamTransport final : public ConnectionTransport {
+  public:
+    int socket_type() const noexcept override;
+    void check_address(const Address& address) const override;
+    Socket open(const Address& address) const override;
+    /// `ServerOptions::unix_mode`.
+    void prepare_bind(const Socket& socket, const Address& address,
+                      const ServerOptions& options) const override;
+    /// Refuses whoever comes.
+    void stop_queueing(const Socket& socket) const noexcept override;
+};
+
+/// Unix-domain datagram sockets.
+class SOCKETSERVER_EXPORT UnixDatagramTransport final : public DatagramTransport {
+  public:
+    int socket_type() const noexcept override;
+    void check_address(const Address& address) const override;
+    Socket open(const Address& address) const override;
+    /// `ServerOptions::unix_mode`.
+    void prepare_bind(const Socket& socket, const Address& address,
+                      const ServerOptions& options) const override;
+    /// Refuses what comes.
+    void stop_queueing(const Socket& socket) const noexcept override;
+};
 
 /// A server on a Unix-domain stream socket: each connection is a request.
 ///
@@ -17,33 +40,12 @@ namespace socketserver {
 /// locked by flock(2), so that of several servers which start at once one serves.
 /// `ServerOptions::unix_mode` sets its permissions.
 ///
-/// Lifecycle, thread safety and errors: ServerBase. Hooks: BaseServer. Mirrors
-/// `socketserver.UnixStreamServer`.
+/// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
+/// BaseServer. Mirrors `socketserver.UnixStreamServer`.
 template <detail::stream_handler Handler, template <class> class MixIn = SynchronousMixIn>
-class UnixStreamServer
-    : public detail::StreamServer<Handler, MixIn, detail::Transport::unix_stream> {
-    using Base = detail::StreamServer<Handler, MixIn, detail::Transport::unix_stream>;
-
+class UnixStreamServer : public TransportServer<Handler, MixIn, UnixStreamTransport> {
   public:
-    using typename Base::HandlerFactory;
-
-    /// Binds and listens, unless the options say otherwise. `factory` makes the handler of each
-    /// request.
-    ///
-    /// @throws std::system_error naming the operation and the address.
-    explicit UnixStreamServer(const Address& server_address, const ServerOptions& options = {},
-                              HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{server_address, options, std::move(factory)} {
-        if (!options.bind_and_activate) return;
-        UnixStreamServer::server_bind();  // as this class has it: a derived one does not exist yet
-        UnixStreamServer::server_activate();
-    }
-    /// Adopts a listening socket, for example `Socket{3}` from a service manager.
-    ///
-    /// @throws std::system_error if it is of another kind.
-    explicit UnixStreamServer(Socket&& listening, const ServerOptions& options = {},
-                              HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{std::move(listening), options, std::move(factory)} {}
+    using TransportServer<Handler, MixIn, UnixStreamTransport>::TransportServer;
     ~UnixStreamServer() override { this->end_before_destruction(); }
 };
 
@@ -57,33 +59,12 @@ class UnixStreamServer
 /// drain, or a stop, ends the wait as well. A client that was given up and goes on asking is not
 /// waited for again. `socket().settimeout()` says for how long otherwise.
 ///
-/// Lifecycle, thread safety and errors: ServerBase. Hooks: BaseServer. Mirrors
-/// `socketserver.UnixDatagramServer`.
+/// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
+/// BaseServer. Mirrors `socketserver.UnixDatagramServer`.
 template <detail::datagram_handler Handler, template <class> class MixIn = SynchronousMixIn>
-class UnixDatagramServer
-    : public detail::DatagramServer<Handler, MixIn, detail::Transport::unix_datagram> {
-    using Base = detail::DatagramServer<Handler, MixIn, detail::Transport::unix_datagram>;
-
+class UnixDatagramServer : public TransportServer<Handler, MixIn, UnixDatagramTransport> {
   public:
-    using typename Base::HandlerFactory;
-
-    /// Binds, unless the options say otherwise. `factory` makes the handler of each request.
-    ///
-    /// @throws std::system_error naming the operation and the address.
-    explicit UnixDatagramServer(const Address& server_address, const ServerOptions& options = {},
-                                HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{server_address, options, std::move(factory)} {
-        if (!options.bind_and_activate) return;
-        UnixDatagramServer::server_bind();  // as this class has it: a derived one does not exist
-                                            // yet
-        UnixDatagramServer::server_activate();
-    }
-    /// Adopts a bound socket, for example `Socket{3}` from a service manager.
-    ///
-    /// @throws std::system_error if it is of another kind.
-    explicit UnixDatagramServer(Socket&& bound, const ServerOptions& options = {},
-                                HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{std::move(bound), options, std::move(factory)} {}
+    using TransportServer<Handler, MixIn, UnixDatagramTransport>::TransportServer;
     ~UnixDatagramServer() override { this->end_before_destruction(); }
 };
 

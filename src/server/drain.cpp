@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: MIT
 // ServerBase::drain(): the serving thread serves on until nothing is left; the caller of drain()
 // watches the clock.
-#include <linux/filter.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
 
-#include "os/sys.hpp"
 #include "request/registry.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
+#include "socketserver/transport.hpp"
 
 namespace socketserver {
 
@@ -27,35 +23,9 @@ using detail::never;
 using detail::Registry;
 using detail::ServerMark;
 using detail::TimePoint;
-using detail::Transport;
 
 /// How long broken-off requests may take to end: for children first after SIGTERM, then SIGKILL.
 constexpr std::chrono::milliseconds grace{500};
-/// A client whose handshake is under way when the door closes believes to be connected a moment
-/// later. The queue is not known to be served before that.
-constexpr std::chrono::milliseconds handshake_time{100};
-
-/// From now on nobody gets into the queue of the socket, and nobody who is in it is lost: simply to
-/// close it would reset them.
-void close_the_door(int listener, Transport transport) noexcept {
-    if (transport == Transport::unix_stream || transport == Transport::unix_datagram) {
-        detail::sys::calls.shutdown(listener, SHUT_RD);
-        return;
-    }
-    // Drops what would begin a connection, but not what completes one: that client believes to be
-    // connected already. A datagram socket drops everything.
-    constexpr unsigned tcp_flags = 13;
-    constexpr unsigned syn = 0x02;
-    std::array<sock_filter, 4> filter{{{BPF_LD | BPF_B | BPF_ABS, 0, 0, tcp_flags},
-                                       {BPF_JMP | BPF_JSET | BPF_K, 0, 1, syn},
-                                       {BPF_RET | BPF_K, 0, 0, 0},
-                                       {BPF_RET | BPF_K, 0, 0, 0xffffffff}}};
-    if (transport == Transport::udp) filter[1] = {BPF_RET | BPF_K, 0, 0, 0};
-    const sock_fprog program{filter.size(), filter.data()};
-    // Without it the door stays open: who comes is served, until nobody is found in the queue.
-    ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
-
 std::uint64_t sum(const auto& counters) {
     std::uint64_t total = 0;
     for (const auto& counter : counters) total += counter.load();
@@ -90,7 +60,7 @@ bool ServerBase::is_drained() {
 void ServerBase::end_listening() noexcept {
     if (state_->queue_is_served.exchange(true)) return;
     // Who comes now is refused at once and may try elsewhere.
-    if (transport_ == Transport::tcp) detail::sys::calls.shutdown(fileno(), SHUT_RD);
+    if (socket_) transport_.stop_listening(*socket_);
     wake_loop();
 }
 
@@ -125,10 +95,9 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         registry.counters->queue_is_left = true;
         state_->unix_path.disown();
     } else {
-        close_the_door(fileno(), transport_);
-        if (transport_ == Transport::tcp) {
-            registry.counters->handshakes_until = Clock::now() + handshake_time;
-        }
+        if (socket_) transport_.stop_queueing(*socket_);
+        const std::chrono::milliseconds handshake = transport_.handshake_time();
+        if (handshake.count() > 0) registry.counters->handshakes_until = Clock::now() + handshake;
     }
     const TimePoint begin = Clock::now();
     const TimePoint until = deadline_after(within, begin);

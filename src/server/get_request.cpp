@@ -15,7 +15,8 @@
 
 namespace socketserver::detail {
 
-std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
+std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening,
+                                                         bool is_byte_stream) {
     std::optional<std::pair<Socket, Address>> accepted;
     SockAddr peer;
     const int descriptor = sys::retry_on_eintr([&] {
@@ -30,7 +31,7 @@ std::optional<std::pair<Socket, Address>> accept_request(Socket& listening) {
     accepted.emplace(std::piecewise_construct, std::forward_as_tuple(descriptor),
                      std::forward_as_tuple());
     auto& [request, client_address] = *accepted;
-    request.channel().stream = byte_stream_of(peer.get()->sa_family);
+    if (is_byte_stream) request.channel().stream = byte_stream_of(peer.get()->sa_family);
     client_address = from_sockaddr(peer);
     return accepted;
 }

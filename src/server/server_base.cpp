@@ -2,9 +2,8 @@
 #include "socketserver/server_base.hpp"
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sched.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include "server/error_report.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
+#include "socketserver/transport.hpp"
 
 namespace socketserver {
 
@@ -29,34 +29,6 @@ namespace {
 using detail::Current;
 using detail::ServerMark;
 using detail::ServerState;
-using detail::Transport;
-
-bool is_unix(Transport transport) {
-    return transport == Transport::unix_stream || transport == Transport::unix_datagram;
-}
-
-bool is_stream(Transport transport) {
-    return transport == Transport::tcp || transport == Transport::unix_stream;
-}
-
-SocketType type_of(Transport transport) {
-    return is_stream(transport) ? SocketType::stream : SocketType::datagram;
-}
-
-void require_family(const Address& address, Transport transport) {
-    if (is_unix(transport) ? address.is_unix() : address.is_inet()) return;
-    throw std::system_error(EAFNOSUPPORT, std::system_category(),
-                            "a server on " + address.to_string() +
-                                (is_unix(transport) ? ": a Unix server takes a path, or \"@name\""
-                                                    : ": a TCP or UDP server takes a host and a "
-                                                      "port"));
-}
-
-void set_option(const Socket& socket, int level, int name, int value, const char* text) {
-    if (::setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
-        detail::throw_system_error(text);
-    }
-}
 
 int get_option(const Socket& socket, int name) {
     int value = 0;
@@ -88,42 +60,37 @@ void set_close_on_exec(const Socket& socket) {
 
 }  // namespace
 
-ServerBase::ServerBase(const Address& server_address, Transport transport,
+ServerBase::ServerBase(const Address& server_address, const Transport& transport,
                        const ServerOptions& options)
     : options_{options},
       transport_{transport},
       server_address_{server_address},
-      state_{std::make_unique<ServerState>(options, is_stream(transport))},
+      state_{std::make_unique<ServerState>(options, transport.listens())},
       link_{std::make_shared<detail::ServerLink>(*this)} {
-    require_family(server_address, transport);
+    transport.check_address(server_address);
     numeric_address_ = server_address.resolve().front();
-    socket_ = std::make_shared<Socket>(numeric_address_, type_of(transport));
+    socket_ = std::make_shared<Socket>(transport.open(numeric_address_));
     detail::CloseOnFork::add_server(fileno());
-    socket_->channel().answers_requests = !is_stream(transport);
-    if (numeric_address_.family() == AddressFamily::inet6) {
-        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
-        // Set here, so that whatever a derived class sets in server_bind() comes later.
-        set_option(*socket_, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
-    }
+    socket_->channel().answers_requests = !transport.listens();
 }
 
-ServerBase::ServerBase(Socket&& bound, Transport transport, const ServerOptions& options)
+ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerOptions& options)
     : options_{options},
       transport_{transport},
       socket_{std::make_shared<Socket>(std::move(bound))},
-      state_{std::make_unique<ServerState>(options, is_stream(transport))},
+      state_{std::make_unique<ServerState>(options, transport.listens())},
       link_{std::make_shared<detail::ServerLink>(*this)} {
     const int type = get_option(*socket_, SO_TYPE);
-    if (type != (is_stream(transport) ? SOCK_STREAM : SOCK_DGRAM)) {
+    if (type != transport.socket_type()) {
         throw std::system_error(EPROTOTYPE, std::system_category(),
                                 "adopt descriptor " + std::to_string(socket_->fileno()));
     }
     server_address_ = numeric_address_ = socket_->getsockname();
-    require_family(server_address_, transport);
+    transport.check_address(server_address_);
     set_close_on_exec(*socket_);
     detail::CloseOnFork::add_server(fileno());
-    socket_->channel().answers_requests = !is_stream(transport);
-    if (!is_stream(transport)) return;
+    socket_->channel().answers_requests = !transport.listens();
+    if (!transport.listens()) return;
     // A service manager may hand over a socket that is bound and does not listen yet.
     if (get_option(*socket_, SO_ACCEPTCONN) == 0) socket_->listen(options_.request_queue_size);
     set_nonblocking(*socket_);
@@ -135,29 +102,17 @@ ServerBase::~ServerBase() {
 }
 
 void ServerBase::server_bind() {
-    const bool inet = !is_unix(transport_);
-    if (inet && options_.allow_reuse_address) {
-        set_option(*socket_, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
-    }
-    if (inet && options_.allow_reuse_port) {
-        set_option(*socket_, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
-    }
-    if (is_unix(transport_)) {
-        state_->unix_path.claim(numeric_address_, is_stream(transport_) ? SOCK_STREAM : SOCK_DGRAM);
-        // Linux gives the file the mode that the descriptor has, so no moment is left in which
-        // the wrong people can connect.
-        if (options_.unix_mode && ::fchmod(socket_->fileno(), *options_.unix_mode) == -1) {
-            detail::throw_system_error("set the mode of", numeric_address_);
-        }
-    }
+    // The path does nothing unless the address has one.
+    state_->unix_path.claim(numeric_address_, transport_.socket_type());
+    transport_.prepare_bind(*socket_, numeric_address_, options_);
     socket_->bind(numeric_address_);
-    if (is_unix(transport_)) state_->unix_path.own(numeric_address_);
-    if (!is_stream(transport_)) state_->unix_path.settle();
+    state_->unix_path.own(numeric_address_, transport_.socket_type());
+    if (!transport_.listens()) state_->unix_path.settle();
     server_address_ = socket_->getsockname();
 }
 
 void ServerBase::server_activate() {
-    if (!is_stream(transport_)) return;
+    if (!transport_.listens()) return;
     socket_->listen(options_.request_queue_size);
     state_->unix_path.settle();
     set_nonblocking(*socket_);
@@ -199,7 +154,7 @@ void ServerBase::own_in_this_process() {
         }
         try {
             const bool serves_here = ServerMark::stands(this, &Current::serving);
-            state_->part_from_parent(options_, is_stream(transport_), serves_here ? 1 : 0);
+            state_->part_from_parent(options_, transport_.listens(), serves_here ? 1 : 0);
         } catch (...) {
             state_->owner = before;
             throw;

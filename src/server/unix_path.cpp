@@ -80,12 +80,13 @@ void UnixPath::clear_stale(const Address& address, int socket_type) {
     }
 }
 
-void UnixPath::own(const Address& address) {
+void UnixPath::own(const Address& address, int socket_type) {
     struct stat status {};
     if (!is_file(address) || ::lstat(address.path().c_str(), &status) == -1) return;
     std::error_code unknown;
     path_ = std::filesystem::absolute(address.path(), unknown);
     if (unknown) path_ = address.path();
+    socket_type_ = socket_type;
     device_ = status.st_dev;
     inode_ = status.st_ino;
 }
@@ -95,8 +96,10 @@ bool UnixPath::is_open_elsewhere() const noexcept {
     if (path_.empty() || path_.size() >= sizeof address.sun_path) return false;
     address.sun_family = AF_UNIX;
     path_.copy(address.sun_path, path_.size());
-    // Of a type that no server has: whoever is there is told apart from nobody, and not connected.
-    const Socket probe{sys::calls.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    // Of another type than the file's: whoever is there is told apart from nobody, and not
+    // connected.
+    const int another_type = socket_type_ == SOCK_SEQPACKET ? SOCK_STREAM : SOCK_SEQPACKET;
+    const Socket probe{sys::calls.socket(AF_UNIX, another_type | SOCK_CLOEXEC, 0)};
     const auto* raw = reinterpret_cast<const sockaddr*>(&address);
     return probe.is_open() && sys::calls.connect(probe.fileno(), raw, sizeof address) == -1 &&
            errno == EPROTOTYPE;

@@ -40,7 +40,7 @@ class SOCKETSERVER_EXPORT UnixPath {
 
     /// The server has just bound `address`. A relative path is remembered as an absolute one,
     /// because the program may change its working directory.
-    void own(const Address& address);
+    void own(const Address& address, int socket_type);
     /// Whether some process still has a socket open that is bound to the file. The caller's own is
     /// closed already. A process that listens does not notice the question.
     bool is_open_elsewhere() const noexcept;
@@ -55,6 +55,7 @@ class SOCKETSERVER_EXPORT UnixPath {
   private:
     int folder_ = -1;   // locked
     std::string path_;  // absolute, if the working directory is known
+    int socket_type_ = 0;
     dev_t device_{};
     ino_t inode_{};
 };

@@ -110,7 +110,7 @@ TEST_CASE("a path removes its own file, and no other") {
     path.remove();  // owns nothing yet
 
     leave_stale_socket(name, SocketType::stream);
-    path.own(name);
+    path.own(name, SOCK_STREAM);
     SECTION("its own, once") {
         path.remove();
         CHECK_FALSE(exists(name));

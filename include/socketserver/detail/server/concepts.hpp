@@ -30,4 +30,9 @@ concept datagram_handler =
     derives_from_DatagramRequestHandler_or_BaseRequestHandler_of_Datagram<Handler> &&
     overrides_handle<Handler>;
 
+/// A handler for TransportServer, on a transport with such requests.
+template <class Handler, class Request>
+concept handler_of =
+    std::is_base_of_v<BaseRequestHandler<Request>, Handler> && overrides_handle<Handler>;
+
 }  // namespace socketserver::detail

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+// The transports, each from its address to the end of its queue.
+#include "socketserver/transport.hpp"
+
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "io/socket_error.hpp"
+#include "os/sys.hpp"
+#include "socketserver/detail/server/get_request.hpp"
+#include "socketserver/tcp_server.hpp"
+#include "socketserver/udp_server.hpp"
+#include "socketserver/unix_server.hpp"
+
+namespace socketserver {
+
+namespace {
+
+[[noreturn]] void throw_wrong_family(const Address& address, const char* takes) {
+    throw std::system_error(EAFNOSUPPORT, std::system_category(),
+                            "a server on " + address.to_string() + ": " + takes);
+}
+
+void set_option(const Socket& socket, int level, int name, int value, const char* text) {
+    if (::setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
+        detail::throw_system_error(text);
+    }
+}
+
+// What the two on IP share.
+
+void check_inet_address(const Address& address) {
+    if (!address.is_inet()) {
+        throw_wrong_family(address, "a TCP or UDP server takes a host and a port");
+    }
+}
+
+Socket open_inet(const Address& address, SocketType type) {
+    Socket socket{address, type};
+    if (address.family() == AddressFamily::inet6) {
+        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
+        // Set here, so that whatever a derived class sets in server_bind() comes later.
+        set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
+    }
+    return socket;
+}
+
+void reuse_as_asked(const Socket& socket, const ServerOptions& options) {
+    if (options.allow_reuse_address) {
+        set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
+    }
+    if (options.allow_reuse_port) {
+        set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
+    }
+}
+
+template <std::size_t size>
+void attach_filter(const Socket& socket, std::array<sock_filter, size> filter) noexcept {
+    const sock_fprog program{static_cast<unsigned short>(size), filter.data()};
+    // Without it the door stays open: who comes is served, until nobody is found in the queue.
+    ::setsockopt(socket.fileno(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+// What the two in the Unix domain share.
+
+void check_unix_address(const Address& address) {
+    if (!address.is_unix()) throw_wrong_family(address, "a Unix server takes a path, or \"@name\"");
+}
+
+/// Linux gives the file the mode that the descriptor has, so no moment is left in which the wrong
+/// people can connect.
+void set_mode(const Socket& socket, const Address& address, const ServerOptions& options) {
+    if (options.unix_mode && ::fchmod(socket.fileno(), *options.unix_mode) == -1) {
+        detail::throw_system_error("set the mode of", address);
+    }
+}
+
+}  // namespace
+
+void Transport::prepare_bind(const Socket&, const Address&, const ServerOptions&) const {}
+
+void Transport::stop_queueing(const Socket&) const noexcept {}
+
+std::chrono::milliseconds Transport::handshake_time() const noexcept { return {}; }
+
+void Transport::stop_listening(const Socket&) const noexcept {}
+
+std::optional<std::pair<Socket, Address>> ConnectionTransport::get_request(
+    const std::shared_ptr<Socket>& listening, const ServerOptions&) const {
+    return detail::accept_request(*listening, socket_type() == SOCK_STREAM);
+}
+
+std::optional<std::pair<Datagram, Address>> DatagramTransport::get_request(
+    const std::shared_ptr<Socket>& bound, const ServerOptions& options) const {
+    return detail::receive_request(bound, options.max_packet_size);
+}
+
+int TCPTransport::socket_type() const noexcept { return SOCK_STREAM; }
+
+void TCPTransport::check_address(const Address& address) const { check_inet_address(address); }
+
+Socket TCPTransport::open(const Address& address) const {
+    return open_inet(address, SocketType::stream);
+}
+
+void TCPTransport::prepare_bind(const Socket& socket, const Address&,
+                                const ServerOptions& options) const {
+    reuse_as_asked(socket, options);
+}
+
+/// What completes a connection is let through: that client believes to be connected already.
+void TCPTransport::stop_queueing(const Socket& socket) const noexcept {
+    constexpr unsigned tcp_flags = 13;
+    constexpr unsigned syn = 0x02;
+    attach_filter(socket, std::array<sock_filter, 4>{{{BPF_LD | BPF_B | BPF_ABS, 0, 0, tcp_flags},
+                                                      {BPF_JMP | BPF_JSET | BPF_K, 0, 1, syn},
+                                                      {BPF_RET | BPF_K, 0, 0, 0},
+                                                      {BPF_RET | BPF_K, 0, 0, 0xffffffff}}});
+}
+
+/// A client whose handshake is under way when the door closes believes to be connected a moment
+/// later. The queue is not known to be served before that.
+std::chrono::milliseconds TCPTransport::handshake_time() const noexcept {
+    return std::chrono::milliseconds{100};
+}
+
+void TCPTransport::stop_listening(const Socket& socket) const noexcept {
+    detail::sys::calls.shutdown(socket.fileno(), SHUT_RD);
+}
+
+int UDPTransport::socket_type() const noexcept { return SOCK_DGRAM; }
+
+void UDPTransport::check_address(const Address& address) const { check_inet_address(address); }
+
+Socket UDPTransport::open(const Address& address) const {
+    return open_inet(address, SocketType::datagram);
+}
+
+void UDPTransport::prepare_bind(const Socket& socket, const Address&,
+                                const ServerOptions& options) const {
+    reuse_as_asked(socket, options);
+}
+
+void UDPTransport::stop_queueing(const Socket& socket) const noexcept {
+    attach_filter(socket, std::array<sock_filter, 1>{{{BPF_RET | BPF_K, 0, 0, 0}}});
+}
+
+int UnixStreamTransport::socket_type() const noexcept { return SOCK_STREAM; }
+
+void UnixStreamTransport::check_address(const Address& address) const {
+    check_unix_address(address);
+}
+
+Socket UnixStreamTransport::open(const Address& address) const {
+    return Socket{address, SocketType::stream};
+}
+
+void UnixStreamTransport::prepare_bind(const Socket& socket, const Address& address,
+                                       const ServerOptions& options) const {
+    set_mode(socket, address, options);
+}
+
+void UnixStreamTransport::stop_queueing(const Socket& socket) const noexcept {
+    detail::sys::calls.shutdown(socket.fileno(), SHUT_RD);
+}
+
+int UnixDatagramTransport::socket_type() const noexcept { return SOCK_DGRAM; }
+
+void UnixDatagramTransport::check_address(const Address& address) const {
+    check_unix_address(address);
+}
+
+Socket UnixDatagramTransport::open(const Address& address) const {
+    return Socket{address, SocketType::datagram};
+}
+
+void UnixDatagramTransport::prepare_bind(const Socket& socket, const Address& address,
+                                         const ServerOptions& options) const {
+    set_mode(socket, address, options);
+}
+
+void UnixDatagramTransport::stop_queueing(const Socket& socket) const noexcept {
+    detail::sys::calls.shutdown(socket.fileno(), SHUT_RD);
+}
+
+}  // namespace socketserver
