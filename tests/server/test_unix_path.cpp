@@ -103,6 +103,21 @@ TEST_CASE("where nothing is, and where no file can be, nothing is done") {
     CHECK_FALSE(exists(folder / "nothing"));
 }
 
+TEST_CASE("a path knows whether a socket is bound to it, of whatever type") {
+    const TemporaryFolder folder;
+    const std::string name = folder / "s";
+    const int type = GENERATE(SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET);
+    UnixPath path;
+    CHECK_FALSE(path.is_open_elsewhere());  // owns nothing yet
+    Socket bound{::socket(AF_UNIX, type | SOCK_CLOEXEC, 0)};
+    bound.bind(Address{name});
+    if (type != SOCK_DGRAM) bound.listen(1);
+    path.own(Address{name}, type);
+    CHECK(path.is_open_elsewhere());
+    bound.close();
+    CHECK_FALSE(path.is_open_elsewhere());
+}
+
 TEST_CASE("a path removes its own file, and no other") {
     const TemporaryFolder folder;
     const std::string name = folder / "s";
