@@ -33,7 +33,8 @@ namespace socketserver {
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.
 ///
-/// Mirrors `socketserver.BaseServer`. The four concrete servers derive from it.
+/// Mirrors `socketserver.BaseServer`. TransportServer derives from it, and
+/// so do the four servers.
 template <class Handler, template <class> class MixIn>
 class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer<Handler, MixIn>>> {
   public:
