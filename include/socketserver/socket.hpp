@@ -143,7 +143,8 @@ class SOCKETSERVER_EXPORT Socket {
     /// @}
 
   private:
-    // Every byte of a stream passes these two: a transport such as TLS will stand here.
+    // Every byte that is received or sent passes these two, and the ByteFilter of the channel if
+    // there is one.
     std::ptrdiff_t receive_some(char* data, std::size_t size, int flags, bool partial = false);
     std::ptrdiff_t send_some(std::string_view data, int flags);
 

@@ -152,6 +152,7 @@ void close(Channel& channel) noexcept {
     forget(channel, false);
     disown_descriptor(channel.connection.get());
     if (channel.fd == -1) return;
+    channel.filter.reset();
     if (current().io != nullptr && channel.stream != ByteStream::unix_domain) {
         end_lingering(channel.fd);
     }

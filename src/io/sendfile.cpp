@@ -53,7 +53,7 @@ ssize_t read_piece(int file, std::span<char> buffer, off_t position) {
 
 }  // namespace
 
-/// Sends a file that sendfile(2) does not take, by reading it in pieces.
+/// Sends a file by reading it in pieces: what sendfile(2) does not take, or what a filter must see.
 std::size_t Socket::send_by_reading(int file, std::size_t offset, std::size_t count) {
     constexpr std::size_t piece = std::size_t{64} * 1024;
     if (offset > 0 && ::lseek(file, 0, SEEK_CUR) == -1) throw_io_error(channel_, "sendfile");
@@ -79,8 +79,11 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     constexpr std::size_t piece = std::size_t{64} * 1024;
     const std::size_t most = detail::current().io == nullptr ? most_of_kernel : piece;
     flush_corked();
+    // The kernel does not know what a filter makes of the bytes.
+    const std::size_t all = static_cast<std::size_t>(-1);
+    if (channel_.filter != nullptr) return send_by_reading(file, offset, count.value_or(all));
     auto position = static_cast<off_t>(offset);
-    std::size_t left = count.value_or(static_cast<std::size_t>(-1));
+    std::size_t left = count.value_or(all);
     detail::before_send(channel_, "sendfile");
     const TimePoint until = channel_.until();
     std::optional<NonBlocking> non_blocking{channel_.fd};

@@ -38,6 +38,14 @@ namespace sys = detail::sys;
 /// More than the kernel hands out in one call; recv(n) with a huge n must not ask for huge memory.
 constexpr std::size_t largest_recv = std::size_t{256} * 1024;
 
+Direction input_needs(const detail::Channel& channel) {
+    return channel.filter == nullptr ? Direction::read : channel.filter->recv_waits_for();
+}
+
+Direction output_needs(const detail::Channel& channel) {
+    return channel.filter == nullptr ? Direction::write : channel.filter->send_waits_for();
+}
+
 int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM : SOCK_DGRAM; }
 
 }  // namespace
@@ -86,8 +94,9 @@ std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, boo
     // Also before an attempt that does not wait: what it finds may begin the next request.
     const Input input = detail::before_receive(channel_, partial);
     if (input == Input::look) flags |= MSG_DONTWAIT;
-    const std::ptrdiff_t received =
-        detail::after_receive(channel_, detail::recv(channel_, data, size, flags));
+    const std::ptrdiff_t received = detail::after_receive(
+        channel_, channel_.filter == nullptr ? detail::recv(channel_, data, size, flags)
+                                             : detail::filtered_recv(channel_, data, size, flags));
     if (received != -1) return received;
     if (errno != EAGAIN) throw_io_error(channel_, "recv");
     if (input != Input::look) return -1;
@@ -96,7 +105,10 @@ std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, boo
 }
 
 /// On a carrier: whether it is worth trying before waiting.
-bool Socket::may_have_input() { return detail::current().io->may_receive(channel_); }
+bool Socket::may_have_input() {
+    return detail::current().io->may_receive(channel_) ||
+           (channel_.filter != nullptr && channel_.filter->has_pending());
+}
 
 /// On a carrier, when nothing is there. The next attempt is to be made in any case: in a drain
 /// nothing is waited for, and that attempt decides whether the handler sees the end of the stream.
@@ -104,7 +116,7 @@ void Socket::wait_for_input() {
     if (detail::before_receive(channel_, false) == Input::look) return;
     if (channel_.timeout.count() == 0) {
         errno = EAGAIN;
-    } else if (detail::wait(channel_, Direction::read, channel_.until()) == 0) {
+    } else if (detail::wait(channel_, input_needs(channel_), channel_.until()) == 0) {
         return;
     }
     throw_io_error(channel_, "recv");
@@ -113,7 +125,9 @@ void Socket::wait_for_input() {
 /// Between before_send() and the next wait.
 std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
     const std::ptrdiff_t sent =
-        detail::after_send(channel_, detail::send(channel_, data.data(), data.size(), flags));
+        detail::after_send(channel_, channel_.filter == nullptr
+                                         ? detail::send(channel_, data.data(), data.size(), flags)
+                                         : detail::filtered_send(channel_, data, flags));
     if (sent == -1 && errno != EAGAIN) throw_io_error(channel_, "send");
     return sent;
 }
@@ -172,7 +186,7 @@ void Socket::sendall(std::string_view data) { transmit(data); }
         const std::ptrdiff_t sent = send_some(data, flags);
         if (sent != -1) {
             data.remove_prefix(static_cast<std::size_t>(sent));
-        } else if (flags == 0 || wait_again(channel_, Direction::write, until) == -1) {
+        } else if (flags == 0 || wait_again(channel_, output_needs(channel_), until) == -1) {
             throw_io_error(channel_, "send");
         }
         if (data.empty()) return size;
@@ -226,6 +240,7 @@ void Socket::shutdown(ShutdownHow how) {
     const int native = how == ShutdownHow::read    ? SHUT_RD
                        : how == ShutdownHow::write ? SHUT_WR
                                                    : SHUT_RDWR;
+    if (how != ShutdownHow::read && channel_.filter != nullptr) channel_.filter->shutdown(channel_);
     if (sys::calls.shutdown(channel_.fd, native) == -1) throw_io_error(channel_, "shutdown");
 }
 
@@ -241,6 +256,7 @@ int Socket::detach() noexcept {
     detail::forget(channel_);
     detail::disown_descriptor(channel_.connection.get());
     detail::CloseOnFork::remove(channel_.fd);
+    channel_.filter.reset();
     return std::exchange(channel_.fd, -1);
 }
 

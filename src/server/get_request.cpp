@@ -49,6 +49,9 @@ std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_pt
 
 void end_output(Socket& connection) noexcept {
     if (!connection.is_open()) return;
+    if (ByteFilter* const filter = connection.channel().filter.get()) {
+        filter->shutdown(connection.channel());
+    }
     // With the last descriptor closing says the same to a client that has ended its side as well:
     // nothing is left unread. One system call of the five of a short connection.
     const Connection* record = connection.channel().connection.get();
@@ -61,13 +64,14 @@ namespace {
 /// Whether to close it now would cost the client its answer. Who was refused is about to send its
 /// request, or has; after a handler only what has come and was not read tells that more is to be
 /// expected: to wait for every client's end would cost each of them a turn.
-bool is_still_sending(const Socket& connection, const Connection& record) noexcept {
+bool is_still_sending(Socket& connection, const Connection& record) noexcept {
     if (record.bytes_out == 0 || record.client_ended || record.is_reset || connection.peer_gone() ||
         record.cancelled.load()) {
         return false;
     }
     char first{};
-    return record.is_refused ||
+    const ByteFilter* const filter = connection.channel().filter.get();
+    return record.is_refused || (filter != nullptr && filter->has_pending()) ||
            sys::calls.recv(connection.fileno(), &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 

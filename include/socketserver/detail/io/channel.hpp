@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
 
+#include "socketserver/detail/io/byte_filter.hpp"
 #include "socketserver/detail/io/connection_handle.hpp"
 #include "socketserver/detail/os/clock.hpp"
 
@@ -78,6 +80,8 @@ struct Channel {
     Registration* writing = nullptr;
     /// What the server knows of this connection; null for a socket that no server accepted.
     ConnectionHandle connection;
+    /// What stands between the socket and the descriptor; null for a plain socket.
+    std::unique_ptr<ByteFilter> filter;
 
     TimePoint until() const {
         const TimePoint latest = deadline.load();
