@@ -28,6 +28,8 @@
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/thread_pool_mixin.hpp"
 #include "socketserver/threading_mixin.hpp"
+#include "socketserver/transport.hpp"
+#include "socketserver/transport_server.hpp"
 #include "socketserver/udp_server.hpp"
 #include "socketserver/unix_server.hpp"
 #include "socketserver/version.hpp"

@@ -12,6 +12,7 @@
 #include "os/sys.hpp"
 #include "request/connection.hpp"
 #include "request/registry.hpp"
+#include "socketserver/transport.hpp"
 
 namespace socketserver::detail {
 
@@ -92,3 +93,17 @@ void close_connection(Socket& connection) noexcept {
 }
 
 }  // namespace socketserver::detail
+
+namespace socketserver {
+
+std::optional<std::pair<Socket, Address>> ConnectionTransport::get_request(
+    const std::shared_ptr<Socket>& listening, const ServerOptions&) const {
+    return detail::accept_request(*listening, socket_type() == SOCK_STREAM);
+}
+
+std::optional<std::pair<Datagram, Address>> DatagramTransport::get_request(
+    const std::shared_ptr<Socket>& bound, const ServerOptions& options) const {
+    return detail::receive_request(bound, options.max_packet_size);
+}
+
+}  // namespace socketserver

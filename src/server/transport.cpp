@@ -14,7 +14,6 @@
 
 #include "io/socket_error.hpp"
 #include "os/sys.hpp"
-#include "socketserver/detail/server/get_request.hpp"
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/udp_server.hpp"
 #include "socketserver/unix_server.hpp"
@@ -91,16 +90,6 @@ void Transport::stop_queueing(const Socket&) const noexcept {}
 std::chrono::milliseconds Transport::handshake_time() const noexcept { return {}; }
 
 void Transport::stop_listening(const Socket&) const noexcept {}
-
-std::optional<std::pair<Socket, Address>> ConnectionTransport::get_request(
-    const std::shared_ptr<Socket>& listening, const ServerOptions&) const {
-    return detail::accept_request(*listening, socket_type() == SOCK_STREAM);
-}
-
-std::optional<std::pair<Datagram, Address>> DatagramTransport::get_request(
-    const std::shared_ptr<Socket>& bound, const ServerOptions& options) const {
-    return detail::receive_request(bound, options.max_packet_size);
-}
 
 int TCPTransport::socket_type() const noexcept { return SOCK_STREAM; }
 
