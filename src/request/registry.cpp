@@ -114,7 +114,7 @@ void Registry::end(Connection& connection) noexcept {
     if (connection.has_share) limits.give_back_share(connection.client_address);
     const bool somebody_waits = connection.has_room && limits.give_back_room();
     const bool was_last = count_.fetch_sub(1) == 1;
-    if (somebody_waits || (was_last && drains_here())) wake_loop();
+    if (somebody_waits || (was_last && last_wakes_loop_)) wake_loop();
 }
 
 CloseReason Registry::own_reason(const Connection& connection) noexcept {
@@ -155,15 +155,14 @@ void Registry::share_outcome(Connection& connection) noexcept {
     outcome_of(connection) = no_outcome;
 }
 
-void Registry::begin_drain() noexcept {
-    drains_here_ = true;
-    counters->draining = true;
+void Registry::end_idle_input() noexcept {
+    last_wakes_loop_ = true;
+    counters->drain.ends_idle = true;
     end_input(Connection::Phase::idle);
 }
 
-void Registry::end_patience() noexcept {
-    patience_over_ = true;
-    counters->patience_over = true;
+void Registry::end_fresh_input() noexcept {
+    counters->drain.ends_fresh = true;
     end_input(Connection::Phase::fresh);
 }
 
@@ -204,7 +203,7 @@ void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
 
 bool Registry::is_input_over(Connection::Phase phase) const noexcept {
     if (phase == Connection::Phase::idle) return is_draining();
-    return phase == Connection::Phase::fresh && counters->patience_over.load();
+    return phase == Connection::Phase::fresh && counters->drain.ends_fresh.load();
 }
 
 void Registry::end_input_if_over(Connection& connection) const noexcept {

@@ -73,21 +73,17 @@ class Registry : public std::enable_shared_from_this<Registry> {
     /// @{
 
     /// Ends the input of the connections whose client owes the next request, and of every one that
-    /// begins to wait for one: their handlers see the end of the stream.
-    void begin_drain() noexcept;
-    /// Who has connected may be about to send the first request: it is waited for so long.
-    static constexpr std::chrono::milliseconds patience{1000};
-    /// Ends the input of those as well.
-    void end_patience() noexcept;
-    bool is_patience_over() const noexcept { return patience_over_.load(); }
+    /// begins to wait for one: their handlers see the end of the stream. From now on the end of the
+    /// last request wakes the loop.
+    void end_idle_input() noexcept;
+    /// Ends the input of the connections whose client has sent nothing yet as well.
+    void end_fresh_input() noexcept;
     /// Whether a connection in this phase is to see the end of the stream.
     bool is_input_over(Connection::Phase phase) const noexcept;
     /// Ends the input of one that is. Takes no lock, for a signal handler.
     void end_input_if_over(Connection& connection) const noexcept;
     /// The server is being drained, by whichever of its processes.
-    bool is_draining() const noexcept { return counters->draining.load(); }
-    /// And this process has begun to: a worker begins when its parent says so.
-    bool drains_here() const noexcept { return drains_here_.load(); }
+    bool is_draining() const noexcept { return counters->drain.ends_idle.load(); }
     /// Breaks all connections off: the operations of their handlers throw Cancelled.
     void cancel_all() noexcept;
     /// Nothing is being served or waits to be served in this process or its children.
@@ -108,8 +104,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
     bool in_child_ = false;
     bool is_signalled_ = false;
     SharedCounters::Worker* worker_ = nullptr;
-    std::atomic<bool> drains_here_{false};
-    std::atomic<bool> patience_over_{false};
+    std::atomic<bool> last_wakes_loop_{false};
     std::atomic<std::size_t> count_{0};
 
     void wake_loop() noexcept;

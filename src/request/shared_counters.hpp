@@ -26,15 +26,18 @@ struct SharedCounters {
     Counter idle_closed{0};
     std::array<Counter, close_reasons> closed{};
     std::array<Counter, refuse_causes> refused{};
-    /// The server is being drained: a request that begins to wait for its client ends instead.
-    std::atomic<bool> draining{false};
-    /// And so does one that waits for the first request of its client.
-    std::atomic<bool> patience_over{false};
-    /// Of a drain: who had begun to connect when it began may be connected until then.
-    std::atomic<TimePoint> handshakes_until{TimePoint{}};
-    /// For worker processes, which end as the drain of their parent has it.
-    std::atomic<TimePoint> drain_until{never};
-    std::atomic<bool> queue_is_left{false};  ///< AcceptQueue::leave
+    /// What the processes of a server must know of its drain.
+    struct Drain {
+        /// A request that begins to wait for its client's next one ends instead.
+        std::atomic<bool> ends_idle{false};
+        /// And so does one whose client has sent nothing yet.
+        std::atomic<bool> ends_fresh{false};
+        // The DrainOrder (src/server/lifecycle.hpp) for worker processes.
+        std::atomic<TimePoint> until{never};
+        std::atomic<TimePoint> handshakes_until{TimePoint{}};
+        std::atomic<bool> leaves_queue{false};
+    };
+    Drain drain;
     /// Clients of a Unix datagram server that did not read their replies, see FullQueue.
     std::array<std::atomic<std::uint64_t>, 64> given_up{};
 

@@ -55,7 +55,7 @@ ConnectionHandle open_record(Registry& registry, const Address& client_address, 
 std::optional<Permit> ServerBase::ask_permit() noexcept {
     Limits& limits = state_->registry->limits;
     Permit permit;
-    if (state_->too_late.load(std::memory_order_relaxed)) {
+    if (state_->life.load(std::memory_order_relaxed).has_cancelled) {
         permit.refused = RefuseCause::stopping;
         return permit;
     }

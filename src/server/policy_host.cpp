@@ -39,12 +39,7 @@ void PolicyHost::prepare_workers() { server_->state_->registry->limits.share(); 
 
 void PolicyHost::enter_worker(int stop) {
     detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
-    detail::ServerState& state = *server_->state_;
-    state.unix_path.disown();
-    state.is_worker = true;
-    state.stop_waker.watch(stop);
-    state.loop_waker.renew();
-    state.registry->enter_worker();
+    server_->state_->enter_worker(stop);
 }
 
 void PolicyHost::end_worker_loop() noexcept { server_->state_->stop = true; }
@@ -53,8 +48,8 @@ void PolicyHost::leave_worker() noexcept { server_->socket_.reset(); }
 
 void PolicyHost::worker_has_ended(int pid) noexcept {
     const detail::ServerState& state = *server_->state_;
-    state.registry->count_out_worker(pid,
-                                     state.too_late ? CloseReason::cancelled : CloseReason::error);
+    state.registry->count_out_worker(
+        pid, state.life.load().has_cancelled ? CloseReason::cancelled : CloseReason::error);
 }
 
 }  // namespace socketserver

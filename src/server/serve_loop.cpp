@@ -44,8 +44,7 @@ void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds p
                                          // Only this serve: a request that comes when it has ended
                                          // must not end the next one.
                                          if (state_->serves != serves) return;
-                                         state_->stop = true;
-                                         state_->stop_waker.wake();
+                                         state_->ask_to_stop();
                                      }};
     serve_forever(poll_interval);
 }
@@ -71,14 +70,14 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
 /// False: a drain has ended.
 bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_interval,
                            int& until_look) {
-    const bool draining = state_->registry->drains_here();
+    const bool draining = state_->life.load().is_draining();
     if (draining) {
-        if (state_->is_worker) state_->go_on_draining();
         pass_on_drain();
         if (is_drained()) return false;
     }
     const TimePoint accept_at = state_->accept_at();
-    const bool ready = accept_at == TimePoint{} && (state_->too_late || policy_->mixin_ready());
+    const bool ready =
+        accept_at == TimePoint{} && (state_->life.load().has_cancelled || policy_->mixin_ready());
     const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
     if (turn == Turn::took) {
         --until_look;
@@ -126,8 +125,7 @@ void ServerBase::handle_request() {
 void ServerBase::shutdown() {
     if (::getpid() != state_->owner) return state_->stop_waker.wake();
     std::unique_lock lock{state_->mutex};
-    state_->stop = true;
-    state_->stop_waker.wake();
+    state_->ask_to_stop();
     if (state_->serving == 0 || ServerMark::stands(this, &Current::serving)) return;
     state_->ended.wait(lock, [this, serves = state_->serves] { return state_->serves != serves; });
 }
@@ -139,11 +137,8 @@ void ServerBase::server_close() {
     {
         std::unique_lock lock{state_->mutex};
         const bool serves = state_->serving > 0;
-        if (!state_->closed || serves) {
-            state_->stop = true;
-            state_->stop_waker.wake();
-        }
-        state_->closed = true;
+        if (!state_->life.load().is_closed || serves) state_->ask_to_stop();
+        state_->step({detail::Lifecycle::Event::Kind::close_asked});
         if (serves && !serves_here) {
             state_->ended.wait(
                 lock, [this, before = state_->serves] { return state_->serves != before; });

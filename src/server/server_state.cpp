@@ -22,8 +22,16 @@
 namespace socketserver::detail {
 
 namespace {
+
+using Action = Lifecycle::Action;
+using Actions = Lifecycle::Actions;
+using Event = Lifecycle::Event;
+
+static_assert(std::atomic<Lifecycle::View>::is_always_lock_free);
+
 constexpr std::chrono::milliseconds shortest_pause{1};
-}
+
+}  // namespace
 
 ServerState::ServerState(const ServerOptions& options, bool is_stream)
     : registry{std::make_shared<Registry>(options, is_stream, loop_waker, stop_waker)},
@@ -36,22 +44,109 @@ void ServerState::part_from_parent(const ServerOptions& options, bool is_stream,
     stop_waker.renew();
     loop_waker.renew();
     registry = std::move(own);
-    std::construct_at(&mutex);
-    std::construct_at(&ended);
+    Lifecycle copy;
+    if (life.load().is_closed) copy = copy.step({Event::Kind::close_asked}, {}).next;
+    begin_anew(copy);
     serving = serving_here;
     stop = false;
     copies.join();
 }
 
 TimePoint ServerState::accept_at() const noexcept {
-    if (queue_is_served.load(std::memory_order_relaxed)) return never;
+    const Lifecycle::View now = life.load(std::memory_order_relaxed);
+    if (now.queue_is_served) return never;
     if (pause.load(std::memory_order_relaxed).count() > 0) {
         const TimePoint again = accept_again.load(std::memory_order_relaxed);
         if (again > Clock::now()) return again;
     }
-    if (too_late.load(std::memory_order_relaxed)) return {};
-    if (paused.load(std::memory_order_relaxed) && !registry->drains_here()) return never;
+    if (now.has_cancelled) return {};
+    if (paused.load(std::memory_order_relaxed) && !now.is_draining()) return never;
     return registry->limits.accept_at();
+}
+
+void ServerState::begin_anew(const Lifecycle& own) noexcept {
+    std::construct_at(&mutex);
+    std::construct_at(&ended);
+    lifecycle = own;
+    life = own.view();
+}
+
+Actions ServerState::step(const Event& event) noexcept {
+    const auto [next, actions] = lifecycle.step(event, Clock::now());
+    lifecycle = next;
+    if (!is_worker) {  // which reads what its parent writes here
+        SharedCounters::Drain& workers = registry->counters->drain;
+        workers.until = next.order().until;
+        workers.handshakes_until = next.order().handshakes_until;
+        workers.leaves_queue = next.order().leaves_queue;
+    }
+    const bool is_new = life.exchange(next.view()) != next.view();
+    take(actions);
+    if (is_new) {
+        loop_waker.wake();
+        ended.notify_all();
+    }
+    return actions;
+}
+
+void ServerState::take(Actions actions) noexcept {
+    if (actions.has(Action::end_idle_input)) registry->end_idle_input();
+    if (actions.has(Action::end_fresh_input)) registry->end_fresh_input();
+    if (actions.has(Action::cancel_requests)) registry->cancel_all();
+    if (!actions.has(Action::stop_serving)) return;
+    if (is_worker) {
+        stop = true;  // its waker is the parent's
+    } else {
+        ask_to_stop();
+    }
+}
+
+void ServerState::ask_to_stop() noexcept {
+    stop = true;
+    stop_waker.wake();
+}
+
+std::thread ServerState::take_drain_thread() noexcept {
+    if (!drain_thread.joinable()) return {};
+    // As after server_close(): whoever was about to serve returns at once.
+    ask_to_stop();
+    if (is_served()) return {};
+    return std::move(drain_thread);  // of several drains one waits for it
+}
+
+void ServerState::wait_for_event(std::unique_lock<std::mutex>& lock) {
+    if (!is_served()) return;
+    const TimePoint deadline = lifecycle.deadline();
+    if (deadline == never) {
+        ended.wait(lock);
+    } else {
+        ended.wait_until(lock, deadline);
+    }
+}
+
+Event ServerState::event_in_drain() const noexcept {
+    if (is_served()) return {};
+    return {.kind = Event::Kind::serving_ended, .requests_remain = !registry->is_empty()};
+}
+
+Actions ServerState::turn() noexcept {
+    if (is_worker) follow_parents_drain();
+    const std::lock_guard lock{mutex};
+    return step({Event::Kind::loop_turned});
+}
+
+Actions ServerState::queue_is_empty() noexcept {
+    const std::lock_guard lock{mutex};
+    return step({Event::Kind::queue_empty});
+}
+
+void ServerState::enter_worker(int control) {
+    begin_anew({});
+    unix_path.disown();
+    is_worker = true;
+    stop_waker.watch(control);
+    loop_waker.renew();
+    registry->enter_worker();
 }
 
 void ServerState::obey_parent() noexcept {
@@ -66,42 +161,35 @@ void ServerState::obey_parent() noexcept {
     if (order != WorkerOrder::stop) receive(0);
     // Retiring in a drain would leave the clients in the queue to nobody.
     if (registry->is_draining()) {
-        begin_worker_drain();
+        follow_parents_drain();
     } else {
         stop = true;
     }
 }
 
-void ServerState::begin_worker_drain() noexcept {
-    patience_until = Clock::now() + Registry::patience;
-    if (registry->counters->queue_is_left.load()) queue_is_served = true;
-    registry->begin_drain();
+void ServerState::follow_parents_drain() noexcept {
+    const SharedCounters::Drain& parents = registry->counters->drain;
+    const std::lock_guard lock{mutex};
+    // Told anew each time: another drain in the parent may have less time.
+    step({Event::Kind::drain_asked,
+          {parents.until, parents.handshakes_until, parents.leaves_queue}});
 }
 
-void ServerState::go_on_draining() noexcept {
-    const TimePoint now = Clock::now();
-    if (now >= patience_until && !registry->is_patience_over()) registry->end_patience();
-    if (now < registry->counters->drain_until.load() || too_late.exchange(true)) return;
-    cancel_level = 1;
-    registry->end_patience();
-    registry->cancel_all();
-}
-
-TimePoint ServerState::next_drain_step() const noexcept {
-    if (!is_worker || !registry->drains_here() || too_late) return never;
-    const TimePoint until = registry->counters->drain_until.load();
-    return registry->is_patience_over() ? until : std::min(patience_until, until);
+TimePoint ServerState::drain_deadline() noexcept {
+    if (!drains_as_worker()) return never;
+    const std::lock_guard lock{mutex};
+    return lifecycle.deadline();
 }
 
 bool ServerState::wait_unless_stopped(int descriptor) {
     for (;;) {
         // As in the loop, see Serving::wait().
-        const bool drains = is_worker && registry->drains_here();
-        if (drains) go_on_draining();
+        const bool drains = drains_as_worker();
+        if (drains) follow_parents_drain();
         std::array<pollfd, 2> entries{
             {{drains ? -1 : stop_waker.fileno(), POLLIN, 0}, {descriptor, POLLIN, 0}}};
         try {
-            if (poll(entries.data(), entries.size(), next_drain_step()) == -1) {
+            if (poll(entries.data(), entries.size(), drain_deadline()) == -1) {
                 throw_system_error("wait for requests to end");
             }
         } catch (const std::bad_alloc&) {
@@ -133,7 +221,7 @@ Serving::Serving(ServerBase& server, ServerState& state)
     const std::lock_guard lock{state_.mutex};
     // A stop that came first ends this serve at once, on a closed server as well: the thread that
     // closed it may have been faster than the one that began to serve.
-    if (state_.closed && !state_.stop) {
+    if (state_.life.load().is_closed && !state_.stop) {
         throw std::system_error(EBADF, std::system_category(), "serve: the server is closed");
     }
     ++state_.serving;
@@ -142,14 +230,15 @@ Serving::Serving(ServerBase& server, ServerState& state)
 Serving::~Serving() {
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
-    if (state_.stop || state_.registry->drains_here()) state_.registry->lingering.end();
+    const Lifecycle::View life = state_.life;
+    if (state_.stop || life.is_draining()) state_.registry->lingering.end();
     // The thread of a drain is not the caller whom a close lets return at once.
-    if (!state_.closed || !state_.drain_thread_serves) {
+    if (!life.is_closed || !state_.drain_thread_serves) {
         state_.stop_waker.reset();
         state_.stop = false;
     }
     ++state_.serves;
-    if (state_.closed) server_.let_go();
+    if (life.is_closed) server_.let_go();
     state_.ended.notify_all();
 }
 
@@ -159,7 +248,7 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     enum : std::size_t { stop, loop, requests, mixin, lingering, count };
     std::array<pollfd, count> entries{};
     // A worker whose parent drains is not stopped: it serves on until nothing is left.
-    const bool drains = state_.is_worker && state_.registry->drains_here();
+    const bool drains = state_.drains_as_worker();
     entries[stop] = {drains ? -1 : state_.stop_waker.fileno(), POLLIN, 0};
     entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
@@ -167,7 +256,7 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     Lingering& lingerers = state_.registry->lingering;
     entries[lingering] = {lingerers.fileno(), POLLIN, 0};
     const int ready = poll(entries.data(), entries.size(),
-                           std::min({until, state_.next_drain_step(), lingerers.next_end()}));
+                           std::min({until, state_.drain_deadline(), lingerers.next_end()}));
     if (ready == -1) {
         waiting_failed();
         return false;

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "request/registry.hpp"
+#include "server/lifecycle.hpp"
 #include "server/server_copies.hpp"
 #include "server/unix_path.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
@@ -40,23 +41,18 @@ struct ServerState {
     std::condition_variable ended;
     int serving = 0;           ///< threads in serve_forever() or handle_request()
     std::uint64_t serves = 0;  ///< how often the last of them has left
-    bool closed = false;
     std::atomic<pid_t> owner;  ///< the process that made the server, or serves its own copy
 
     std::atomic<std::chrono::milliseconds> pause{};  ///< after a lack of descriptors; 0: none
     std::atomic<TimePoint> accept_again{TimePoint{}};
-    std::atomic<bool> paused{false};           ///< by pause()
-    std::atomic<bool> queue_is_served{false};  ///< a drain has found nobody left to accept
-    std::atomic<int> cancel_level{0};  ///< of a drain: 1 its time is over, 2 that did not help
-    std::atomic<int> cancelled_level{0};
-    std::atomic<int> announced_level{
-        0};                             ///< to the policy: 1 a drain has begun, 2 patience is over
+    std::atomic<bool> paused{false};  ///< by pause()
+
+    Lifecycle lifecycle;                ///< under the lock
+    std::atomic<Lifecycle::View> life;  ///< of it, for a glance
     std::thread drain_thread;           ///< serves the queue if nobody else does
     bool drain_thread_serves = false;   ///< under the lock
-    std::atomic<bool> too_late{false};  ///< whom a drain still finds there is refused
 
-    bool is_worker = false;    ///< a process that the parent forked to accept as well
-    TimePoint patience_until;  ///< of a worker's drain
+    bool is_worker = false;  ///< a process that the parent forked to accept as well
 
     UnixPath unix_path;
 
@@ -75,21 +71,53 @@ struct ServerState {
     /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
     TimePoint accept_at() const noexcept;
 
-    /// While a drain must expect further connections, although the queue is empty.
-    TimePoint handshakes_until() const noexcept { return registry->counters->handshakes_until; }
-
-    /// @name In a worker: what drain() does in its parent
+    /// @name Under the lock
     /// @{
+    /// Lets the lifecycle go on, and takes those of the actions that need neither the policy nor
+    /// the listening socket. The caller takes the others, which are returned.
+    Lifecycle::Actions step(const Lifecycle::Event& event) noexcept;
+    /// Threads serve, or are about to.
+    bool is_served() const noexcept { return serving > 0 || drain_thread_serves; }
+    /// In drain(): waits until nobody serves, somebody else has stepped, or the deadline of the
+    /// phase has come.
+    void wait_for_event(std::unique_lock<std::mutex>& lock);
+    /// What the wait has ended with.
+    Lifecycle::Event event_in_drain() const noexcept;
+    void ask_to_stop() noexcept;
+    /// At the end of drain(): its thread, for the caller to join; none if that still serves.
+    std::thread take_drain_thread() noexcept;
+    /// @}
+
+    /// In the serving thread, in each turn of a drain: the actions that are due for it.
+    Lifecycle::Actions turn() noexcept;
+    /// In the serving thread, which found nobody to accept.
+    Lifecycle::Actions queue_is_empty() noexcept;
+    /// While a drain must expect further connections, although the queue is empty.
+    TimePoint handshakes_until() const noexcept {
+        return registry->counters->drain.handshakes_until;
+    }
+
+    /// @name In a worker
+    /// @{
+    void enter_worker(int control);
+    /// Drains, because its parent has said so. Its stop is no end then: who waits is served.
+    bool drains_as_worker() const noexcept { return is_worker && life.load().is_draining(); }
     /// Reads what the parent has to say; may end the loop.
     void obey_parent() noexcept;
-    void begin_worker_drain() noexcept;
-    /// Breaks off whatever is due.
-    void go_on_draining() noexcept;
-    TimePoint next_drain_step() const noexcept;
+    /// What turn() does of the worker's drain: for a thread that waits outside of the loop.
+    void follow_parents_drain() noexcept;
+    /// When to do so again.
+    TimePoint drain_deadline() noexcept;
     /// @}
 
     /// For PolicyHost::wait_unless_stopped().
     bool wait_unless_stopped(int descriptor);
+
+  private:
+    /// In a child: another thread of the parent may have held the lock at the fork, and have been
+    /// in the middle of a step.
+    void begin_anew(const Lifecycle& own) noexcept;
+    void take(Lifecycle::Actions actions) noexcept;
 };
 
 /// One stay of a thread in serve_forever() or handle_request().
