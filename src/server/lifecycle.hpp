@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/os/clock.hpp"
@@ -86,8 +87,9 @@ class SOCKETSERVER_EXPORT Lifecycle {
         bool requests_remain = false;  ///< at serving_ended: threads or children still serve some
     };
 
-    /// What threads ask for often, at a glance and without the lock.
-    struct View {
+    /// What threads ask for often, at a glance and without the lock. Aligned as a number of its
+    /// size: for less clang calls functions of libatomic.
+    struct alignas(std::uint32_t) View {
         Phase phase = Phase::open;
         bool queue_is_served = false;  ///< by this process, or it is left to another one
         bool has_cancelled = false;    ///< who is found in the queue now is refused
