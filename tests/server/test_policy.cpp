@@ -114,6 +114,7 @@ class PatientMixIn : public Policy {
 class RecordedServer : public TCPServer<StreamEcho, RecordingMixIn> {
   public:
     RecordedServer() : TCPServer{any_port} {}
+    ~RecordedServer() override { server_close(); }  // it overrides a hook
     std::atomic<int> refused{0};
 
   private:
