@@ -47,12 +47,11 @@ struct ServerState {
     std::atomic<TimePoint> accept_again{TimePoint{}};
     std::atomic<bool> paused{false};  ///< by pause()
 
-    Lifecycle lifecycle;                ///< under the lock
-    std::atomic<Lifecycle::View> life;  ///< of it, for a glance
-    std::thread drain_thread;           ///< serves the queue if nobody else does
+    bool is_worker = false;             ///< a process that the parent forked to accept as well
     bool drain_thread_serves = false;   ///< under the lock
-
-    bool is_worker = false;  ///< a process that the parent forked to accept as well
+    std::atomic<Lifecycle::View> life;  ///< of `lifecycle`, for a glance
+    Lifecycle lifecycle;                ///< under the lock
+    std::thread drain_thread;           ///< serves the queue if nobody else does
 
     UnixPath unix_path;
 
