@@ -311,6 +311,7 @@ class ReportingServer : public TCPServer<ThrowingHandler, MixIn> {
   public:
     using TCPServer<ThrowingHandler, MixIn>::TCPServer;
     using ServerBase::report_server_error;
+    ~ReportingServer() override { this->server_close(); }
 };
 
 template <template <class> class MixIn>
