@@ -219,9 +219,13 @@ CloseOnFork::Closing::Closing(int descriptor) noexcept : descriptor_{descriptor}
     change(descriptor, Kind::unknown, Kind::closing);
 }
 
-// If another thread has got the number meanwhile and added it, its kind is not `closing`, and
-// stays.
-CloseOnFork::Closing::~Closing() { change(descriptor_, Kind::closing, Kind::unknown); }
+// A fork that is under way may have copied the table of descriptors, with this one open, and not
+// yet the memory: the child must find in it that the descriptor is to be closed. If another thread
+// has got the number meanwhile and added it, its kind is not `closing`, and stays.
+CloseOnFork::Closing::~Closing() {
+    const NoFork no_fork;
+    change(descriptor_, Kind::closing, Kind::unknown);
+}
 
 bool CloseOnFork::may_be_inherited() noexcept { return has_forked.load(std::memory_order_relaxed); }
 

@@ -2,9 +2,12 @@
 #include "io/close_on_fork.hpp"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -16,6 +19,7 @@
 #include "socketserver/socketserver.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
+#include "support/sanitizers.hpp"
 #include "support/scripted_sys.hpp"
 #include "support/serving.hpp"
 
@@ -234,4 +238,58 @@ TEST_CASE("a number that another thread gets while it is being closed stays know
     ss::detail::CloseOnFork::remove(number);
     CHECK_FALSE(ss::detail::CloseOnFork::knows(number));
     ::close(number);
+}
+
+namespace {
+
+/// In a child: how many descriptors are connected to the server, which has closed what it had to.
+int clients_of(const ss::Address& server, int most) {
+    int count = 0;
+    for (int descriptor = 3; descriptor < most; ++descriptor) {
+        sockaddr_in peer{};
+        socklen_t size = sizeof peer;
+        if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+            ntohs(peer.sin_port) == server.port()) {
+            ++count;
+        }
+    }
+    return count;
+}
+
+}  // namespace
+
+// The kernel copies the table of descriptors before the memory that says which of them to close.
+TEST_CASE("a child keeps no client that was being closed when it was forked") {
+    using namespace ss::tests;
+    if (!may_fork_beside_allocating_threads) return;
+    const TimeLimit limit;
+    ss::Socket listening{any_port, ss::SocketType::stream};
+    listening.bind(any_port);
+    listening.listen(128);
+    const ss::Address server = listening.getsockname();
+    std::atomic<bool> done{false};
+    std::jthread accepting{[&] {
+        while (!done) listening.accept();
+    }};
+    std::jthread connecting{[&] {
+        while (!done) {
+            ss::Socket client = ss::create_connection(server);
+            reset(client);
+        }
+    }};
+    int kept = 0;
+    for (int i = 0; i < 500; ++i) {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ss::detail::CloseOnFork::close_inherited(server, -1);
+            ::_exit(clients_of(server, 64));
+        }
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        kept += status == 0 ? 0 : 1;
+    }
+    done = true;
+    connecting.join();
+    ss::create_connection(server);  // for accept() to return
+    CHECK(kept == 0);
 }
