@@ -80,7 +80,7 @@ std::size_t Socket::sendfile(int file, std::size_t offset, std::optional<std::si
     const std::size_t most = detail::current().io == nullptr ? most_of_kernel : piece;
     flush_corked();
     // The kernel does not know what a filter makes of the bytes.
-    const std::size_t all = static_cast<std::size_t>(-1);
+    const auto all = static_cast<std::size_t>(-1);
     if (channel_.filter != nullptr) return send_by_reading(file, offset, count.value_or(all));
     auto position = static_cast<off_t>(offset);
     std::size_t left = count.value_or(all);

@@ -17,6 +17,7 @@ namespace socketserver::detail {
 // With _GLIBCXX_DEBUG containers have another layout. A program that has it and a library that has
 // it not, or the other way, would link and crash: hence a name that only a library compiled in the
 // same way defines, and a reference to it, one for each program or shared library.
+// NOLINTBEGIN(readability-identifier-naming): the macro's own name
 #ifdef _GLIBCXX_DEBUG
 SOCKETSERVER_EXPORT extern const char library_compiled_with_GLIBCXX_DEBUG;
 [[gnu::used, gnu::visibility("hidden")]] inline const char* const needs_debug_mode =
@@ -26,5 +27,6 @@ SOCKETSERVER_EXPORT extern const char library_compiled_without_GLIBCXX_DEBUG;
 [[gnu::used, gnu::visibility("hidden")]] inline const char* const needs_no_debug_mode =
     &library_compiled_without_GLIBCXX_DEBUG;
 #endif
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace socketserver::detail
