@@ -32,8 +32,8 @@ class SOCKETSERVER_EXPORT TCPTransport final : public ConnectionTransport {
 ///             for (std::string_view line : rfile()) wfile().write(line);
 ///         }
 ///     };
-///     socketserver::TCPServer<EchoHandler, socketserver::ThreadingMixIn> server{{"localhost",
-///     9999}}; server.serve_forever();
+///     socketserver::TCPServer<EchoHandler> server{{"localhost", 9999}};
+///     server.serve_forever();
 ///
 /// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
 /// BaseServer. Mirrors `socketserver.TCPServer`.
