@@ -27,12 +27,6 @@ namespace {
 constexpr auto for_ever = std::chrono::nanoseconds::max();
 constexpr auto long_ago = std::chrono::nanoseconds::min();
 
-class EchoLines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 }  // namespace
 
 TEST_CASE("a deadline is never earlier than now, and never later than never") {

@@ -21,13 +21,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-/// Echoes lines until the client ends.
-class EchoLines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 template <template <class> class MixIn>
 class RefusingServer : public TCPServer<EchoLines, MixIn> {
     using Base = TCPServer<EchoLines, MixIn>;

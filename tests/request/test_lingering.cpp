@@ -45,12 +45,6 @@ void check_upload() {
     for (int i = 0; i < 5; ++i) CHECK(upload(server.server_address(), 6'000'000) == answer);
 }
 
-class EchoLines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 template <template <class> class MixIn>
 class RefusingServer : public TCPServer<EchoLines, MixIn> {
   public:

@@ -151,12 +151,7 @@ TEST_CASE("out of descriptors for real: no spin, others are served, recovery") {
         ++accepts;
         return detail::sys::kernel.accept4(arguments...);
     }};
-    class LineByLine : public StreamRequestHandler {
-        void handle() override {
-            for (std::string_view line : rfile()) wfile().write(line);
-        }
-    };
-    TCPServer<LineByLine, ThreadingMixIn> server{{"127.0.0.1", 0}};
+    TCPServer<EchoLines, ThreadingMixIn> server{{"127.0.0.1", 0}};
     ServingThread serving{server};
     Socket established = connect(server.server_address());
     CHECK(ask(established, "1\n") == "1\n");

@@ -28,13 +28,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int many = under_tsan ? 500 : 3000;
 constexpr int many_forks = under_tsan ? 200 : 1000;
 
-/// Echoes lines until the client ends; half a line is an unfinished request.
-class EchoLines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 /// What clients saw, who connect one after the other for as long as they can.
 struct Load {
     std::atomic<int> answered{0};

@@ -47,13 +47,6 @@ TEST_CASE("a signal ends serve_forever(), and the program in the ordinary way") 
 
 namespace {
 
-/// Echoes lines until the client ends.
-class Lines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 /// Answers, and then waits for a request that never ends.
 class Unfinished : public StreamRequestHandler {
     void handle() override {
@@ -90,10 +83,10 @@ TEST_CASE("with DrainFor the first signal drains the server") {
     };
     CHECK(run_in_child([&] {
               if (forking) {
-                  TCPServer<Lines, ForkingMixIn> server{any_port};
+                  TCPServer<EchoLines, ForkingMixIn> server{any_port};
                   return program(server);
               }
-              TCPServer<Lines, ThreadingMixIn> server{any_port};
+              TCPServer<EchoLines, ThreadingMixIn> server{any_port};
               return program(server);
           }) == 7);
 }

@@ -195,4 +195,11 @@ class EchoLine : public Base {
 using StreamEcho = EchoLine<socketserver::StreamRequestHandler>;
 using DatagramEcho = EchoLine<socketserver::DatagramRequestHandler>;
 
+/// Echoes lines until the client ends; half a line is an unfinished request.
+class EchoLines : public StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+};
+
 }  // namespace socketserver::tests

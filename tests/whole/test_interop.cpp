@@ -49,12 +49,6 @@ Output run_python(const std::string& script, const std::string& arguments) {
     return run("python3 " + (folder / script).string() + " " + arguments);
 }
 
-class EchoLines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 std::string port_of(const ServerBase& server) {
     return std::to_string(server.server_address().port());
 }

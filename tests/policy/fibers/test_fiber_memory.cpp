@@ -65,16 +65,10 @@ extern "C" void* calloc(std::size_t count, std::size_t size) noexcept {
 
 namespace {
 
-class Echo : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 /// Prints nothing: what is printed here is expected.
-class Quiet : public FiberTCPServer<Echo> {
+class Quiet : public FiberTCPServer<EchoLines> {
   public:
-    Quiet() : FiberTCPServer<Echo>{any_port} { workers = 2; }
+    Quiet() : FiberTCPServer<EchoLines>{any_port} { workers = 2; }
     ~Quiet() override { server_close(); }
 
   private:

@@ -15,12 +15,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-class EchoLines : public StreamRequestHandler {
-    void handle() override {
-        for (std::string_view line : rfile()) wfile().write(line);
-    }
-};
-
 /// Lets `count` clients run a function at once, and waits for all.
 void in_fibers(int count, unsigned workers, const std::function<void(int)>& function) {
     std::atomic<int> next{0};
