@@ -13,6 +13,7 @@
 #include "socketserver/socketserver.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
+#include "support/replaced_new.hpp"
 #include "support/scripted_sys.hpp"
 
 namespace {
@@ -30,18 +31,11 @@ class SpoiledErrno {
 
 }  // namespace
 
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+void* socketserver::tests::allocate(std::size_t size) noexcept {
     void* memory = std::malloc(size);
     if (SpoiledErrno::is_spoiled) errno = EXFULL;
     return memory;
 }
-void* operator new(std::size_t size) {
-    void* memory = operator new(size, std::nothrow);
-    if (memory == nullptr) throw std::bad_alloc{};
-    return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace socketserver;
 using namespace socketserver::tests;

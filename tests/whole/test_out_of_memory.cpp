@@ -10,24 +10,12 @@
 #include <string>
 
 #include "support/nth_failure.hpp"
+#include "support/replaced_new.hpp"
 #include "support/sanitizers.hpp"
 
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    return socketserver::tests::Fault::is_due() ? nullptr : std::malloc(size == 0 ? 1 : size);
+void* socketserver::tests::allocate(std::size_t size) noexcept {
+    return Fault::is_due() ? nullptr : std::malloc(size == 0 ? 1 : size);
 }
-void* operator new(std::size_t size) {
-    void* memory = operator new(size, std::nothrow);
-    if (memory == nullptr) throw std::bad_alloc{};
-    return memory;
-}
-void* operator new[](std::size_t size) { return operator new(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-    return operator new(size, std::nothrow);
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 /// Called to note that a thread_local object must be destroyed at the end of the thread: the C
 /// library ends the program if it has no memory for that.

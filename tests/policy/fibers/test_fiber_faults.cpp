@@ -16,6 +16,7 @@
 #include "support/catch.hpp"
 #include "support/fiber_serving.hpp"
 #include "support/in_child.hpp"
+#include "support/replaced_new.hpp"
 #include "support/sanitizers.hpp"
 
 using namespace socketserver;
@@ -28,27 +29,13 @@ std::atomic<bool> tell_allocations{false};
 /// Allocations of this size fail.
 std::atomic<std::size_t> size_that_fails{0};
 
-void* allocate(std::size_t size) noexcept {
+}  // namespace
+
+void* socketserver::tests::allocate(std::size_t size) noexcept {
     if (tell_allocations) write_text("[allocated]");
     if (size == size_that_fails) return nullptr;
     return std::malloc(size);  // NOLINT(cppcoreguidelines-no-malloc)
 }
-
-void* allocate_or_throw(std::size_t size) {
-    if (void* memory = allocate(size)) return memory;
-    throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate_or_throw(size); }
-void* operator new[](std::size_t size) { return allocate_or_throw(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 

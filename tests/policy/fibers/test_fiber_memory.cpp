@@ -12,6 +12,7 @@
 #include "support/connected_sockets.hpp"
 #include "support/fiber_serving.hpp"
 #include "support/in_child.hpp"
+#include "support/replaced_new.hpp"
 #include "support/sanitizers.hpp"
 
 using namespace socketserver;
@@ -26,27 +27,13 @@ constinit thread_local bool is_client = false;
 /// Whether calloc(3) fails in this thread.
 constinit thread_local bool calloc_fails = false;
 
-void* allocate(std::size_t size) noexcept {
+}  // namespace
+
+void* socketserver::tests::allocate(std::size_t size) noexcept {
     if (!is_client && allocations_until_failure >= 0 && allocations_until_failure-- == 0)
         return nullptr;
     return std::malloc(size);
 }
-
-void* allocate_or_throw(std::size_t size) {
-    if (void* memory = allocate(size)) return memory;
-    throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate_or_throw(size); }
-void* operator new[](std::size_t size) { return allocate_or_throw(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 // With glibc; the sanitizers allocate in their own way.
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

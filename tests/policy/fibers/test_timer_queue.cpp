@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/replaced_new.hpp"
 
 using socketserver::detail::TimePoint;
 using socketserver::detail::Timer;
@@ -36,14 +37,9 @@ KnownTimer& first_of(const TimerQueue& queue) { return static_cast<KnownTimer&>(
 
 }  // namespace
 
-void* operator new(std::size_t size) {
-    void* memory = no_memory_left ? nullptr : std::malloc(size);
-    if (memory == nullptr) throw std::bad_alloc();
-    return memory;
+void* socketserver::tests::allocate(std::size_t size) noexcept {
+    return no_memory_left ? nullptr : std::malloc(size);
 }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 TEST_CASE("a later time leaves a timer where it is, an earlier one moves it") {
     TimerQueue queue;
