@@ -5,16 +5,13 @@
 
 #include <new>
 
-#include "os/system_error.hpp"
+#include "os/shared_memory.hpp"
 
 namespace socketserver::detail {
 
-CountersMapping::CountersMapping() {
-    void* memory = ::mmap(nullptr, sizeof(SharedCounters), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw_system_error("map the counters of a server");
-    counters_ = ::new (memory) SharedCounters;
-}
+CountersMapping::CountersMapping()
+    : counters_{::new (map_shared_memory(sizeof(SharedCounters), "map the counters of a server"))
+                    SharedCounters} {}
 
 CountersMapping::~CountersMapping() { ::munmap(counters_, sizeof(SharedCounters)); }
 

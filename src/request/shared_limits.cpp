@@ -11,7 +11,7 @@
 #include <new>
 #include <numeric>
 
-#include "os/system_error.hpp"
+#include "os/shared_memory.hpp"
 
 namespace socketserver::detail {
 
@@ -70,11 +70,9 @@ class SharedLimits::Lock {
     Memory& memory_;
 };
 
-SharedLimits::SharedLimits() {
-    void* memory =
-        ::mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw_system_error("map the limits of worker processes");
-    memory_ = ::new (memory) Memory;
+SharedLimits::SharedLimits()
+    : memory_{::new (map_shared_memory(sizeof(Memory), "map the limits of worker processes"))
+                  Memory} {
     pthread_mutexattr_t attributes;
     ::pthread_mutexattr_init(&attributes);
     ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);

@@ -12,8 +12,8 @@
 #include <csignal>
 #include <new>
 
+#include "os/shared_memory.hpp"
 #include "os/sys.hpp"
-#include "os/system_error.hpp"
 
 namespace socketserver::detail {
 
@@ -38,11 +38,9 @@ struct ServerCopies::Processes {
     std::array<std::atomic<pid_t>, most_processes> pids{};
 };
 
-ServerCopies::ServerCopies() {
-    void* memory = ::mmap(nullptr, sizeof(Processes), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw_system_error("map the processes of a server");
-    processes_ = ::new (memory) Processes{};
+ServerCopies::ServerCopies()
+    : processes_{::new (map_shared_memory(sizeof(Processes), "map the processes of a server"))
+                     Processes{}} {
     join();
 }
 
