@@ -21,10 +21,6 @@ std::exception_ptr error_of(const std::string& text) {
     return std::make_exception_ptr(std::runtime_error{text});
 }
 
-}  // namespace
-
-namespace {
-
 pid_t fork_with_signals_blocked(void (*enter_child)() noexcept) {
     sigset_t all;
     sigset_t before;

@@ -80,7 +80,7 @@ bool is_still_sending(Socket& connection, const Connection& record) noexcept {
 
 void close_connection(Socket& connection) noexcept {
     const Connection* record = connection.channel().connection.get();
-    if (record == nullptr || !connection.is_open() || !is_still_sending(connection, *record)) {
+    if (record == nullptr || !is_still_sending(connection, *record)) {
         return connection.close();
     }
     const std::shared_ptr<Registry> registry = record->registry;

@@ -28,8 +28,8 @@ SOCKETSERVER_EXPORT std::optional<std::pair<Datagram, Address>> receive_request(
 /// Tells the client that no more comes. That it has gone first is no error.
 SOCKETSERVER_EXPORT void end_output(Socket& connection) noexcept;
 
-/// Closes a connection. One whose client has been answered, and is still sending, goes on in
-/// Lingering: to close it would take the answer away.
+/// Closes a connection that is open. One whose client has been answered, and is still sending, goes
+/// on in Lingering: to close it would take the answer away.
 SOCKETSERVER_EXPORT void close_connection(Socket& connection) noexcept;
 
 }  // namespace socketserver::detail
