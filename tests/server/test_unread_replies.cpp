@@ -88,6 +88,14 @@ void check_others_are_answered() {
     CHECK(captured.text() == "");
 }
 
+/// Until all replies but the last, which does not fit into the queue of the client, have been sent.
+bool waits_for_the_last_reply(const ServerBase& server) {
+    return eventually([&] {
+        const Statistics now = server.statistics();
+        return now.closed(CloseReason::finished) > 0 && now.active == 1;
+    });
+}
+
 template <template <class> class MixIn>
 void check_drain() {
     const TimeLimit limit;
@@ -95,11 +103,7 @@ void check_drain() {
     ServingThread serving{unix.server};
     Deaf deaf{unix.server.server_address(), unix.client};
     deaf.ask_too_much();
-    // All but the last.
-    REQUIRE(eventually([&] {
-        const Statistics now = unix.server.statistics();
-        return now.closed(CloseReason::finished) > 0 && now.active == 1;
-    }));
+    REQUIRE(waits_for_the_last_reply(unix.server));
     const DrainReport report = unix.server.drain(50ms);
     CHECK(report.cancelled >= 1);
     CHECK(report.remaining == 0);
@@ -113,10 +117,7 @@ void check_stop() {
         ServingThread serving{unix.server};
         Deaf deaf{unix.server.server_address(), unix.client};
         deaf.ask_too_much();
-        REQUIRE(eventually([&] {
-            const Statistics now = unix.server.statistics();
-            return now.closed(CloseReason::finished) > 0 && now.active == 1;
-        }));
+        REQUIRE(waits_for_the_last_reply(unix.server));
     }
     unix.server.server_close();
     CHECK(unix.server.statistics().active == 0);
