@@ -26,23 +26,8 @@ using namespace socketserver;
 using namespace socketserver::tests;
 
 /// Sends bytes with a descriptor.
-void send_with_descriptor(Socket& socket, std::string_view bytes) {
-    std::string text{bytes};
-    iovec part{text.data(), text.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    const int passed = socket.fileno();
-    std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
-    REQUIRE(::sendmsg(socket.fileno(), &message, MSG_NOSIGNAL) ==
-            static_cast<ssize_t>(bytes.size()));
+void send_with_descriptor(const Socket& socket, std::string_view bytes) {
+    REQUIRE(send_with_descriptors(socket, bytes, {socket.fileno()}));
 }
 
 /// Another process sends bytes over the same connection: its credentials are not ours.

@@ -179,21 +179,7 @@ TEST_CASE("a message with other descriptors than one is refused, and leaves none
     // 253 is what the kernel lets through; more than expected, and far more.
     const std::size_t count = GENERATE(as<std::size_t>{}, 2, 3, 40, 253);
     CAPTURE(count);
-    const std::vector<int> descriptors(count, here.fileno());
-    std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
-    char byte = 'l';
-    iovec part{&byte, 1};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(count * sizeof(int));
-    std::memcpy(CMSG_DATA(header), descriptors.data(), count * sizeof(int));
-    REQUIRE(::sendmsg(here.fileno(), &message, 0) == 1);
+    REQUIRE(send_with_descriptors(here, "l", std::vector<int>(count, here.fileno())));
     const std::size_t before = open_descriptors();
     CHECK(error_of([&, &receiver = there] { receive_listener(receiver); }) == EBADMSG);
     CHECK(open_descriptors() == before);

@@ -8,10 +8,13 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "socketserver/socket.hpp"
 
@@ -128,6 +131,26 @@ class TemporaryFolder {
   private:
     std::filesystem::path path_;
 };
+
+/// Sends bytes, and descriptors along with them (SCM_RIGHTS), over a Unix socket. False: not all.
+[[nodiscard]] inline bool send_with_descriptors(const Socket& socket, std::string_view bytes,
+                                                const std::vector<int>& descriptors) {
+    std::string text{bytes};
+    iovec part{text.data(), text.size()};
+    const std::size_t size = descriptors.size() * sizeof(int);
+    std::vector<char> control(CMSG_SPACE(size));
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(header), descriptors.data(), size);
+    return ::sendmsg(socket.fileno(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+}
 
 class Stopwatch {
   public:
