@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -242,6 +243,16 @@ void attack_each(const Attack& attack, Make make, Session session, Check check) 
     }
     CHECK(before.are_back());
     Fault::is_spared = false;
+}
+
+/// For what comes after an attack.
+inline void serves(const ServerBase& server) {
+    CHECK(ask(server.server_address(), long_line) == long_line);
+}
+
+template <template <class> class MixIn>
+auto make_tcp() {
+    return std::make_unique<Attacked<TCPServer<FaultHandler, MixIn>>>(any_port);
 }
 
 }  // namespace socketserver::tests

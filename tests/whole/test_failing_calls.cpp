@@ -19,16 +19,6 @@ namespace {
 using namespace socketserver;
 using namespace socketserver::tests;
 
-template <class Server>
-void serves(Server& server) {
-    CHECK(ask(server.server_address(), long_line) == long_line);
-}
-
-template <template <class> class MixIn>
-auto make_tcp() {
-    return std::make_unique<Attacked<TCPServer<FaultHandler, MixIn>>>(any_port);
-}
-
 auto make_pool() {
     auto server = make_tcp<ThreadPoolMixIn>();
     server->max_threads = 4;

@@ -40,16 +40,6 @@ Attack next_attack() {
 }
 
 template <class Server>
-void serves(Server& server) {
-    CHECK(ask(server.server_address(), long_line) == long_line);
-}
-
-template <template <class> class MixIn>
-auto make_tcp() {
-    return std::make_unique<Attacked<TCPServer<FaultHandler, MixIn>>>(any_port);
-}
-
-template <class Server>
 void attack_datagrams(const Address& address) {
     attack_each(
         next_attack(), [&] { return std::make_unique<Attacked<Server>>(address); },
