@@ -12,13 +12,12 @@
 
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/catch.hpp"
 #include "support/fiber_serving.hpp"
+#include "support/in_child.hpp"
 #include "support/sanitizers.hpp"
 #include "support/scripted_sys.hpp"
 
@@ -168,35 +167,18 @@ TEST_CASE("a stack overflow is reported with the client's name, and ends the pro
         handler.rfile().readline();
         handler.wfile().print("{}", use_stack(std::size_t{1} << 30));
     }};
-    int messages[2] = {-1, -1};
-    REQUIRE(::pipe(messages) == 0);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        const rlimit no_core{0, 0};
-        ::setrlimit(RLIMIT_CORE, &no_core);
-        ::dup2(messages[1], STDERR_FILENO);
-        ::close(messages[0]);
-        ::close(messages[1]);
-        ::signal(SIGSEGV, SIG_DFL);  // not Catch's, which would write a report of its own
-        ::alarm(40);
-        server.handle_request();
-        ::_exit(0);
-    }
-    ::close(messages[1]);
-    Socket client = connect(server.server_address());
-    client.sendall("overflow\n");
-    std::string text;
-    std::array<char, 4096> part{};
-    for (ssize_t size = 0; (size = ::read(messages[0], part.data(), part.size())) > 0;) {
-        text.append(part.data(), static_cast<std::size_t>(size));
-    }
-    ::close(messages[0]);
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK_THAT(text, Catch::Matchers::ContainsSubstring("stack overflow in the fiber"));
-    CHECK_THAT(text, Catch::Matchers::ContainsSubstring(
-                         "127.0.0.1 port " + std::to_string(client.getsockname().port())));
-    if (!sanitized) CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV));
+    std::string client_name;
+    const ChildEnd end =
+        in_child([&] { server.handle_request(); },
+                 [&] {
+                     Socket client = connect(server.server_address());
+                     client.sendall("overflow\n");
+                     client_name = "127.0.0.1 port " + std::to_string(client.getsockname().port());
+                     read_to_end(client);
+                 });
+    CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring("stack overflow in the fiber"));
+    CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring(client_name));
+    if (!sanitized) CHECK(end.killed_by(SIGSEGV));
 }
 
 TEST_CASE("the size of the stack can be set") {
