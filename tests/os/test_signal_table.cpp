@@ -12,6 +12,7 @@
 
 #include "support/catch.hpp"
 #include "support/forked_program.hpp"
+#include "support/forking_serving.hpp"
 #include "support/sanitizers.hpp"
 #include "support/serving.hpp"
 
@@ -95,10 +96,7 @@ TEST_CASE("SIGTERM ends a forked child that has served a server of its own, and 
               TCPServer<Handler, ForkingMixIn> server{any_port};
               const ShutdownOnSignal signals{server};
               for (int i = 0; i < 2; ++i) {
-                  Socket client = connect(server.server_address());
-                  server.handle_request();
-                  const pid_t child = std::stoi(client.recv(20));
-                  if (::kill(child, SIGTERM) != 0 || !read_to_end(client).empty()) return 1;
+                  if (!sigterm_ends_a_child(server)) return 1;
               }
               // Not stopped yet.
               Socket client = connect(server.server_address());

@@ -21,16 +21,7 @@ using namespace socketserver::tests;
 
 constexpr int many_times = under_tsan ? 50 : 300;
 
-/// Counts the errors that belong to no request.
-class Server : public TCPServer<StreamEcho, ThreadingMixIn> {
-  public:
-    Server() : TCPServer{any_port} {}
-    ~Server() override { server_close(); }
-    std::atomic<int> errors{0};
-
-  protected:
-    void handle_server_error(std::exception_ptr) override { ++errors; }
-};
+using Server = ErrorCountingServer;
 
 }  // namespace
 

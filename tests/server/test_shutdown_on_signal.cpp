@@ -10,6 +10,7 @@
 
 #include "support/catch.hpp"
 #include "support/forked_program.hpp"
+#include "support/forking_serving.hpp"
 #include "support/no_threads.hpp"
 #include "support/sanitizers.hpp"
 #include "support/serving.hpp"
@@ -140,17 +141,8 @@ TEST_CASE("a drain by a signal before serving ends the next serve") {
 
 TEST_CASE("a drain by a signal when no thread can be had") {
     const TimeLimit limit;
-    class Server : public TCPServer<StreamEcho, ThreadingMixIn> {
-      public:
-        Server() : TCPServer{any_port} {}
-        ~Server() override { server_close(); }
-        std::atomic<int> errors{0};
-
-      protected:
-        void handle_server_error(std::exception_ptr) override { ++errors; }
-    };
     CHECK(run_in_child([&] {
-              Server server;
+              ErrorCountingServer server;
               const ShutdownOnSignal signals{server, DrainFor{40s}};
               const NoThreads none;
               ::raise(SIGTERM);
@@ -285,21 +277,11 @@ TEST_CASE("a signal that cannot be caught is an error, and leaves nothing behind
 TEST_CASE("SIGTERM ends a forked child and not its parent") {
     if (!delivers_signals_in_forked_children) return;
     const TimeLimit limit;
-    class Pid : public StreamRequestHandler {
-        void handle() override {
-            ::alarm(50);
-            wfile().print("{}\n", ::getpid());
-            rfile().read();
-        }
-    };
     CHECK(run_in_child([] {
-              TCPServer<Pid, ForkingMixIn> server{any_port};
+              PidServer server{any_port};
               const ShutdownOnSignal signals{server};
               for (int i = 0; i < 2; ++i) {
-                  Socket client = connect(server.server_address());
-                  server.handle_request();
-                  const pid_t child = std::stoi(client.recv(20));
-                  if (::kill(child, SIGTERM) != 0 || !read_to_end(client).empty()) return 1;
+                  if (!sigterm_ends_a_child(server)) return 1;
               }
               ::raise(SIGTERM);
               server.serve_forever(1h);

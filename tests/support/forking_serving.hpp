@@ -2,6 +2,7 @@
 // A forking server whose children say who they are, and wait.
 #pragma once
 
+#include <csignal>
 #include <string>
 
 #include <sys/socket.h>
@@ -22,6 +23,15 @@ class Pid : public StreamRequestHandler {
     }
 };
 using PidServer = TCPServer<Pid, ForkingMixIn>;
+
+/// Sends SIGTERM to a child that serves a request of a server whose handlers begin as Pid does.
+/// False: it does not end.
+inline bool sigterm_ends_a_child(ServerBase& server) {
+    Socket client = connect(server.server_address());
+    server.handle_request();
+    const pid_t child = std::stoi(client.recv(20));
+    return ::kill(child, SIGTERM) == 0 && read_to_end(client).empty();
+}
 
 /// A client of a Pid. Ends its connection with shutdown(): closing would not, because children that
 /// were forked meanwhile have a copy of the test's descriptor.

@@ -195,6 +195,17 @@ class EchoLine : public Base {
 using StreamEcho = EchoLine<socketserver::StreamRequestHandler>;
 using DatagramEcho = EchoLine<socketserver::DatagramRequestHandler>;
 
+/// Counts the errors that belong to no request.
+class ErrorCountingServer : public TCPServer<StreamEcho, ThreadingMixIn> {
+  public:
+    ErrorCountingServer() : TCPServer{any_port} {}
+    ~ErrorCountingServer() override { server_close(); }
+    std::atomic<int> errors{0};
+
+  protected:
+    void handle_server_error(std::exception_ptr) override { ++errors; }
+};
+
 /// Echoes lines until the client ends; half a line is an unfinished request.
 class EchoLines : public StreamRequestHandler {
     void handle() override {
