@@ -5,6 +5,7 @@
 #include <socketserver/testing.hpp>
 
 #include <charconv>
+#include <cstdint>
 #include <map>
 #include <stdexcept>
 #include <thread>
@@ -90,6 +91,35 @@ class PatientHandler : public ss::StreamRequestHandler {
 };
 // [timeout]
 
+// [frames]
+class FrameHandler : public ss::StreamRequestHandler {
+    /// Messages: 4 bytes of size in network order, 1 byte of kind, the text.
+    void handle() override {
+        while (!rfile().peek().empty()) {
+            const auto size = rfile().read_integer<std::uint32_t>();
+            if (size > 1'000'000) throw std::runtime_error("a message that is too large");
+            const auto kind = rfile().read_integer<std::uint8_t>();
+            const std::string text = rfile().read_exactly(size);
+            wfile().write_integer<std::uint32_t>(text.size());
+            wfile().write_integer<std::uint8_t>(kind);
+            wfile().write(text);
+        }
+    }
+};
+// [frames]
+
+// [lines]
+class CommandHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        for (const auto& [command, has_end] : rfile().lines(512)) {
+            if (!has_end) return;  // half a command is none
+            if (command == "QUIT") return;
+            wfile().print("250 {}\r\n", command);
+        }
+    }
+};
+// [lines]
+
 // [datagram]
 class SumHandler : public ss::DatagramRequestHandler {
     void handle() override {
@@ -141,6 +171,9 @@ int main() {
     check(run_handler<PairHandler>("one\ntwo\n"), "two\none\n");
     check(run_handler<BlockHandler>("5\nabcde"), "5 bytes\n");
     check(run_handler<BlockHandler>("5\nabc"), "");
+    const std::string frame{"\0\0\0\2\7hi", 7};
+    check(run_handler<FrameHandler>(frame), frame);
+    check(run_handler<CommandHandler>("NOOP\r\nHELP\nQU"), "250 NOOP\r\n250 HELP\r\n");
     check(run_handler<CountingHandler>("now\nthen\n"), "1: now\n2: then\n");
     check(run_handler<SumHandler>("1\n2\n39").value(), "42\n");
     check(run_handler<EveryOtherHandler>("").value(), "one");

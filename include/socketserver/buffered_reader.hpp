@@ -1,22 +1,38 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "socketserver/detail/export.hpp"
+#include "socketserver/integers.hpp"
 
 namespace socketserver {
 
 class Socket;
 
+/// A line without its end: see BufferedReader::next_line().
+struct Line {
+    /// Without "\n" or "\r\n"; may be empty. Valid until the next call on the reader.
+    std::string_view text;
+    /// False only for what stands between the last end of a line and the end of the stream: the
+    /// peer may have gone in the middle of it.
+    bool has_end = true;
+};
+
 /// Reads lines, or counted bytes, from a Socket or from memory.
 ///
 /// Views that it returns point into its buffer and are valid until the next call on it. An end of
-/// stream is an empty result, never an exception.
+/// stream is an empty result; only functions that are asked for a certain number of bytes throw
+/// IncompleteReadError, because nothing else would tell half a message from a whole one.
+///
+/// A timeout or another exception loses nothing: what has come stays in the buffer.
 ///
 /// Thread safety: distinct objects are independent; one object needs a lock. The socket, or the
 /// memory, must outlive the reader.
@@ -45,6 +61,47 @@ class SOCKETSERVER_EXPORT BufferedReader {
     ///
     /// @throws LineTooLong if no '\n' comes within `limit` bytes; nothing is lost then.
     std::string_view readline(std::size_t limit = default_line_limit);
+
+    /// The next line without its end, which is "\n" or "\r\n"; nothing at the end of stream.
+    ///
+    /// @throws LineTooLong as readline() does; `limit` counts the end of the line too.
+    std::optional<Line> next_line(std::size_t limit = default_line_limit);
+
+    /// As readline(), with another end than '\n': what comes up to and with the next `delimiter`;
+    /// the last one may have none (`ends_with()` tells); empty at the end of stream. A literal may
+    /// contain zeros: "\0" is a delimiter of one byte. Mirrors `asyncio.StreamReader.readuntil`,
+    /// which throws at the end of stream.
+    ///
+    /// @throws LineTooLong if no whole delimiter comes within `limit` bytes; nothing is lost then.
+    /// @throws std::invalid_argument if `delimiter` is empty.
+    std::string_view read_until(std::string_view delimiter, std::size_t limit = default_line_limit);
+    template <std::size_t size>
+    std::string_view read_until(const char (&literal)[size],
+                                std::size_t limit = default_line_limit) {
+        return read_until(std::string_view{literal, size - 1}, limit);
+    }
+    /// An array that is no literal does not say where its text ends: pass a std::string_view.
+    template <std::size_t size>
+    std::string_view read_until(char (&array)[size],
+                                std::size_t limit = default_line_limit) = delete;
+
+    /// Exactly `size` bytes. Memory is taken as they come, so that a peer which announces much and
+    /// sends little costs little. Mirrors `asyncio.StreamReader.readexactly`.
+    ///
+    /// @throws IncompleteReadError with what came, if the stream ends before.
+    std::string read_exactly(std::size_t size);
+    /// The same, into memory of the caller, which is filled.
+    void read_exactly(std::span<char> buffer);
+    /// An integer of as many bytes as `T` has, in network order unless told otherwise:
+    /// `read_integer<std::uint16_t>()`.
+    ///
+    /// @throws IncompleteReadError if the stream ends before.
+    template <packable_integer T>
+    T read_integer(std::endian order = std::endian::big) {
+        std::array<char, sizeof(T)> bytes;  // NOLINT(*-member-init): filled in the next line
+        read_exactly(std::span<char>{bytes});
+        return unpack_from<T>({bytes.data(), bytes.size()}, 0, order);
+    }
 
     /// Everything up to the end of stream.
     std::string read();
@@ -85,13 +142,57 @@ class SOCKETSERVER_EXPORT BufferedReader {
     iterator begin() { return iterator{*this}; }
     std::default_sentinel_t end() const noexcept { return {}; }
 
+    /// The lines without their ends, up to the end of stream, as next_line() returns them:
+    /// `for (const auto& [text, has_end] : reader.lines())`.
+    class Lines {
+      public:
+        class iterator {
+          public:
+            using iterator_category = std::input_iterator_tag;
+            using value_type = Line;
+            using difference_type = std::ptrdiff_t;
+            using pointer = const Line*;
+            using reference = const Line&;
+
+            iterator(BufferedReader& reader, std::size_t limit) : reader_{&reader}, limit_{limit} {
+                ++*this;
+            }
+            const Line& operator*() const noexcept { return *line_; }
+            const Line* operator->() const noexcept { return &*line_; }
+            iterator& operator++() {
+                line_ = reader_->next_line(limit_);
+                return *this;
+            }
+            void operator++(int) { ++*this; }
+            friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
+                return !it.line_;
+            }
+
+          private:
+            BufferedReader* reader_;
+            std::size_t limit_;
+            std::optional<Line> line_;
+        };
+        iterator begin() const { return {*reader_, limit_}; }
+        std::default_sentinel_t end() const noexcept { return {}; }
+
+      private:
+        friend class BufferedReader;
+        Lines(BufferedReader& reader, std::size_t limit) : reader_{&reader}, limit_{limit} {}
+
+        BufferedReader* reader_;
+        std::size_t limit_;
+    };
+    Lines lines(std::size_t limit = default_line_limit) { return {*this, limit}; }
+
   private:
     std::size_t buffered() const noexcept { return end_ - begin_; }
+    void put_back(std::string_view bytes);
     std::string_view take(std::size_t size) noexcept;
     std::string_view take_line(std::size_t from, std::size_t limit) noexcept;
     std::string_view receive_line(std::size_t limit);
-    bool fill(std::size_t most);
-    std::size_t receive(std::size_t most);
+    bool fill(std::size_t most, bool partial = false);
+    std::size_t receive(std::size_t most, bool partial);
     void make_room(std::size_t most);
     void release() noexcept;
 

@@ -3,11 +3,14 @@
 
 #include <fmt/core.h>
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "socketserver/detail/export.hpp"
+#include "socketserver/integers.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver {
@@ -47,6 +50,16 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
         vprint(format, fmt::make_format_args(arguments...));
     }
     void vprint(fmt::string_view format, fmt::format_args arguments);
+
+    /// Writes an integer with as many bytes as `T` has, in network order unless told otherwise:
+    /// `write_integer<std::uint16_t>(text.size())`.
+    ///
+    /// @throws std::out_of_range if `value` is no value of `T`, and as write() does.
+    template <packable_integer T>
+    void write_integer(packable_integer auto value, std::endian order = std::endian::big) {
+        const std::array<char, sizeof(T)> bytes = pack<T>(value, order);
+        write({bytes.data(), bytes.size()});
+    }
 
     /// Sends what is held back. Does nothing in memory.
     void flush();

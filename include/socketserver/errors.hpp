@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <exception>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -46,12 +48,34 @@ class SOCKETSERVER_EXPORT Cancelled : public std::system_error {
     ~Cancelled() override;
 };
 
-/// The peer sent a line longer than the limit of BufferedReader::readline(). Nothing is lost: what
-/// was received stays in the reader and can be taken with read1() or read().
+/// The peer sent a line, or a message of BufferedReader::read_until(), longer than the limit.
+/// Nothing is lost: what was received stays in the reader and can be taken with read1() or read().
 class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
   public:
     explicit LineTooLong(std::size_t limit);
+    /// `operation` begins the text.
+    LineTooLong(const std::string& operation, std::size_t limit);
     ~LineTooLong() override;
+};
+
+/// The stream, or the datagram, ended before the bytes that were asked for by number had come:
+/// read_exactly(), read_integer() and recv_exactly(). Mirrors `asyncio.IncompleteReadError`, which
+/// is an `EOFError`.
+class SOCKETSERVER_EXPORT IncompleteReadError : public std::runtime_error {
+  public:
+    IncompleteReadError(const std::string& operation, std::string partial, std::size_t expected);
+    IncompleteReadError(const IncompleteReadError&) noexcept = default;
+    IncompleteReadError& operator=(const IncompleteReadError&) noexcept = default;
+    ~IncompleteReadError() override;
+
+    /// What came; empty if the stream ended before the first of the bytes.
+    const std::string& partial() const noexcept { return *partial_; }
+    /// How many bytes were asked for.
+    std::size_t expected() const noexcept { return expected_; }
+
+  private:
+    std::shared_ptr<const std::string> partial_;  // shared: an exception is copied without throwing
+    std::size_t expected_;
 };
 
 /// finish() threw after handle() had already thrown. `what()` tells the error of finish(); the

@@ -70,6 +70,14 @@ class SOCKETSERVER_EXPORT Socket {
     std::string recv(std::size_t size);
     /// As recv(), into memory of the caller. Returns how much was received; 0 is end of stream.
     std::size_t recv_into(std::span<char> buffer);
+    /// Exactly `size` bytes of a stream. A timeout is for all of them together, as that of
+    /// sendall() is; what had come before it is lost. Memory is taken as the bytes come. Mirrors
+    /// `loop.sock_recv` in a loop, or `recv(size, MSG_WAITALL)` with its short answers noticed.
+    ///
+    /// @throws IncompleteReadError with what came, if the peer ends its side before.
+    std::string recv_exactly(std::size_t size);
+    /// The same, into memory of the caller, which is filled.
+    void recv_exactly(std::span<char> buffer);
     /// Sends everything, or throws. Mirrors `socket.sendall`.
     void sendall(std::string_view data);
     /// Sends once and returns how many bytes the kernel took.
@@ -151,9 +159,11 @@ class SOCKETSERVER_EXPORT Socket {
     std::size_t transmit(std::string_view data);
     std::size_t send_by_reading(int file, std::size_t offset, std::size_t count);
 
+    std::size_t receive_all(std::span<char> buffer, std::size_t received, detail::TimePoint until);
+
     // Waiting for input without a buffer.
     bool may_have_input();
-    void wait_for_input();
+    void wait_for_input(bool partial = false);
 
     void flush_corked() {
         if (corked_ != nullptr) corked_->flush_corked();

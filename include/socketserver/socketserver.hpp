@@ -14,6 +14,7 @@
 #include "socketserver/fiber_mixin.hpp"
 #include "socketserver/forking_mixin.hpp"
 #include "socketserver/handover.hpp"
+#include "socketserver/integers.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/policy_host.hpp"
 #include "socketserver/predefined.hpp"

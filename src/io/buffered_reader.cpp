@@ -60,18 +60,29 @@ std::string_view BufferedReader::take_line(std::size_t from, std::size_t limit) 
 
 std::string BufferedReader::read() {
     std::string result;
-    do {
-        result += take(buffered());
-    } while (fill(capacity_));
+    try {
+        do {
+            result += take(buffered());
+        } while (fill(capacity_));
+    } catch (...) {
+        put_back(result);
+        throw;
+    }
     return result;
 }
 
 std::string BufferedReader::read(std::size_t size) {
     std::string result;
-    while (true) {
-        result += take(std::min(size - result.size(), buffered()));
-        if (result.size() == size) return result;
-        if (!fill(unbuffered_ ? size - result.size() : capacity_)) return result;
+    try {
+        while (true) {
+            result += take(std::min(size - result.size(), buffered()));
+            if (result.size() == size) return result;
+            const std::size_t missing = size - result.size();
+            if (!fill(unbuffered_ ? missing : capacity_, !result.empty())) return result;
+        }
+    } catch (...) {
+        put_back(result);
+        throw;
     }
 }
 
@@ -106,23 +117,24 @@ std::string_view BufferedReader::take(std::size_t size) noexcept {
     return taken;
 }
 
-/// Receives once, at most `most` bytes. False at the end of stream.
-bool BufferedReader::fill(std::size_t most) {
+/// Receives once, at most `most` bytes. False at the end of stream. `partial`: what was taken from
+/// the buffer is a part of what the caller wants, and not used yet.
+bool BufferedReader::fill(std::size_t most, bool partial) {
     if (source_ == nullptr) return false;
-    const std::size_t received = receive(most);
+    const std::size_t received = receive(most, partial);
     end_ += received;
     return received > 0;
 }
 
-std::size_t BufferedReader::receive(std::size_t most) {
+std::size_t BufferedReader::receive(std::size_t most, bool partial) {
     source_->flush_corked();
     if (detail::current().io != nullptr && buffered() == 0) {
         // A carrier that can wait without a buffer: an idle connection then holds none.
         for (bool tries = source_->may_have_input();; tries = true) {
             if (tries) {
                 make_room(most);
-                const std::ptrdiff_t received =
-                    source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT);
+                const std::ptrdiff_t received = source_->receive_some(
+                    buffer_, std::min(most, capacity_), MSG_DONTWAIT, partial);
                 if (received != -1) {
                     filled_ = static_cast<std::size_t>(received) == capacity_;
                     return static_cast<std::size_t>(received);
@@ -132,12 +144,12 @@ std::size_t BufferedReader::receive(std::size_t most) {
             // A message as long as the buffer cannot be seen to be all there is: with a larger one
             // the carrier is spared a call that finds nothing.
             if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
-            source_->wait_for_input();
+            source_->wait_for_input(partial);
         }
     }
     make_room(most);
-    const std::ptrdiff_t received =
-        source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0, buffered() > 0);
+    const std::ptrdiff_t received = source_->receive_some(
+        buffer_ + end_, std::min(most, capacity_ - end_), 0, partial || buffered() > 0);
     if (received == -1) detail::throw_io_error(source_->channel(), "recv");
     return static_cast<std::size_t>(received);
 }
@@ -161,6 +173,24 @@ void BufferedReader::make_room(std::size_t most) {
     }
     end_ -= begin_;
     begin_ = 0;
+}
+
+/// After a receive that failed: what was taken before it stands before what comes next.
+void BufferedReader::put_back(std::string_view bytes) {
+    if (bytes.empty()) return;
+    if (source_ == nullptr) {
+        begin_ -= bytes.size();
+        return;
+    }
+    const std::size_t needed = bytes.size() + buffered();
+    const std::size_t capacity = std::bit_ceil(std::max(needed, capacity_));
+    char* with_both = BufferPool::take(capacity);
+    bytes.copy(with_both, bytes.size());
+    std::copy_n(data_ + begin_, buffered(), with_both + bytes.size());
+    release();
+    capacity_ = capacity;
+    data_ = buffer_ = with_both;
+    end_ = needed;
 }
 
 void BufferedReader::release() noexcept {

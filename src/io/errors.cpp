@@ -23,9 +23,19 @@ Cancelled::Cancelled(const std::string& operation)
     : std::system_error(std::make_error_code(std::errc::operation_canceled), operation) {}
 Cancelled::~Cancelled() = default;
 
-LineTooLong::LineTooLong(std::size_t limit)
-    : std::length_error("readline: no end of line within " + std::to_string(limit) + " bytes") {}
+LineTooLong::LineTooLong(std::size_t limit) : LineTooLong("readline", limit) {}
+LineTooLong::LineTooLong(const std::string& operation, std::size_t limit)
+    : std::length_error(operation + ": no end of line within " + std::to_string(limit) + " bytes") {
+}
 LineTooLong::~LineTooLong() = default;
+
+IncompleteReadError::IncompleteReadError(const std::string& operation, std::string partial,
+                                         std::size_t expected)
+    : std::runtime_error(operation + ": the end came after " + std::to_string(partial.size()) +
+                         " of " + std::to_string(expected) + " bytes"),
+      partial_{std::make_shared<const std::string>(std::move(partial))},
+      expected_{expected} {}
+IncompleteReadError::~IncompleteReadError() = default;
 
 FinishError::FinishError(const std::string& text, std::exception_ptr of_finish)
     : std::runtime_error(text), of_finish_{std::move(of_finish)} {}

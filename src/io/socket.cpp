@@ -112,8 +112,8 @@ bool Socket::may_have_input() {
 
 /// On a carrier, when nothing is there. The next attempt is to be made in any case: in a drain
 /// nothing is waited for, and that attempt decides whether the handler sees the end of the stream.
-void Socket::wait_for_input() {
-    if (detail::before_receive(channel_, false) == Input::look) return;
+void Socket::wait_for_input(bool partial) {
+    if (detail::before_receive(channel_, partial) == Input::look) return;
     if (channel_.timeout.count() == 0) {
         errno = EAGAIN;
     } else if (detail::wait(channel_, input_needs(channel_), channel_.until()) == 0) {
@@ -157,6 +157,51 @@ std::string Socket::recv(std::size_t size) {
         }
         wait_for_input();
     }
+}
+
+/// Fills the buffer; returns how much has come if the stream ends before. `received`: how much of
+/// the same operation came before.
+std::size_t Socket::receive_all(std::span<char> buffer, std::size_t received, TimePoint until) {
+    int flags = received == 0 ? 0 : MSG_DONTWAIT;  // the first time: one system call that waits
+    std::size_t filled = 0;
+    while (filled < buffer.size()) {
+        if (flags != 0 && detail::begin_operation() == -1) throw_io_error(channel_, "recv");
+        const std::ptrdiff_t came = receive_some(buffer.data() + filled, buffer.size() - filled,
+                                                 flags, received + filled > 0);
+        if (came == 0) break;
+        if (came != -1) {
+            filled += static_cast<std::size_t>(came);
+        } else if (flags == 0 || wait_again(channel_, input_needs(channel_), until) == -1) {
+            throw_io_error(channel_, "recv");
+        }
+        flags = MSG_DONTWAIT;
+    }
+    return filled;
+}
+
+void Socket::recv_exactly(std::span<char> buffer) {
+    flush_corked();
+    const std::size_t received = receive_all(buffer, 0, channel_.until());
+    if (received == buffer.size()) return;
+    throw IncompleteReadError("recv_exactly", {buffer.data(), received}, buffer.size());
+}
+
+std::string Socket::recv_exactly(std::size_t size) {
+    flush_corked();
+    const TimePoint until = channel_.until();
+    std::string all;
+    while (all.size() < size) {
+        const std::size_t before = all.size();
+        // Twice as much each time: what a peer only announces takes no memory.
+        const std::size_t most = std::max(largest_recv, before);
+        all.resize(before + std::min(size - before, most));
+        const std::size_t received = receive_all(std::span{all}.subspan(before), before, until);
+        if (before + received < all.size()) {
+            all.resize(before + received);
+            throw IncompleteReadError("recv_exactly", std::move(all), size);
+        }
+    }
+    return all;
 }
 
 std::size_t Socket::send(std::string_view data) {

@@ -169,6 +169,27 @@ TEST_CASE("what the filter has taken and not given yet is received without waiti
     });
 }
 
+TEST_CASE("counted bytes pass the filter, and are waited for") {
+    on_each_carrier([] {
+        Pair pair = filtered_pair();
+        wait_in_vain(pair.near);
+        const std::string much = pattern(300'000);
+        std::jthread peer{[&] {
+            pair.far.sendall("0123");
+            pair.far.sendall("456789" + much);
+            pair.far.shutdown(ShutdownHow::write);
+        }};
+        std::array<char, 8> eight{};
+        pair.near.recv_exactly(std::span{eight});
+        CHECK(std::string_view(eight.data(), eight.size()) == "01234567");
+        CHECK(pair.near.recv_exactly(2) == "89");
+        CHECK((pair.near.recv_exactly(100'000) == much.substr(0, 100'000)));
+        BufferedReader reader{pair.near};
+        CHECK((reader.read_exactly(200'000) == much.substr(100'000)));
+        CHECK_THROWS_AS(pair.near.recv_exactly(1), IncompleteReadError);
+    });
+}
+
 TEST_CASE("a part of what the filter needs is waited for, as long as an operation may take") {
     on_each_carrier([] {
         Pair pair = tcp_pair();

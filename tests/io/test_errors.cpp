@@ -4,6 +4,7 @@
 #include <netdb.h>
 
 #include <string>
+#include <type_traits>
 
 #include "support/catch.hpp"
 
@@ -29,6 +30,15 @@ TEST_CASE("a line that is too long names the limit") {
     const LineTooLong error{65536};
     CHECK_THAT(error.what(), ContainsSubstring("65536 bytes"));
     CHECK_THROWS_AS(throw LineTooLong{1}, std::length_error);
+}
+
+TEST_CASE("an incomplete read tells what came, and may be copied") {
+    const IncompleteReadError error{"read_exactly", "abc", 10};
+    const IncompleteReadError copy = error;
+    CHECK(copy.partial() == "abc");
+    CHECK(copy.expected() == 10);
+    CHECK(copy.what() == std::string{"read_exactly: the end came after 3 of 10 bytes"});
+    static_assert(std::is_nothrow_copy_constructible_v<IncompleteReadError>);
 }
 
 TEST_CASE("an error of finish() has the error of handle() nested in it") {
