@@ -72,6 +72,24 @@ class CountingHandler : public ss::StreamRequestHandler {
 };
 // [wbufsize]
 
+// [shared]
+class TickingHandler : public ss::StreamRequestHandler {
+  public:
+    TickingHandler() { wbufsize = 4096; }
+
+  private:
+    void handle() override {
+        const std::jthread clock{[this] {  // joined before wfile() goes
+            for (int second = 1; second <= 3; ++second) {
+                wfile().print("tick {}\n", second);
+                wfile().flush();
+            }
+        }};
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+};
+// [shared]
+
 // [timeout]
 class PatientHandler : public ss::StreamRequestHandler {
   public:
@@ -175,6 +193,7 @@ int main() {
     check(run_handler<FrameHandler>(frame), frame);
     check(run_handler<CommandHandler>("NOOP\r\nHELP\nQU"), "250 NOOP\r\n250 HELP\r\n");
     check(run_handler<CountingHandler>("now\nthen\n"), "1: now\n2: then\n");
+    check(run_handler<TickingHandler>(""), "tick 1\ntick 2\ntick 3\n");
     check(run_handler<SumHandler>("1\n2\n39").value(), "42\n");
     check(run_handler<EveryOtherHandler>("").value(), "one");
     std::map<std::string, std::string, std::less<>> names{{"red", "#ff0000"}};

@@ -4,12 +4,14 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/carrier_mutex.hpp"
 #include "socketserver/integers.hpp"
 #include "socketserver/socket.hpp"
 
@@ -22,8 +24,13 @@ namespace socketserver {
 /// waits for the client, and holding back cannot cause a deadlock. Replies to pipelined requests
 /// are then sent together.
 ///
-/// Thread safety: distinct objects are independent; one object needs a lock. The socket must
-/// outlive the writer and must not be moved meanwhile.
+/// Thread safety: distinct objects are independent. One object that writes to a socket with a
+/// buffer may be used from several threads or fibers at once, while another one reads: each write()
+/// and each print() is sent as a whole, in the order in which they came. What the reader has sent
+/// for it before it waits, the one who is writing at the moment sends. Without a buffer, and in
+/// memory, several writers need a lock. data() is for the only user.
+///
+/// The socket must outlive the writer and must not be moved meanwhile.
 ///
 /// Mirrors `io.BufferedWriter`, and with a buffer size of 0 the unbuffered writer that Python's
 /// `wfile` is by default.
@@ -69,11 +76,19 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
 
   private:
     std::size_t hold_back(std::string_view bytes);
-    void flush_corked() override;
+    void flush_before_send() override;
+    void flush_before_wait() override;
+    template <class Work>
+    void alone(Work work);
+    void flush_if_wanted();
+    void send_held_back();
 
     Socket* sink_ = nullptr;  // null: memory
     std::size_t size_ = 0;
     std::string held_back_;
+    detail::CarrierMutex
+        mutex_;  // of held_back_ and of sending, if there are a socket and a buffer
+    std::atomic<bool> flush_wanted_{false};  // by a reader that found the mutex locked
 };
 
 }  // namespace socketserver

@@ -25,7 +25,10 @@ namespace detail {
 /// Output that a BufferedWriter holds back until somebody waits for the peer.
 class Corked {
   public:
-    virtual void flush_corked() = 0;
+    /// Before something else is sent: sends it, and waits if somebody else is doing so.
+    virtual void flush_before_send() = 0;
+    /// Before input is waited for: sends it, or leaves that to who is writing at the moment.
+    virtual void flush_before_wait() = 0;
 
   protected:
     ~Corked() = default;
@@ -157,6 +160,7 @@ class SOCKETSERVER_EXPORT Socket {
     std::ptrdiff_t send_some(std::string_view data, int flags);
 
     std::size_t transmit(std::string_view data);
+    std::size_t transmit_behind_corked(std::string_view data);
     std::size_t send_by_reading(int file, std::size_t offset, std::size_t count);
 
     std::size_t receive_all(std::span<char> buffer, std::size_t received, detail::TimePoint until);
@@ -166,7 +170,10 @@ class SOCKETSERVER_EXPORT Socket {
     void wait_for_input(bool partial = false);
 
     void flush_corked() {
-        if (corked_ != nullptr) corked_->flush_corked();
+        if (corked_ != nullptr) corked_->flush_before_send();
+    }
+    void flush_before_wait() {
+        if (corked_ != nullptr) corked_->flush_before_wait();
     }
     void uncork() noexcept;
 

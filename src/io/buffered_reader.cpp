@@ -127,7 +127,7 @@ bool BufferedReader::fill(std::size_t most, bool partial) {
 }
 
 std::size_t BufferedReader::receive(std::size_t most, bool partial) {
-    source_->flush_corked();
+    source_->flush_before_wait();
     if (detail::current().io != nullptr && buffered() == 0) {
         // A carrier that can wait without a buffer: an idle connection then holds none.
         for (bool tries = source_->may_have_input();; tries = true) {

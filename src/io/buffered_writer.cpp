@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <mutex>
 #include <utility>
 
 namespace socketserver {
@@ -25,12 +26,29 @@ std::size_t BufferedWriter::write(std::string_view bytes) {
     return hold_back(bytes);
 }
 
-std::size_t BufferedWriter::hold_back(std::string_view bytes) {
-    if (sink_ != nullptr) {
-        if (held_back_.size() + bytes.size() > size_) flush();
-        if (bytes.size() >= size_) return sink_->transmit(bytes);
+/// Does something that no other thread or fiber may do meanwhile.
+template <class Work>
+void BufferedWriter::alone(Work work) {
+    {
+        const std::lock_guard lock{mutex_};
+        work();
     }
-    held_back_ += bytes;
+    flush_if_wanted();
+}
+
+std::size_t BufferedWriter::hold_back(std::string_view bytes) {
+    if (sink_ == nullptr) {
+        held_back_ += bytes;
+        return bytes.size();
+    }
+    alone([&] {
+        if (held_back_.size() + bytes.size() > size_) send_held_back();
+        if (bytes.size() >= size_) {
+            sink_->transmit_behind_corked(bytes);
+        } else {
+            held_back_ += bytes;
+        }
+    });
     return bytes.size();
 }
 
@@ -41,15 +59,44 @@ void BufferedWriter::vprint(fmt::string_view format, fmt::format_args arguments)
 }
 
 void BufferedWriter::flush() {
-    if (sink_ == nullptr || held_back_.empty()) return;
-    // Emptied first: sendall() flushes what is corked, and what failed to be sent is not sent
-    // again, because nobody knows how much of it arrived.
+    if (sink_ == nullptr || size_ == 0) return;
+    alone([&] { send_held_back(); });
+}
+
+void BufferedWriter::flush_before_send() { flush(); }
+
+/// Does not wait for a writer: it may be waiting for the peer, which may be waiting for its input
+/// to be read.
+void BufferedWriter::flush_before_wait() {
+    if (!mutex_.try_lock()) {
+        flush_wanted_ = true;
+        return flush_if_wanted();  // the writer may have finished before it could see this
+    }
+    {
+        const std::lock_guard lock{mutex_, std::adopt_lock};
+        send_held_back();
+    }
+    flush_if_wanted();
+}
+
+/// After each unlock: a reader may have found the mutex locked meanwhile.
+void BufferedWriter::flush_if_wanted() {
+    while (flush_wanted_ && mutex_.try_lock()) {
+        flush_wanted_ = false;
+        const std::lock_guard lock{mutex_, std::adopt_lock};
+        send_held_back();
+    }
+}
+
+/// With the mutex locked.
+void BufferedWriter::send_held_back() {
+    if (held_back_.empty()) return;
+    // Emptied first: what failed to be sent is not sent again, because nobody knows how much of it
+    // arrived.
     std::string sending = std::exchange(held_back_, {});
-    sink_->sendall(sending);
+    sink_->transmit_behind_corked(sending);
     sending.clear();
     held_back_ = std::move(sending);  // keeps the memory for the next ones
 }
-
-void BufferedWriter::flush_corked() { flush(); }
 
 }  // namespace socketserver

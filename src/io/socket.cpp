@@ -65,7 +65,7 @@ Socket::Socket(const Address& address, SocketType type) {
 /// end rather than a gap if that fails.
 void Socket::uncork() noexcept {
     try {
-        corked_->flush_corked();
+        corked_->flush_before_send();
     } catch (...) {
         sys::calls.shutdown(channel_.fd, SHUT_RDWR);
     }
@@ -134,7 +134,7 @@ std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
 
 std::size_t Socket::recv_into(std::span<char> buffer) {
     if (buffer.empty()) return 0;  // the kernel would wait, and its answer look like the end
-    flush_corked();
+    flush_before_wait();
     const std::ptrdiff_t received = receive_some(buffer.data(), buffer.size(), 0);
     if (received == -1) throw_io_error(channel_, "recv");
     return static_cast<std::size_t>(received);
@@ -144,7 +144,7 @@ std::size_t Socket::recv_into(std::span<char> buffer) {
 /// carrier holds no buffer meanwhile.
 std::string Socket::recv(std::size_t size) {
     if (size == 0) return {};
-    flush_corked();
+    flush_before_wait();
     const std::size_t most = std::min(size, largest_recv);
     const bool waits_without_buffer = detail::current().io != nullptr;
     const int flags = waits_without_buffer ? MSG_DONTWAIT : 0;
@@ -180,14 +180,14 @@ std::size_t Socket::receive_all(std::span<char> buffer, std::size_t received, Ti
 }
 
 void Socket::recv_exactly(std::span<char> buffer) {
-    flush_corked();
+    flush_before_wait();
     const std::size_t received = receive_all(buffer, 0, channel_.until());
     if (received == buffer.size()) return;
     throw IncompleteReadError("recv_exactly", {buffer.data(), received}, buffer.size());
 }
 
 std::string Socket::recv_exactly(std::size_t size) {
-    flush_corked();
+    flush_before_wait();
     const TimePoint until = channel_.until();
     std::string all;
     while (all.size() < size) {
@@ -221,8 +221,13 @@ void Socket::sendall(std::string_view data) { transmit(data); }
 /// seems that the kernel's own calls have pushed the program's return addresses out of the stack by
 /// which the processor predicts them.
 [[gnu::flatten]] std::size_t Socket::transmit(std::string_view data) {
-    const std::size_t size = data.size();
     flush_corked();
+    return transmit_behind_corked(data);
+}
+
+/// The same without a look at what is held back: for the writer that holds it back.
+[[gnu::flatten]] std::size_t Socket::transmit_behind_corked(std::string_view data) {
+    const std::size_t size = data.size();
     detail::before_send(channel_);
     // The time is for all of it: a peer that takes a byte now and then does not prolong it.
     const TimePoint until = channel_.until();
@@ -267,7 +272,7 @@ void Socket::sendto(std::string_view data, const Address& address) {
 }
 
 std::pair<std::string, Address> Socket::recvfrom(std::size_t size) {
-    flush_corked();
+    flush_before_wait();
     const TimePoint until = channel_.until();
     for (;;) {
         if (detail::begin_operation() == -1) throw_io_error(channel_, "recvfrom");
