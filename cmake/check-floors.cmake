@@ -1,7 +1,7 @@
 # cmake -DROOT=<repository> -P check-floors.cmake: no file includes one of a higher floor. The floor of a file
 # is its folder, in src/, include/socketserver/detail/ and tests/ alike; the headers that users include lie in one
-# folder, so theirs is said here. The three folders of policy/ stand beside each other and include nothing of
-# one another. docs/design.md says what the floors are.
+# folder, so theirs is said here. tls/ and the three folders of policy/ stand beside each other and include nothing
+# of one another. docs/design.md says what the floors are.
 
 cmake_minimum_required(VERSION 3.25)
 cmake_path(ABSOLUTE_PATH ROOT)
@@ -16,18 +16,19 @@ set(headers_of_server
 set(headers_of_policy/fibers fiber fiber_mixin fiber_sync)
 set(headers_of_policy/processes forking_mixin prefork_mixin)
 set(headers_of_policy/threads thread_pool_mixin threading_mixin)
+set(headers_of_tls ssl_context tls tls_server)
 set(headers_of_whole predefined socketserver)
 set(below_all detail/export.hpp)  # macros
 
 # find_room(<path from include/socketserver, src or tests> <variable>): the folder that the file belongs to.
 function(find_room path variable)
     set(${variable} "" PARENT_SCOPE)
-    if(path MATCHES "^(detail/)?(policy/[a-z]+|os|io|request|server|whole)/")
+    if(path MATCHES "^(detail/)?(policy/[a-z]+|os|io|request|server|tls|whole)/")
         set(${variable} ${CMAKE_MATCH_2} PARENT_SCOPE)
         return()
     endif()
     cmake_path(GET path STEM name)
-    foreach(room IN ITEMS os io request server policy/fibers policy/processes policy/threads whole)
+    foreach(room IN ITEMS os io request server tls policy/fibers policy/processes policy/threads whole)
         if(path STREQUAL "${name}.hpp" AND name IN_LIST headers_of_${room})
             set(${variable} ${room} PARENT_SCOPE)
         endif()
@@ -36,6 +37,9 @@ endfunction()
 
 function(floor_of room variable)
     string(REGEX REPLACE "/.*" "" floor ${room})
+    if(floor STREQUAL "tls")
+        set(floor policy)
+    endif()
     list(FIND floors ${floor} height)
     set(${variable} ${height} PARENT_SCOPE)
 endfunction()

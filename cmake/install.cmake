@@ -36,6 +36,7 @@ endfunction()
 if(NOT BUILD_SHARED_LIBS)
     set(pc_definitions " -DSOCKETSERVER_STATIC_DEFINE")
     set(pc_fiber_libs " -lboost_context -ldl")
+    set(pc_tls_requires ", libssl >= 3, libcrypto >= 3")
 endif()
 
 configure_package_config_file(cmake/socketserver-config.cmake.in socketserver-config.cmake
@@ -53,6 +54,11 @@ if(TARGET socketserver_fiber)
     install_component(socketserver_fiber socketserver_fiber)
 else()
     file(REMOVE ${PROJECT_BINARY_DIR}/socketserver-fiber-targets.cmake)  # of an earlier configuration
+endif()
+if(TARGET socketserver_tls)
+    install_component(socketserver_tls socketserver_tls)
+else()
+    file(REMOVE ${PROJECT_BINARY_DIR}/socketserver-tls-targets.cmake)
 endif()
 
 add_custom_target(socketserver_uninstall

@@ -115,6 +115,9 @@ class SOCKETSERVER_EXPORT BufferedReader {
     /// stream.
     std::string_view peek();
 
+    /// How many bytes are in the buffer: received, and not taken yet.
+    std::size_t buffered() const noexcept { return end_ - begin_; }
+
     /// Lets `for (std::string_view line : reader)` run over the lines up to the end of stream.
     class iterator {
       public:
@@ -186,7 +189,6 @@ class SOCKETSERVER_EXPORT BufferedReader {
     Lines lines(std::size_t limit = default_line_limit) { return {*this, limit}; }
 
   private:
-    std::size_t buffered() const noexcept { return end_ - begin_; }
     void put_back(std::string_view bytes);
     std::string_view take(std::size_t size) noexcept;
     std::string_view take_line(std::size_t from, std::size_t limit) noexcept;

@@ -78,6 +78,61 @@ class SOCKETSERVER_EXPORT IncompleteReadError : public std::runtime_error {
     std::size_t expected_;
 };
 
+/// The category of the errors of TLS. A value is OpenSSL's, or 0 for an error that is not.
+SOCKETSERVER_EXPORT const std::error_category& ssl_category() noexcept;
+
+/// An operation of TLS failed: loading a certificate, a handshake, or a connection whose bytes are
+/// not what the peer may send. `code()` is of ssl_category(). Thrown by the component
+/// `socketserver::tls` only. Mirrors `ssl.SSLError`.
+class SOCKETSERVER_EXPORT SSLError : public std::system_error {
+  public:
+    explicit SSLError(const std::string& text, std::error_code code = {0, ssl_category()});
+    ~SSLError() override;
+
+    const char* what() const noexcept override { return text_.what(); }
+
+  private:
+    std::runtime_error text_;  // whose copy throws nothing
+};
+
+/// The peer ended the connection, and did not say by TLS that it would: what was received may be
+/// cut off. Mirrors `ssl.SSLEOFError`.
+class SOCKETSERVER_EXPORT SSLEOFError : public SSLError {
+  public:
+    explicit SSLEOFError(const std::string& operation);
+    ~SSLEOFError() override;
+};
+
+/// Why there is no connection after a handshake.
+enum class HandshakeFailure : unsigned char {
+    timed_out,          ///< it was not done in its time
+    client_closed,      ///< the peer ended the connection
+    not_tls,            ///< the peer does not speak TLS: plain HTTP, say
+    no_shared_version,  ///< each side speaks versions of TLS that the other does not
+    no_shared_cipher,   ///< no cipher, or no kind of key, that both sides take
+    peer_refused,       ///< the peer sent an alert: it does not trust this side, say
+    no_certificate,     ///< the peer showed none, and has to
+    wrong_certificate,  ///< the peer's is not trusted, has expired, or is another host's
+    other,              ///< see what()
+};
+
+/// A handshake failed. Mirrors what `SSLSocket.do_handshake` raises.
+class SOCKETSERVER_EXPORT HandshakeError : public SSLError {
+  public:
+    HandshakeError(HandshakeFailure reason, bool server_side, const std::string& text,
+                   std::error_code code = {0, ssl_category()});
+    ~HandshakeError() override;
+
+    HandshakeFailure reason() const noexcept { return reason_; }
+    /// Whether this side was the server: then it is the client that failed, and the server reports
+    /// nothing.
+    bool server_side() const noexcept { return server_side_; }
+
+  private:
+    HandshakeFailure reason_;
+    bool server_side_;
+};
+
 /// finish() threw after handle() had already thrown. `what()` tells the error of finish(); the
 /// error of handle() is nested in it, as Python keeps it in `__context__`.
 class SOCKETSERVER_EXPORT FinishError : public std::runtime_error, public std::nested_exception {

@@ -17,8 +17,9 @@ enum class CloseReason : unsigned char {
     limit,          ///< the client sent more than allowed (LineTooLong)
     cancelled,      ///< the server broke it off, at the deadline of a drain
     error,          ///< any other exception left the handler, or its process crashed
+    handshake,      ///< the client and the server could not agree on TLS (HandshakeError)
 };
-inline constexpr std::size_t close_reasons = 7;
+inline constexpr std::size_t close_reasons = 8;
 
 /// Why a connection was accepted and not served.
 enum class RefuseCause : unsigned char {

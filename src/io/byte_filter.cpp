@@ -34,6 +34,10 @@ Direction ByteFilter::recv_waits_for() const noexcept { return Direction::read; 
 
 Direction ByteFilter::send_waits_for() const noexcept { return Direction::write; }
 
+void ByteFilter::throw_error(int /*error*/, std::string_view /*operation*/) {}
+
+const void* ByteFilter::kind() const noexcept { return nullptr; }
+
 std::ptrdiff_t filtered_recv(Channel& channel, char* data, std::size_t size, int flags) {
     ByteFilter& filter = *channel.filter;
     return attempt_until_done(

@@ -37,6 +37,20 @@ IncompleteReadError::IncompleteReadError(const std::string& operation, std::stri
       expected_{expected} {}
 IncompleteReadError::~IncompleteReadError() = default;
 
+SSLError::SSLError(const std::string& text, std::error_code code)
+    : std::system_error(code), text_{text} {}
+SSLError::~SSLError() = default;
+
+SSLEOFError::SSLEOFError(const std::string& operation)
+    : SSLError(operation + ": the peer ended the connection without close_notify",
+               std::make_error_code(std::errc::connection_reset)) {}
+SSLEOFError::~SSLEOFError() = default;
+
+HandshakeError::HandshakeError(HandshakeFailure reason, bool server_side, const std::string& text,
+                               std::error_code code)
+    : SSLError(text, code), reason_{reason}, server_side_{server_side} {}
+HandshakeError::~HandshakeError() = default;
+
 FinishError::FinishError(const std::string& text, std::exception_ptr of_finish)
     : std::runtime_error(text), of_finish_{std::move(of_finish)} {}
 FinishError::~FinishError() = default;
@@ -46,10 +60,21 @@ class ResolverCategory final : public std::error_category {
     const char* name() const noexcept override { return "resolver"; }
     std::string message(int code) const override { return ::gai_strerror(code); }
 };
+
+class SslCategory final : public std::error_category {
+    const char* name() const noexcept override { return "ssl"; }
+    // What the number stands for is in the text of the exception: this library has no OpenSSL.
+    std::string message(int code) const override { return "TLS error " + std::to_string(code); }
+};
 }  // namespace
 
 const std::error_category& resolver_category() noexcept {
     static const ResolverCategory category;
+    return category;
+}
+
+const std::error_category& ssl_category() noexcept {
+    static const SslCategory category;
     return category;
 }
 

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "io/request_hooks.hpp"
+#include "socketserver/detail/io/byte_filter.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -53,6 +54,10 @@ std::string text_of(std::string_view operation, const Address& address) {
 }
 
 [[noreturn]] void throw_io_error(Channel& channel, int error, const std::string& operation) {
+    if (channel.filter != nullptr) {
+        if (error == ByteFilter::cut_off) channel.peer_gone.store(true);
+        channel.filter->throw_error(error, operation);
+    }
     switch (error) {
         case ETIMEDOUT:
             throw_timeout(channel, operation);

@@ -40,6 +40,14 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
         connection->reason = CloseReason::cancelled;
     } catch (const TimeoutError&) {
         connection->reason = CloseReason::timed_out;
+    } catch (const HandshakeError& failure) {
+        // One with another server, in which the handler is the client, is the handler's own.
+        if (connection->cancelled.load()) {
+            connection->reason = CloseReason::cancelled;
+        } else {
+            connection->reason =
+                failure.server_side() ? CloseReason::handshake : CloseReason::error;
+        }
     } catch (const LineTooLong&) {
         connection->reason = CloseReason::limit;
     } catch (const std::system_error&) {

@@ -9,6 +9,7 @@
 #include "request/drain_signal.hpp"
 #include "request/registry.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/detail/io/byte_filter.hpp"
 
 namespace socketserver::detail {
 
@@ -101,6 +102,11 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     const int error = errno;
     if (is_cancelled(*connection)) return -1;
     errno = error;
+    // A drain has ended the input, and could not do so by TLS.
+    if (result == -1 && error == ByteFilter::cut_off &&
+        connection->registry->is_input_over(connection->phase.load(std::memory_order_relaxed))) {
+        result = 0;
+    }
     if (result == 0) connection->client_ended = !connection->idle_ended;
     return result;
 }

@@ -1,4 +1,4 @@
-# Configures without Boost.Context, which must be said, and again with it, which must build the fibers.
+# Configures without Boost.Context and OpenSSL, which must be said, and again with them, which must build the components.
 file(REMOVE_RECURSE ${WORK_DIR})
 
 # configure(<variable for the output> <regex that the result must match> [option...])
@@ -14,18 +14,30 @@ function(configure output_variable expected)
     set(${output_variable} "${output}" PARENT_SCOPE)
 endfunction()
 
-configure(without 0 -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON)
+configure(without 0 -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON)
 if(NOT without MATCHES "without fibers.*Boost.Context 1.74 or later was not found.*libboost-context-dev")
     message(FATAL_ERROR "no word of the fibers that are not built:\n${without}")
+endif()
+if(NOT without MATCHES "without TLS.*OpenSSL 3 was not found.*libssl-dev")
+    message(FATAL_ERROR "no word of the TLS that is not built:\n${without}")
 endif()
 configure(demanded 1 -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON -DSOCKETSERVER_BUILD_FIBER=ON)
 if(NOT demanded MATCHES "SOCKETSERVER_BUILD_FIBER is ON, but Boost.Context 1.74 or later was not found")
     message(FATAL_ERROR "fibers were demanded:\n${demanded}")
 endif()
-configure(with 0 -DCMAKE_DISABLE_FIND_PACKAGE_Boost=OFF -DSOCKETSERVER_BUILD_FIBER=AUTO)
+configure(demanded_tls 1 -DSOCKETSERVER_BUILD_FIBER=AUTO -DSOCKETSERVER_BUILD_TLS=ON)
+if(NOT demanded_tls MATCHES "SOCKETSERVER_BUILD_TLS is ON, but OpenSSL 3 was not found")
+    message(FATAL_ERROR "TLS was demanded:\n${demanded_tls}")
+endif()
+configure(with 0 -DCMAKE_DISABLE_FIND_PACKAGE_Boost=OFF -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=OFF
+    -DSOCKETSERVER_BUILD_TLS=AUTO)
 file(GLOB targets ${WORK_DIR}/socketserver-fiber-targets.cmake)
 if(WITH_FIBER AND NOT targets)
     message(FATAL_ERROR "Boost is there again, and the fibers are not built:\n${with}")
+endif()
+file(GLOB targets ${WORK_DIR}/socketserver-tls-targets.cmake)
+if(WITH_TLS AND NOT targets)
+    message(FATAL_ERROR "OpenSSL is there again, and TLS is not built:\n${with}")
 endif()
 
 file(REMOVE_RECURSE ${WORK_DIR})

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <string_view>
 
@@ -50,6 +51,17 @@ class SOCKETSERVER_EXPORT ByteFilter {
     /// the middle of a handshake.
     virtual Direction recv_waits_for() const noexcept;
     virtual Direction send_waits_for() const noexcept;
+
+    /// Called with the errno of an operation that failed, `protocol_error` for example: throws what
+    /// the filter means by it. Returns if it has nothing of its own to say.
+    virtual void throw_error(int error, std::string_view operation);
+    /// Tells the filters of one class from those of another, also in a program without RTTI.
+    virtual const void* kind() const noexcept;
+
+    /// errno of an operation that failed in the filter, and not in the kernel.
+    static constexpr int protocol_error = EPROTO;
+    /// The same, if the connection ended without an end in the filter's own way.
+    static constexpr int cut_off = ENODATA;
 };
 
 /// What recv() and send() of blocking_io.hpp are for a channel with a filter: with the same flags,

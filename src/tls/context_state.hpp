@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "socketserver/ssl_context.hpp"
+#include "tls/credentials.hpp"
+#include "tls/openssl.hpp"
+
+namespace socketserver::detail {
+
+/// A number that this process and those that were forked from it later share.
+class SharedNumber {
+  public:
+    /// @throws std::bad_alloc
+    SharedNumber();
+    SharedNumber(const SharedNumber&) = delete;
+    SharedNumber& operator=(const SharedNumber&) = delete;
+    ~SharedNumber();
+    std::atomic<std::uint64_t>& operator*() const noexcept { return *number_; }
+
+  private:
+    std::atomic<std::uint64_t>* number_;
+};
+
+struct TicketKey {
+    std::array<unsigned char, 16> name;
+    std::array<unsigned char, 32> mac;
+    std::array<unsigned char, 32> cipher;
+};
+static_assert(sizeof(TicketKey) == SSLContext::ticket_key_size);
+
+/// What the copies of an SSLContext share. A session holds it for as long as it lives, because
+/// OpenSSL calls back with its address.
+class ContextState {
+  public:
+    explicit ContextState(TLSPurpose purpose);
+    ContextState(const ContextState&) = delete;
+    ContextState& operator=(const ContextState&) = delete;
+    ~ContextState() = default;
+
+    SSL_CTX* native() const noexcept { return context_.get(); }
+    bool is_server() const noexcept { return purpose == TLSPurpose::server; }
+    bool has_certificate() const { return table()->by_default != nullptr; }
+
+    void load(CertificateSource source);
+    void add(const std::string& server_name, CertificateSource source);
+    void reload();
+    void add_authorities(const std::vector<X509Ptr>& authorities, const std::string& name);
+    void set_alpn_protocols(const std::vector<std::string>& protocols);
+    void set_verify();
+    void set_ticket_keys(const std::vector<std::string>& keys);
+
+    const TLSPurpose purpose;
+    VerifyMode verify_mode;
+    bool check_hostname;
+    bool suppress_ragged_eofs = false;
+    SSLContext::SniCallback sni_callback{};
+
+  private:
+    using Table = std::shared_ptr<const CredentialsTable>;
+    using TicketKeys = std::shared_ptr<const std::vector<TicketKey>>;
+
+    Table table() const;
+    /// Puts a table in the place of the one that is there, unless that one was read later.
+    void replace(Table table, std::uint64_t turn);
+    Table read_all() const;
+    /// If another process has called reload(): reads what it has read.
+    void follow() noexcept;
+    int choose_certificate(SSL* ssl);
+
+    static int on_certificate(SSL* ssl, void* state);
+    static int on_alpn(SSL* ssl, const unsigned char** chosen, unsigned char* chosen_size,
+                       const unsigned char* offered, unsigned offered_size, void* state);
+    static int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                         EVP_MAC_CTX* mac, int is_new);
+
+    SslCtxPtr context_;
+    std::string alpn_protocols_{};  // each with its length in front, as OpenSSL takes them
+    CertificateSource source_{};
+    bool has_source_ = false;
+    std::vector<std::pair<std::string, CertificateSource>> named_sources_{};
+
+    // These two are copied and replaced under a lock that a fork takes as well.
+    Table table_;
+    TicketKeys ticket_keys_{};
+    std::uint64_t table_turn_ = 0;
+
+    std::atomic<std::uint64_t> last_turn_{0};
+    SharedNumber reloads_;                        // of all processes
+    std::atomic<std::uint64_t> seen_reloads_{0};  // by this process
+};
+
+}  // namespace socketserver::detail

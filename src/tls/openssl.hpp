@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <string>
+
+// OpenSSL's objects as owned pointers, and its errors as text.
+namespace socketserver::detail {
+
+template <auto function>
+struct Freeing {
+    template <class T>
+    void operator()(T* object) const noexcept {
+        function(object);
+    }
+};
+
+using BioPtr = std::unique_ptr<BIO, Freeing<BIO_free>>;
+using SslPtr = std::unique_ptr<SSL, Freeing<SSL_free>>;
+using SslCtxPtr = std::unique_ptr<SSL_CTX, Freeing<SSL_CTX_free>>;
+using X509Ptr = std::unique_ptr<X509, Freeing<X509_free>>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY_free>>;
+
+/// Takes the errors of the calling thread away, and returns the number of the first one that was
+/// kept, which is the one nearest to the cause; 0: there was none.
+unsigned long take_error() noexcept;
+/// What OpenSSL calls the error.
+std::string reason_of(unsigned long error);
+
+/// Throws SSLError of the calling thread's OpenSSL error.
+[[noreturn]] void throw_ssl_error(const std::string& what_failed);
+
+}  // namespace socketserver::detail

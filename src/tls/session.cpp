@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: MIT
+#include "tls/session.hpp"
+
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "os/sys.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/errors.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+/// A record of the largest size, with what TLS 1.2 may add to it.
+constexpr std::size_t largest_record = std::size_t{16} * 1024 + 512;
+/// A peer that makes this side answer, and does not read the answers, has its connection ended
+/// here. The longest flight of a handshake with an ordinary chain is some 10 KB.
+constexpr std::size_t most_held_back = std::size_t{256} * 1024;
+
+/// Where a thread receives: what has come is handed to OpenSSL before anything else happens. In a
+/// fiber no receive into it waits.
+char* receive_buffer() {
+    thread_local const std::unique_ptr<char[]> buffer{new char[largest_record]};
+    return buffer.get();
+}
+
+/// Past the scheduler of the fibers: also a request that is being ended tells its peer so.
+std::ptrdiff_t send_now(int descriptor, std::string_view data) noexcept {
+    return sys::retry_on_eintr([&] {
+        return sys::calls.send(descriptor, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    });
+}
+
+bool is_numeric(const std::string& host) {
+    const auto bytes = std::unique_ptr<ASN1_OCTET_STRING, Freeing<ASN1_OCTET_STRING_free>>{
+        a2i_IPADDRESS(host.c_str())};
+    ERR_clear_error();
+    return bytes != nullptr;
+}
+
+}  // namespace
+
+BIO_METHOD* TlsSession::bio_method() {
+    // Lives as long as the program: sessions of daemon threads may outlive static objects.
+    static BIO_METHOD* const method = [] {
+        BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socketserver");
+        if (made == nullptr) throw std::bad_alloc();
+        BIO_meth_set_write(made, write_bio);
+        BIO_meth_set_read(made, read_bio);
+        BIO_meth_set_ctrl(made, control_bio);
+        return made;
+    }();
+    return method;
+}
+
+int TlsSession::read_bio(BIO* bio, char* data, int size) {
+    auto& session = *static_cast<TlsSession*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    const std::size_t taken =
+        session.supplied_.copy(data, static_cast<std::size_t>(std::max(size, 0)));
+    if (taken == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    session.supplied_.remove_prefix(taken);
+    return static_cast<int>(taken);
+}
+
+/// Never fails for a peer that takes nothing more: what it has sent before is still to be read.
+int TlsSession::write_bio(BIO* bio, const char* data, int size) {
+    auto& session = *static_cast<TlsSession*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    if (size <= 0 || session.write_error_ != 0) return size;
+    std::string_view left{data, static_cast<std::size_t>(size)};
+    if (!session.holds_back_ && !session.has_output()) {
+        const std::ptrdiff_t sent = send_now(session.descriptor_, left);
+        if (sent > 0) left.remove_prefix(static_cast<std::size_t>(sent));
+        if (sent == -1 && errno != EAGAIN) {
+            session.write_error_ = errno;
+            return size;
+        }
+    }
+    if (session.output_.size() + left.size() > most_held_back) return -1;
+    try {
+        session.output_ += left;
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+    return size;
+}
+
+long TlsSession::control_bio(BIO* /*bio*/, int command, long /*number*/, void* /*pointer*/) {
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+TlsSession::TlsSession(const SSLContext& context, const std::string& server_hostname)
+    : context_{context}, server_hostname_{server_hostname}, ssl_{SSL_new(context.native_handle())} {
+    SSL* const ssl = ssl_.get();
+    BIO* const bio = ssl == nullptr ? nullptr : BIO_new(bio_method());
+    if (bio == nullptr) throw_ssl_error("make a TLS session");
+    BIO_set_data(bio, this);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    if (context_.purpose() == TLSPurpose::server) {
+        SSL_set_accept_state(ssl);
+        return;
+    }
+    SSL_set_connect_state(ssl);
+    const bool checks = context_.check_hostname();
+    if (server_hostname_.empty()) {
+        if (checks) {
+            throw SSLError("TLS to a server whose name is to be checked, and is not given");
+        }
+        return;
+    }
+    if (is_numeric(server_hostname_)) {  // such a name is not sent: RFC 6066
+        if (checks &&
+            X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), server_hostname_.c_str()) != 1) {
+            throw_ssl_error("TLS to " + server_hostname_);
+        }
+        return;
+    }
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    // SSL_set_tlsext_host_name() without the cast in the macro; OpenSSL copies the name.
+    if (SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 server_hostname_.data()) != 1 ||
+        (checks && SSL_set1_host(ssl, server_hostname_.c_str()) != 1)) {
+        throw_ssl_error("TLS to " + server_hostname_);
+    }
+}
+
+/// The descriptor is still open: a channel lets go of its filter first.
+TlsSession::~TlsSession() { end_output(); }
+
+void TlsSession::supply(std::string_view received) {
+    if (rest_.empty()) {
+        supplied_ = received;
+    } else {
+        rest_ += received;
+        supplied_ = rest_;
+    }
+}
+
+/// After a call of OpenSSL: what it was supplied with is about to go.
+void TlsSession::keep_rest() {
+    if (supplied_.empty()) {
+        rest_ = {};
+    } else {
+        rest_ = std::string{supplied_};
+    }
+    supplied_ = {};
+}
+
+void TlsSession::flush() noexcept {
+    while (has_output() && write_error_ == 0) {
+        const std::ptrdiff_t sent = send_now(descriptor_, output_);
+        if (sent == -1) {
+            if (errno == EAGAIN) return;
+            write_error_ = errno;
+        } else {
+            output_.erase(0, static_cast<std::size_t>(sent));
+        }
+    }
+    output_ = {};  // also its memory
+}
+
+void TlsSession::note_failure() {
+    is_failed_ = true;
+    error_ = ERR_peek_error();
+    error_text_ = reason_of(error_);
+    if (ERR_GET_REASON(error_) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+        error_text_ += ": ";
+        error_text_ += X509_verify_cert_error_string(SSL_get_verify_result(native()));
+    }
+    ERR_clear_error();
+}
+
+TlsSession::Step TlsSession::read_record(Channel& channel, char* data, std::size_t size,
+                                         std::size_t& got) {
+    got = 0;
+    if (is_failed_) return Step::failed;
+    descriptor_ = channel.fd;
+    ERR_clear_error();
+    const int result = SSL_read_ex(native(), data, size, &got);
+    const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(native(), result);
+    if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_ZERO_RETURN) {
+        note_failure();
+    }
+    keep_rest();
+    if (is_failed_) {
+        flush();  // an alert
+        return Step::failed;
+    }
+    return error == SSL_ERROR_WANT_READ ? Step::needs_input : Step::done;
+}
+
+std::ptrdiff_t TlsSession::recv(Channel& channel, char* data, std::size_t size) {
+    std::string_view received;
+    for (;;) {
+        {
+            const std::lock_guard lock{mutex_};
+            supply(received);
+            std::size_t got = 0;
+            const Step step = read_record(channel, data, size, got);
+            if (step == Step::done) return static_cast<std::ptrdiff_t>(got);
+            if (step == Step::failed) {
+                errno = protocol_error;
+                return -1;
+            }
+        }
+        const std::ptrdiff_t got =
+            detail::recv(channel, receive_buffer(), largest_record, MSG_DONTWAIT);
+        if (got == -1) {
+            const int error = errno;
+            const std::lock_guard lock{mutex_};
+            flush();  // tickets, or the answer to a new key: the peer's turn begins
+            errno = error;
+            return -1;
+        }
+        if (got == 0) {
+            if (context_.suppress_ragged_eofs()) return 0;
+            errno = cut_off;
+            return -1;
+        }
+        received = {receive_buffer(), static_cast<std::size_t>(got)};
+    }
+}
+
+std::ptrdiff_t TlsSession::send(Channel& channel, std::string_view data) {
+    if (data.empty()) return 0;
+    const std::lock_guard lock{mutex_};
+    descriptor_ = channel.fd;
+    if (has_ended_output_) {
+        errno = EPIPE;
+        return -1;
+    }
+    const auto hash_of = [&](std::size_t size) {
+        return std::hash<std::string_view>{}(data.substr(0, size));
+    };
+    if (promised_ > 0 && (promised_ > data.size() || promised_hash_ != hash_of(promised_))) {
+        // A part of it has gone. It cannot be taken back, and what follows would not fit.
+        is_failed_ = true;
+        error_text_ = "an earlier send was given up half-way";
+    }
+    // What is small goes together with what follows.
+    if (promised_ > 0 || output_.size() > largest_record) flush();
+    if (promised_ == 0 && output_.size() <= largest_record && !is_failed_ && write_error_ == 0) {
+        ERR_clear_error();
+        // One record: the mode is that of partial writes.
+        if (SSL_write_ex(native(), data.data(), data.size(), &promised_) != 1) note_failure();
+        flush();
+        if (has_output()) promised_hash_ = hash_of(promised_);
+    }
+    if (is_failed_ || write_error_ != 0) {
+        errno = is_failed_ ? protocol_error : write_error_;
+        return -1;
+    }
+    if (has_output()) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return static_cast<std::ptrdiff_t>(std::exchange(promised_, 0));
+}
+
+/// What OpenSSL has taken from the descriptor may be a part of a record only: it is asked.
+bool TlsSession::has_pending() const noexcept {
+    try {
+        const std::lock_guard lock{mutex_};
+        if (is_failed_ || SSL_pending(native()) > 0 || !rest_.empty()) return true;
+        if (SSL_has_pending(native()) == 0) return false;
+        char byte{};
+        std::size_t size = 0;
+        ERR_clear_error();
+        const int result = SSL_peek_ex(native(), &byte, 1, &size);
+        const bool waits = result != 1 && SSL_get_error(native(), result) == SSL_ERROR_WANT_READ;
+        ERR_clear_error();
+        return !waits;
+    } catch (const std::system_error&) {
+        return true;  // no lock can be had: whoever receives will see
+    }
+}
+
+/// Under the lock, or in the destructor.
+void TlsSession::end_output() noexcept {
+    if (is_established_ && !is_failed_ && !std::exchange(has_ended_output_, true)) {
+        ERR_clear_error();
+        SSL_shutdown(native());
+        ERR_clear_error();
+    }
+    flush();
+}
+
+void TlsSession::shutdown(Channel& channel) noexcept {
+    try {
+        const std::lock_guard lock{mutex_};
+        descriptor_ = channel.fd;
+        end_output();
+    } catch (const std::system_error&) {
+        // No lock can be had: the peer sees an end that was not announced.
+    }
+}
+
+TlsSession::Step TlsSession::step_handshake(Channel& channel) {
+    descriptor_ = channel.fd;
+    ERR_clear_error();
+    holds_back_ = true;
+    const int result = SSL_do_handshake(native());
+    holds_back_ = false;
+    const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(native(), result);
+    if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ) note_failure();
+    keep_rest();
+    if (error == SSL_ERROR_NONE) is_established_ = true;
+    // All that is left of a handshake of TLS 1.3 are session tickets. They go with the first bytes
+    // of the server, or when it waits for those of the client: as a packet of their own the kernel
+    // would let the next one wait until the client has acknowledged it (Nagle's algorithm).
+    const bool are_tickets =
+        is_established_ && SSL_is_server(native()) == 1 && SSL_version(native()) >= TLS1_3_VERSION;
+    if (!are_tickets) flush();
+    if (is_failed_) return Step::failed;
+    return is_established_ ? Step::done : Step::needs_input;
+}
+
+void TlsSession::handshake(Channel& channel, TimePoint until) {
+    std::string_view received;
+    for (;;) {
+        Step step{};
+        bool is_blocked = false;
+        {
+            const std::lock_guard lock{mutex_};
+            supply(received);
+            step = step_handshake(channel);
+            is_blocked = has_output() && SSL_is_server(native()) == 0;
+            if (step == Step::needs_input) is_blocked = has_output();
+        }
+        received = {};
+        if (step == Step::failed) throw_handshake_error();
+        while (is_blocked) {
+            if (detail::wait(channel, Direction::write, until) == -1) {
+                fail_handshake(channel, errno);
+            }
+            const std::lock_guard lock{mutex_};
+            flush();
+            is_blocked = has_output();
+        }
+        if (step == Step::done) return;
+        // Input that never ends is no reason to go on.
+        if (until != never && Clock::now() >= until) fail_handshake(channel, ETIMEDOUT);
+        const std::ptrdiff_t got =
+            detail::recv(channel, receive_buffer(), largest_record, MSG_DONTWAIT);
+        if (got == -1) {
+            if (errno != EAGAIN || detail::wait(channel, Direction::read, until) == -1) {
+                fail_handshake(channel, errno);
+            }
+            continue;
+        }
+        if (got == 0) fail_handshake(channel, ECONNRESET);
+        received = {receive_buffer(), static_cast<std::size_t>(got)};
+    }
+}
+
+void TlsSession::fail_handshake(Channel& channel, int error) {
+    const bool is_server = SSL_is_server(native()) == 1;
+    {
+        const std::lock_guard lock{mutex_};
+        is_failed_ = true;
+        error_text_ = "there was no handshake";
+    }
+    const std::error_code code{error, std::system_category()};
+    switch (error) {
+        case ECANCELED:
+            throw Cancelled("TLS handshake");
+        case ETIMEDOUT:
+            throw HandshakeError(HandshakeFailure::timed_out, is_server,
+                                 "TLS handshake: the peer is too slow", code);
+        case ECONNRESET:
+        case EPIPE:
+            channel.peer_gone.store(true);
+            throw HandshakeError(HandshakeFailure::client_closed, is_server,
+                                 "TLS handshake: the peer ended the connection", code);
+        default:
+            throw HandshakeError(HandshakeFailure::other, is_server,
+                                 "TLS handshake: " + code.message(), code);
+    }
+}
+
+namespace {
+
+HandshakeFailure failure_of(int reason) {
+    switch (reason) {
+        case SSL_R_HTTP_REQUEST:
+        case SSL_R_HTTPS_PROXY_REQUEST:
+        case SSL_R_WRONG_VERSION_NUMBER:
+        case SSL_R_UNKNOWN_PROTOCOL:
+            return HandshakeFailure::not_tls;
+        case SSL_R_UNSUPPORTED_PROTOCOL:
+        case SSL_R_VERSION_TOO_LOW:
+        case SSL_R_NO_PROTOCOLS_AVAILABLE:
+        case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+            return HandshakeFailure::no_shared_version;
+        case SSL_R_NO_SHARED_CIPHER:
+        case SSL_R_NO_SUITABLE_KEY_SHARE:
+        case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+        case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+            return HandshakeFailure::no_shared_cipher;
+        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+            return HandshakeFailure::no_certificate;
+        case SSL_R_CERTIFICATE_VERIFY_FAILED:
+            return HandshakeFailure::wrong_certificate;
+        default:
+            return reason >= SSL_AD_REASON_OFFSET ? HandshakeFailure::peer_refused
+                                                  : HandshakeFailure::other;
+    }
+}
+
+}  // namespace
+
+void TlsSession::throw_handshake_error() {
+    const int reason = ERR_GET_REASON(error_);
+    throw HandshakeError(failure_of(reason), SSL_is_server(native()) == 1,
+                         "TLS handshake: " + error_text_, {reason, ssl_category()});
+}
+
+void TlsSession::refuse(Channel& channel) {
+    const std::lock_guard lock{mutex_};
+    descriptor_ = channel.fd;
+    end_output();
+    is_failed_ = true;
+    error_text_ = "the peer was refused";
+}
+
+void TlsSession::throw_error(int error, std::string_view operation) {
+    if (error == cut_off) throw SSLEOFError(std::string{operation});
+    if (error != protocol_error) return;
+    throw SSLError(std::string{operation} + ": TLS: " + error_text_,
+                   {ERR_GET_REASON(error_), ssl_category()});
+}
+
+TlsSession* session_of(Channel& channel) noexcept { return TlsSession::from(channel.filter.get()); }
+
+}  // namespace socketserver::detail

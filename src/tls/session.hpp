@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "socketserver/detail/io/byte_filter.hpp"
+#include "socketserver/detail/os/clock.hpp"
+#include "socketserver/ssl_context.hpp"
+#include "tls/context_state.hpp"
+#include "tls/openssl.hpp"
+
+namespace socketserver::detail {
+
+/// One connection's TLS.
+///
+/// OpenSSL wants its calls for one connection one at a time, and a Socket lets one thread receive
+/// while another sends. So each call is made under a lock, and none of them waits for the network:
+/// OpenSSL reads from what was received before, and what it writes is sent without waiting, or held
+/// back until the caller, with the lock released, has waited. Who receives never waits for output,
+/// and who sends never for input. Two sides that both send much therefore never wait for each
+/// other, unless nobody receives.
+class TlsSession final : public ByteFilter {
+  public:
+    /// @param server_hostname for a client: whose certificate the server must show.
+    /// @throws SSLError
+    TlsSession(const SSLContext& context, const std::string& server_hostname);
+    ~TlsSession() override;
+
+    const void* kind() const noexcept override { return &kind_; }
+    /// @throws HandshakeError; Cancelled. The session is of no use then, and lets nothing through.
+    void handshake(Channel& channel, TimePoint until);
+
+    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size) override;
+    std::ptrdiff_t send(Channel& channel, std::string_view data) override;
+    bool has_pending() const noexcept override;
+    void shutdown(Channel& channel) noexcept override;
+    void throw_error(int error, std::string_view operation) override;
+
+    /// Ends the session although its handshake was done: nothing more passes.
+    void refuse(Channel& channel);
+
+    SSL* native() const noexcept { return ssl_.get(); }
+    const std::string& server_hostname() const noexcept { return server_hostname_; }
+    bool is_established() const noexcept { return is_established_; }
+    std::mutex& mutex() noexcept { return mutex_; }
+
+    /// Null if it is none.
+    static TlsSession* from(ByteFilter* filter) noexcept {
+        const bool is_one = filter != nullptr && filter->kind() == &kind_;
+        return is_one ? static_cast<TlsSession*>(filter) : nullptr;
+    }
+
+  private:
+    enum class Step : unsigned char { done, needs_input, failed };
+
+    // All of these under the lock.
+    Step step_handshake(Channel& channel);
+    Step read_record(Channel& channel, char* data, std::size_t size, std::size_t& got);
+    void flush() noexcept;
+    void end_output() noexcept;
+    void keep_rest();
+    bool has_output() const noexcept { return !output_.empty(); }
+    void note_failure();
+
+    /// Makes what was received the next thing that OpenSSL reads.
+    void supply(std::string_view received);
+    [[noreturn]] void fail_handshake(Channel& channel, int error);
+    [[noreturn]] void throw_handshake_error();
+
+    static constexpr char kind_{};
+
+    static int write_bio(BIO* bio, const char* data, int size);
+    static int read_bio(BIO* bio, char* data, int size);
+    static long control_bio(BIO* bio, int command, long number, void* pointer);
+    static BIO_METHOD* bio_method();
+
+    SSLContext context_;
+    std::string server_hostname_;
+    SslPtr ssl_;
+    mutable std::mutex mutex_;
+
+    int descriptor_ = -1;          // of the channel
+    std::string_view supplied_{};  // what OpenSSL reads next
+    std::string rest_{};           // what it has left of it
+    std::string output_{};         // what the kernel has not taken yet
+    bool holds_back_ = false;      // output is collected
+    // Of a send that was encrypted, and not taken by the kernel as a whole: it has to be repeated.
+    std::size_t promised_ = 0;
+    std::size_t promised_hash_ = 0;
+    int write_error_ = 0;  // no output is possible any more
+    bool is_established_ = false;
+    bool is_failed_ = false;
+    bool has_ended_output_ = false;
+    unsigned long error_ = 0;  // OpenSSL's, of the failure
+    std::string error_text_{};
+};
+
+/// The session of a channel; null if it has none.
+TlsSession* session_of(Channel& channel) noexcept;
+
+}  // namespace socketserver::detail
