@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The line echo of echo.cpp, encrypted. tls_echo [port] [certificate] [key]
-// Try: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
-//          -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem
-//      openssl s_client -connect localhost:9999 -CAfile cert.pem -verify_hostname localhost
+// Try, with a certificate as docs/guide/tls.md makes it:
+//     openssl s_client -connect localhost:9999 -CAfile cert.pem -verify_hostname localhost
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 #include <socketserver/tls_server.hpp>
