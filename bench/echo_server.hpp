@@ -22,6 +22,7 @@ struct Options {
     int write_buffer_size = 0;  // the handler's wbufsize: above 0 replies are corked
     int workers = 1;            // of a fiber server
     int timeout = 0;            // seconds that a client may be silent; 0: for ever
+    std::string pem;            // of a TLS server: its certificate and key
     int work = 0;               // thousands of steps of a computation, done for each line
 };
 
@@ -67,6 +68,8 @@ inline bool parse(int argc, char** argv) {
             options.timeout = std::atoi(argv[i + 1]);
         } else if (name == "--work") {
             options.work = std::atoi(argv[i + 1]);
+        } else if (name == "--pem") {
+            options.pem = argv[i + 1];
         } else {
             return false;
         }

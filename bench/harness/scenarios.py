@@ -13,10 +13,11 @@ class Workload:
     length: int = 64
     pipeline: int = 1
     unix: bool = False
+    tls: bool = False
 
     def arguments(self):
         return ["--connections", str(self.connections), "--length", str(self.length),
-                "--pipeline", str(self.pipeline)]
+                "--pipeline", str(self.pipeline), *(["--tls", "1"] if self.tls else [])]
 
 
 # The figure of one run, the larger the better, except for the cost of memory.
@@ -78,6 +79,13 @@ FIBER_TARGETS = {"64": 0.97, "1000": 0.94, "10000": 0.94, "16k": 0.95, "connect"
 PIPELINED = Workload("echo", connections=64, pipeline=16)
 COMPUTING = Workload("echo", connections=16)
 IDLE = Workload("idle", connections=10_000)
+TLS_LOADS = {
+    "64": Workload("echo", connections=64, tls=True),
+    "1000": Workload("echo", connections=1000, tls=True),
+    "16k": Workload("echo", connections=64, length=16384, tls=True),
+    "handshake": Workload("connect", connections=16, tls=True),
+}
+TLS_IDLE = Workload("idle", connections=1000, tls=True)
 
 
 def core_scenarios():
@@ -129,10 +137,23 @@ def fiber_scenarios():
                    special="held", default=False)
 
 
+def tls_scenarios():
+    for name, load in TLS_LOADS.items():
+        yield Scenario(f"tls-{name}", f"fibers over TLS against {s.RAW_TLS.name}: {describe(load)}",
+                       (pair(s.TLS_FIBER, s.RAW_TLS, load, target=0.95),))
+    yield Scenario("tls-threads-64", f"threads over TLS: {describe(TLS_LOADS['64'])}",
+                   (pair(s.TLS_THREADING, s.RAW_TLS, TLS_LOADS["64"]),))
+    yield Scenario("tls-idle-1000", "resident memory per idle connection over TLS, 1,000 of them",
+                   (pair(s.TLS_FIBER, s.RAW_TLS, TLS_IDLE, metric="RSS B/conn"),))
+
+
 def peer_scenarios():
     for name, load in LOADS.items():
         yield Scenario(f"peers-{name}", f"other frameworks: {describe(load)}",
                        (Comparison(load, s.RAW_EPOLL, (s.FIBER, *peers(load))),), default=False)
+    for name, load in TLS_LOADS.items():
+        yield Scenario(f"peers-tls-{name}", f"other frameworks: {describe(load)}",
+                       (Comparison(load, s.RAW_TLS, (s.TLS_FIBER, *s.TLS_PEERS)),), default=False)
     yield Scenario("peers-pipelined", f"other frameworks: {describe(PIPELINED)}",
                    (Comparison(PIPELINED, s.RAW_EPOLL, (s.FIBER_CORKED, *peers(PIPELINED))),),
                    default=False)
@@ -148,14 +169,16 @@ def peers(load):
 
 def describe(load):
     if load.mode == "connect":
-        return f"one line per connection, {load.connections} at a time"
+        handshake = ", a full handshake each" if load.tls else ""
+        return f"one line per connection, {load.connections} at a time{handshake}"
     text = f"{load.connections} connection{'s' if load.connections > 1 else ''}, {load.length} B"
     if load.pipeline > 1:
         text += f", {load.pipeline} at once"
     return text + (", Unix socket" if load.unix else "")
 
 
-ALL = {each.name: each for each in (*core_scenarios(), *fiber_scenarios(), *peer_scenarios())}
+ALL = {each.name: each for each in (*core_scenarios(), *fiber_scenarios(), *tls_scenarios(),
+                                *peer_scenarios())}
 
 
 def select(names):

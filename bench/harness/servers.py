@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: MIT
 """The servers there are to measure, and how each is started."""
 
+import atexit
 import dataclasses
 import functools
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 BENCH = pathlib.Path(__file__).resolve().parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerKind:
-    """`argv` has "{}" where the address goes; its first word is an executable of the build, or
-    "python:MODULE" for an interpreter that has that module."""
+    """`argv` has "{}" where the address goes, and "{pem}" where the file with a certificate and its
+    key does; its first word is an executable of the build, or "python:MODULE" for an interpreter
+    that has that module."""
 
     name: str
     argv: tuple
@@ -23,6 +26,11 @@ class ServerKind:
         """The words to start it with, or None if it is not built."""
         program = self.argv[0]
         rest = [word.replace("{}", address) for word in self.argv[1:]]
+        if "{pem}" in rest:
+            pem = certificate()
+            if pem is None:
+                return None
+            rest = [word.replace("{pem}", pem) for word in rest]
         if program.startswith("python:"):
             interpreter = python_with(program.split(":")[1])
             if interpreter is None:
@@ -32,6 +40,23 @@ class ServerKind:
         if not path.exists():
             path = build / program  # bench configured on its own
         return [str(path), *rest] if os.access(path, os.X_OK) else None
+
+
+@functools.cache
+def certificate():
+    """A file with a certificate for this run and its key; None without the openssl command."""
+    folder = tempfile.TemporaryDirectory(prefix="bench-")
+    atexit.register(folder.cleanup)
+    path = pathlib.Path(folder.name)
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+                        "-keyout", path / "key", "-out", path / "certificate"],
+                       capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    (path / "pem").write_text((path / "certificate").read_text() + (path / "key").read_text())
+    return str(path / "pem")
 
 
 @functools.cache
@@ -81,6 +106,16 @@ FIBER_TIMEOUT = kind("fiber, idle timeout", "socketserver_fiber_echo", "fiber", 
 COMPUTING = ("socketserver_fiber_echo", "fiber", "{}", "--work", "200")
 FIBER_CPU = kind("fiber, computing", *COMPUTING)
 FIBER_CPU_2 = kind("fiber, computing, 2 workers", *COMPUTING, "--workers", "2")
+
+RAW_TLS = kind("raw TLS", "raw_tls", "{}", "{pem}")
+TLS_FIBER = kind("TLS fiber", "socketserver_tls_echo", "fiber", "{}", "--pem", "{pem}")
+TLS_THREADING = kind("TLS threading", "socketserver_tls_echo", "threading", "{}", "--pem", "{pem}")
+TLS_PEERS = (
+    kind("asio ssl::stream", "peer_asio_tls", "{}", "{pem}"),
+    kind("libevent, OpenSSL", "peer_libevent_tls", "{}", "{pem}"),
+    kind("go crypto/tls", "peer_go", "{}", "{pem}"),
+    kind("asyncio ssl", "python:ssl", "asyncio_echo.py", "{}", "{pem}"),
+)
 
 PEERS = (
     kind("libuv", "peer_libuv", "{}"),

@@ -32,10 +32,7 @@ Client::Client(const Options& options)
       events_(512),
       epoll_{::epoll_create1(EPOLL_CLOEXEC)} {}
 
-Client::~Client() {
-    for (Connection& connection : connections_) close(connection);
-    ::close(epoll_);
-}
+Client::~Client() { ::close(epoll_); }
 
 void Client::open_all() {
     const Next wanted = next;
@@ -77,8 +74,9 @@ void Client::step() {
 
 void Client::open(std::uint32_t index) {
     Connection& connection = connections_[index];
-    connection.fd = endpoint_.connect(opened_++);
-    if (connection.fd < 0) fail(index, "connect", errno);
+    const int fd = endpoint_.connect(opened_++);
+    if (fd < 0) fail(index, "connect", errno);
+    connection.stream = Stream{fd, options_.tls};
     connection.connecting = true;
     connection.waiting = true;
     connection.sent = connection.received = 0;
@@ -87,22 +85,19 @@ void Client::open(std::uint32_t index) {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     event.data.u32 = index;
-    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd, &event) != 0) {
+    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
         fail(index, "epoll_ctl", errno);
     }
 }
 
-void Client::close(Connection& connection) {
-    if (connection.fd >= 0) ::close(connection.fd);
-    connection.fd = -1;
-}
+void Client::close(Connection& connection) { connection.stream = {}; }
 
 void Client::on_event(std::uint32_t index, std::uint32_t events) {
     Connection& connection = connections_[index];
     if (connection.connecting) {
         int error = 0;
         socklen_t size = sizeof error;
-        ::getsockopt(connection.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        ::getsockopt(connection.stream.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
         if (error != 0) fail(index, "connect", error);
         if ((events & EPOLLOUT) == 0) return;
         connection.connecting = false;
@@ -126,7 +121,7 @@ void Client::start_turn(std::uint32_t index) {
 void Client::send_some(std::uint32_t index) {
     Connection& connection = connections_[index];
     const auto rest = lines_.batch(index, connection.turn).substr(connection.sent);
-    const ssize_t sent = ::send(connection.fd, rest.data(), rest.size(), MSG_NOSIGNAL);
+    const ssize_t sent = connection.stream.send(rest);
     if (sent >= 0) {
         connection.sent += static_cast<std::uint32_t>(sent);
     } else if (errno != EAGAIN) {
@@ -137,7 +132,7 @@ void Client::send_some(std::uint32_t index) {
 void Client::receive_some(std::uint32_t index) {
     Connection& connection = connections_[index];
     for (;;) {
-        const ssize_t got = ::recv(connection.fd, buffer_.data(), buffer_.size(), 0);
+        const ssize_t got = connection.stream.recv(buffer_.data(), buffer_.size());
         if (got < 0 && errno == EAGAIN) return;
         if (got < 0) fail(index, "recv", errno);
         if (got == 0) fail(index, "the server closed the connection");
@@ -149,7 +144,7 @@ void Client::receive_some(std::uint32_t index) {
         connection.received += static_cast<std::uint32_t>(size);
         if (connection.received == lines_.size()) return finish_turn(index);
         // A short read means drained, and the rest brings an event of its own.
-        if (size < buffer_.size()) return;
+        if (size < buffer_.size() && !options_.tls) return;
     }
 }
 

@@ -5,6 +5,7 @@
 #include "histogram.hpp"
 #include "lines.hpp"
 #include "options.hpp"
+#include "stream.hpp"
 
 #include <cstdint>
 #include <sys/epoll.h>
@@ -45,7 +46,7 @@ class Client {
 
   private:
     struct Connection {
-        int fd = -1;
+        Stream stream;
         std::uint32_t turn = 0;
         std::uint32_t sent = 0;
         std::uint32_t received = 0;

@@ -23,6 +23,7 @@ struct Options {
     double every = 0;            // idle: each connection echoes once in so many seconds; 0: silent
     double timeout = 20;         // without any reply for so long the run has failed
     std::uint64_t requests = 0;  // end the measured interval after so many; 0: only after `seconds`
+    bool tls = false;            // with a full handshake for each connection
     pid_t server_pid = 0;        // whose CPU time and memory are reported
 };
 
@@ -37,6 +38,7 @@ inline constexpr const char* usage =
     "  --warmup S        before the measured interval (0.2)\n"
     "  --every S         idle: each connection echoes once in S seconds (0: silent)\n"
     "  --timeout S       fail when no reply comes for so long (20)\n"
+    "  --tls 1           speak TLS, without looking at the certificate\n"
     "  --server-pid PID  report this process's CPU time and memory, with those of its children\n";
 
 [[noreturn]] inline void fail_usage() {
@@ -73,6 +75,8 @@ inline Options parse(int argc, char** argv) {
             options.server_pid = static_cast<pid_t>(value);
         } else if (name == "--seconds") {
             options.seconds = value;
+        } else if (name == "--tls") {
+            options.tls = value != 0;
         } else if (name == "--warmup") {
             options.warmup = value;
         } else if (name == "--every") {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// Line echo in Go: a goroutine per connection, buffered, Nagle off (Go's default).
+// Line echo in Go: a goroutine per connection, buffered, Nagle off (Go's default). With a file that
+// has a certificate and its key as second argument, over TLS.
 package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -55,6 +57,15 @@ func main() {
 		fmt.Println("port", tcp.Port)
 	} else {
 		fmt.Println("ready")
+	}
+	if len(os.Args) > 2 {
+		certificate, err := tls.LoadX509KeyPair(os.Args[2], os.Args[2])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		listener = tls.NewListener(listener,
+			&tls.Config{Certificates: []tls.Certificate{certificate}})
 	}
 	for {
 		connection, err := listener.Accept()
