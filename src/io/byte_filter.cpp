@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "io/waiting.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
@@ -40,8 +41,10 @@ const void* ByteFilter::kind() const noexcept { return nullptr; }
 
 std::ptrdiff_t filtered_recv(Channel& channel, char* data, std::size_t size, int flags) {
     ByteFilter& filter = *channel.filter;
+    bool may_wait = (flags & MSG_DONTWAIT) == 0 && current().io == nullptr;
     return attempt_until_done(
-        channel, flags, [&] { return filter.recv(channel, data, size); },
+        channel, flags,
+        [&] { return filter.recv(channel, data, size, std::exchange(may_wait, false)); },
         [&] { return filter.recv_waits_for(); });
 }
 

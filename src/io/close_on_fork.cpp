@@ -184,14 +184,14 @@ bool is_client_of(int descriptor, Kind kind, const Address& server) {
 
 }  // namespace
 
-CloseOnFork::NoFork::NoFork() noexcept {
+void CloseOnFork::forbid_fork() noexcept {
     for (++keep_from_forking; is_forking(); ++keep_from_forking) {
         --keep_from_forking;
         while (is_forking()) wait_a_little();
     }
 }
 
-CloseOnFork::NoFork::~NoFork() { --keep_from_forking; }
+void CloseOnFork::allow_fork() noexcept { --keep_from_forking; }
 
 void CloseOnFork::add_client(int descriptor) noexcept {
     change(descriptor, Kind::unknown, Kind::client);

@@ -24,11 +24,14 @@ class SOCKETSERVER_EXPORT CloseOnFork {
     /// be held across anything that may wait, because a thread that forks waits for it.
     class NoFork {
       public:
-        NoFork() noexcept;
+        NoFork() noexcept { forbid_fork(); }
         NoFork(const NoFork&) = delete;
         NoFork& operator=(const NoFork&) = delete;
-        ~NoFork();
+        ~NoFork() { allow_fork(); }
     };
+    /// The same by hand, in pairs. They do not nest on one thread.
+    static void forbid_fork() noexcept;
+    static void allow_fork() noexcept;
 
     /// A stream socket that is, or may become, a client of a server.
     static void add_client(int descriptor) noexcept;

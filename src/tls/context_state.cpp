@@ -4,7 +4,6 @@
 #include <cxxabi.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -19,16 +18,9 @@ namespace socketserver::detail {
 
 namespace {
 
-/// Guards what every context copies and replaces. One for all, and never held for long: a process
-/// that is forked while another thread reloads must not find it taken, so the fork takes it first.
-std::mutex& fork_safe_mutex() {
-    static std::mutex mutex;
-    static const int registered =
-        ::pthread_atfork([] { fork_safe_mutex().lock(); }, [] { fork_safe_mutex().unlock(); },
-                         [] { fork_safe_mutex().unlock(); });
-    static_cast<void>(registered);  // it fails for lack of memory only, at the start
-    return mutex;
-}
+/// Guards what every context copies and replaces. One for all, and never held for long; only within
+/// an OpenSslUse, so that no child is forked while it is taken.
+constinit std::mutex mutex;
 
 constexpr std::string_view session_id_context = "socketserver";
 
@@ -50,7 +42,6 @@ ContextState::ContextState(TLSPurpose for_purpose)
       context_{SSL_CTX_new(for_purpose == TLSPurpose::server ? TLS_server_method()
                                                              : TLS_client_method())},
       table_{std::make_shared<const CredentialsTable>()} {
-    fork_safe_mutex();  // its handlers are there before the first fork
     SSL_CTX* const context = context_.get();
     if (context == nullptr) throw_ssl_error("make an SSLContext");
     // What the system's configuration file says may be less.
@@ -81,13 +72,19 @@ ContextState::ContextState(TLSPurpose for_purpose)
     set_ticket_keys({first});
 }
 
+ContextState::~ContextState() {
+    const OpenSslUse use;
+    table_.reset();
+    context_.reset();
+}
+
 ContextState::Table ContextState::table() const {
-    const std::lock_guard lock{fork_safe_mutex()};
+    const std::lock_guard lock{mutex};
     return table_;
 }
 
 void ContextState::replace(Table table, std::uint64_t turn) {
-    const std::lock_guard lock{fork_safe_mutex()};
+    const std::lock_guard lock{mutex};
     if (turn < table_turn_) return;
     table_turn_ = turn;
     table_.swap(table);
@@ -147,7 +144,10 @@ int ContextState::choose_certificate(SSL* ssl) {
     const char* asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     const std::string name = asked == nullptr || !is_server() ? "" : lower_case(asked);
     std::optional<SSLContext> other;
-    if (sni_callback && is_server()) other = sni_callback(name);
+    if (sni_callback && is_server()) {
+        const OpenSslUse::Pause pause;
+        other = sni_callback(name);
+    }
     if (other) other->state_->follow();
     const Table table = other ? other->state_->table() : this->table();
     const Credentials* const credentials = table->find(other ? std::string_view{} : name);
@@ -224,7 +224,7 @@ void ContextState::set_ticket_keys(const std::vector<std::string>& keys) {
         std::memcpy(&(*made)[i], keys[i].data(), sizeof(TicketKey));
     }
     TicketKeys replaced = std::move(made);
-    const std::lock_guard lock{fork_safe_mutex()};
+    const std::lock_guard lock{mutex};
     ticket_keys_.swap(replaced);
 }
 
@@ -234,7 +234,7 @@ int ContextState::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv,
         static_cast<const ContextState*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
     TicketKeys keys;
     {
-        const std::lock_guard lock{fork_safe_mutex()};
+        const std::lock_guard lock{mutex};
         keys = state->ticket_keys_;
     }
     const TicketKey* key = &keys->front();

@@ -43,7 +43,7 @@ class ContextState {
     explicit ContextState(TLSPurpose purpose);
     ContextState(const ContextState&) = delete;
     ContextState& operator=(const ContextState&) = delete;
-    ~ContextState() = default;
+    ~ContextState();
 
     SSL_CTX* native() const noexcept { return context_.get(); }
     bool is_server() const noexcept { return purpose == TLSPurpose::server; }
@@ -87,7 +87,7 @@ class ContextState {
     bool has_source_ = false;
     std::vector<std::pair<std::string, CertificateSource>> named_sources_{};
 
-    // These two are copied and replaced under a lock that a fork takes as well.
+    // These two are copied and replaced under a lock.
     Table table_;
     TicketKeys ticket_keys_{};
     std::uint64_t table_turn_ = 0;

@@ -69,6 +69,7 @@ void require_valid_now(const X509* certificate, const std::string& name) {
 }  // namespace
 
 std::string read_file(const std::string& name) {
+    const OpenSslUse::Pause pause;
     const int file = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
     std::string text;
     ssize_t got = -1;

@@ -1,9 +1,36 @@
 // SPDX-License-Identifier: MIT
 #include "tls/openssl.hpp"
 
+#include <utility>
+
+#include "io/close_on_fork.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
+
+namespace {
+
+/// Of this thread. No fiber is suspended while it is not zero.
+constinit thread_local int uses = 0;
+
+}  // namespace
+
+OpenSslUse::OpenSslUse() noexcept {
+    if (uses++ == 0) CloseOnFork::forbid_fork();
+}
+
+OpenSslUse::~OpenSslUse() {
+    if (--uses == 0) CloseOnFork::allow_fork();
+}
+
+OpenSslUse::Pause::Pause() noexcept : depth_{std::exchange(uses, 0)} {
+    if (depth_ > 0) CloseOnFork::allow_fork();
+}
+
+OpenSslUse::Pause::~Pause() {
+    if (depth_ > 0) CloseOnFork::forbid_fork();
+    uses = depth_;
+}
 
 unsigned long take_error() noexcept {
     const unsigned long error = ERR_peek_error();

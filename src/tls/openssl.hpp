@@ -27,6 +27,29 @@ using SslCtxPtr = std::unique_ptr<SSL_CTX, Freeing<SSL_CTX_free>>;
 using X509Ptr = std::unique_ptr<X509, Freeing<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY_free>>;
 
+/// While one lives, the calling thread is in OpenSSL, and no thread of the process forks: OpenSSL
+/// has locks of its own, and a child that is forked while one is held would wait for it for ever.
+/// What is done meanwhile must not wait. They nest.
+class OpenSslUse {
+  public:
+    OpenSslUse() noexcept;
+    OpenSslUse(const OpenSslUse&) = delete;
+    OpenSslUse& operator=(const OpenSslUse&) = delete;
+    ~OpenSslUse();
+
+    /// While OpenSSL calls back into code of the user, which may do what it wants.
+    class Pause {
+      public:
+        Pause() noexcept;
+        Pause(const Pause&) = delete;
+        Pause& operator=(const Pause&) = delete;
+        ~Pause();
+
+      private:
+        int depth_;
+    };
+};
+
 /// Takes the errors of the calling thread away, and returns the number of the first one that was
 /// kept, which is the one nearest to the cause; 0: there was none.
 unsigned long take_error() noexcept;

@@ -138,7 +138,11 @@ TlsSession::TlsSession(const SSLContext& context, const std::string& server_host
 }
 
 /// The descriptor is still open: a channel lets go of its filter first.
-TlsSession::~TlsSession() { end_output(); }
+TlsSession::~TlsSession() {
+    const OpenSslUse use;
+    end_output();
+    ssl_.reset();
+}
 
 void TlsSession::supply(std::string_view received) {
     if (rest_.empty()) {
@@ -202,11 +206,11 @@ TlsSession::Step TlsSession::read_record(Channel& channel, char* data, std::size
     return error == SSL_ERROR_WANT_READ ? Step::needs_input : Step::done;
 }
 
-std::ptrdiff_t TlsSession::recv(Channel& channel, char* data, std::size_t size) {
+std::ptrdiff_t TlsSession::recv(Channel& channel, char* data, std::size_t size, bool may_wait) {
     std::string_view received;
     for (;;) {
         {
-            const std::lock_guard lock{mutex_};
+            const Use use{*this};
             supply(received);
             std::size_t got = 0;
             const Step step = read_record(channel, data, size, got);
@@ -215,12 +219,13 @@ std::ptrdiff_t TlsSession::recv(Channel& channel, char* data, std::size_t size) 
                 errno = protocol_error;
                 return -1;
             }
+            if (may_wait) flush();
         }
-        const std::ptrdiff_t got =
-            detail::recv(channel, receive_buffer(), largest_record, MSG_DONTWAIT);
+        const int flags = std::exchange(may_wait, false) ? 0 : MSG_DONTWAIT;
+        const std::ptrdiff_t got = detail::recv(channel, receive_buffer(), largest_record, flags);
         if (got == -1) {
             const int error = errno;
-            const std::lock_guard lock{mutex_};
+            const Use use{*this};
             flush();  // tickets, or the answer to a new key: the peer's turn begins
             errno = error;
             return -1;
@@ -236,7 +241,7 @@ std::ptrdiff_t TlsSession::recv(Channel& channel, char* data, std::size_t size) 
 
 std::ptrdiff_t TlsSession::send(Channel& channel, std::string_view data) {
     if (data.empty()) return 0;
-    const std::lock_guard lock{mutex_};
+    const Use use{*this};
     descriptor_ = channel.fd;
     if (has_ended_output_) {
         errno = EPIPE;
@@ -273,7 +278,7 @@ std::ptrdiff_t TlsSession::send(Channel& channel, std::string_view data) {
 /// What OpenSSL has taken from the descriptor may be a part of a record only: it is asked.
 bool TlsSession::has_pending() const noexcept {
     try {
-        const std::lock_guard lock{mutex_};
+        const Use use{*this};
         if (is_failed_ || SSL_pending(native()) > 0 || !rest_.empty()) return true;
         if (SSL_has_pending(native()) == 0) return false;
         char byte{};
@@ -300,7 +305,7 @@ void TlsSession::end_output() noexcept {
 
 void TlsSession::shutdown(Channel& channel) noexcept {
     try {
-        const std::lock_guard lock{mutex_};
+        const Use use{*this};
         descriptor_ = channel.fd;
         end_output();
     } catch (const std::system_error&) {
@@ -334,7 +339,7 @@ void TlsSession::handshake(Channel& channel, TimePoint until) {
         Step step{};
         bool is_blocked = false;
         {
-            const std::lock_guard lock{mutex_};
+            const Use use{*this};
             supply(received);
             step = step_handshake(channel);
             is_blocked = has_output() && SSL_is_server(native()) == 0;
@@ -346,7 +351,7 @@ void TlsSession::handshake(Channel& channel, TimePoint until) {
             if (detail::wait(channel, Direction::write, until) == -1) {
                 fail_handshake(channel, errno);
             }
-            const std::lock_guard lock{mutex_};
+            const Use use{*this};
             flush();
             is_blocked = has_output();
         }
@@ -369,7 +374,7 @@ void TlsSession::handshake(Channel& channel, TimePoint until) {
 void TlsSession::fail_handshake(Channel& channel, int error) {
     const bool is_server = SSL_is_server(native()) == 1;
     {
-        const std::lock_guard lock{mutex_};
+        const Use use{*this};
         is_failed_ = true;
         error_text_ = "there was no handshake";
     }
@@ -429,7 +434,7 @@ void TlsSession::throw_handshake_error() {
 }
 
 void TlsSession::refuse(Channel& channel) {
-    const std::lock_guard lock{mutex_};
+    const Use use{*this};
     descriptor_ = channel.fd;
     end_output();
     is_failed_ = true;

@@ -34,7 +34,7 @@ class TlsSession final : public ByteFilter {
     /// @throws HandshakeError; Cancelled. The session is of no use then, and lets nothing through.
     void handshake(Channel& channel, TimePoint until);
 
-    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size) override;
+    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size, bool may_wait) override;
     std::ptrdiff_t send(Channel& channel, std::string_view data) override;
     bool has_pending() const noexcept override;
     void shutdown(Channel& channel) noexcept override;
@@ -46,7 +46,16 @@ class TlsSession final : public ByteFilter {
     SSL* native() const noexcept { return ssl_.get(); }
     const std::string& server_hostname() const noexcept { return server_hostname_; }
     bool is_established() const noexcept { return is_established_; }
-    std::mutex& mutex() noexcept { return mutex_; }
+
+    /// What each call of OpenSSL for this connection is made under.
+    class Use {
+      public:
+        explicit Use(const TlsSession& session) : lock_{session.mutex_} {}
+
+      private:
+        OpenSslUse use_;
+        std::lock_guard<std::mutex> lock_;
+    };
 
     /// Null if it is none.
     static TlsSession* from(ByteFilter* filter) noexcept {

@@ -8,6 +8,7 @@
 
 namespace socketserver {
 
+using detail::OpenSslUse;
 using detail::throw_ssl_error;
 
 namespace {
@@ -19,7 +20,10 @@ int number_of(TLSVersion version) {
 }  // namespace
 
 SSLContext::SSLContext(TLSPurpose purpose)
-    : state_{std::make_shared<detail::ContextState>(purpose)} {}
+    : state_{[&] {
+          const OpenSslUse use;
+          return std::make_shared<detail::ContextState>(purpose);
+      }()} {}
 SSLContext::~SSLContext() = default;
 
 TLSPurpose SSLContext::purpose() const noexcept { return state_->purpose; }
@@ -27,12 +31,14 @@ ssl_ctx_st* SSLContext::native_handle() const noexcept { return state_->native()
 
 void SSLContext::load_cert_chain(const std::string& certfile, const std::string& keyfile,
                                  const std::optional<std::string>& password) {
+    const OpenSslUse use;
     if (certfile.empty()) throw SSLError("load_cert_chain: the name of the file is empty");
     state_->load({.certfile = certfile, .keyfile = keyfile, .password = password});
 }
 
 void SSLContext::load_cert_chain_from_memory(std::string_view certificates, std::string_view key,
                                              const std::optional<std::string>& password) {
+    const OpenSslUse use;
     state_->load(
         {.certificates = std::string{certificates}, .key = std::string{key}, .password = password});
 }
@@ -40,12 +46,14 @@ void SSLContext::load_cert_chain_from_memory(std::string_view certificates, std:
 void SSLContext::add_cert_chain(const std::string& server_name, const std::string& certfile,
                                 const std::string& keyfile,
                                 const std::optional<std::string>& password) {
+    const OpenSslUse use;
     if (certfile.empty()) throw SSLError("add_cert_chain: the name of the file is empty");
     if (server_name.empty()) throw SSLError("add_cert_chain: the name of the server is empty");
     state_->add(server_name, {.certfile = certfile, .keyfile = keyfile, .password = password});
 }
 
 void SSLContext::load_verify_locations(const std::string& cafile, const std::string& capath) {
+    const OpenSslUse use;
     if (cafile.empty() && capath.empty()) {
         throw SSLError("load_verify_locations: neither a file nor a folder is named");
     }
@@ -59,19 +67,25 @@ void SSLContext::load_verify_locations(const std::string& cafile, const std::str
 }
 
 void SSLContext::load_verify_locations_from_memory(std::string_view authorities) {
+    const OpenSslUse use;
     const std::string name = "the authorities in memory";
     state_->add_authorities(detail::parse_certificates(authorities, name), name);
 }
 
 void SSLContext::load_default_certs() {
+    const OpenSslUse use;
     if (SSL_CTX_set_default_verify_paths(native_handle()) != 1) {
         throw_ssl_error("load_default_certs");
     }
 }
 
-void SSLContext::reload() { state_->reload(); }
+void SSLContext::reload() {
+    const OpenSslUse use;
+    state_->reload();
+}
 
 void SSLContext::minimum_version(TLSVersion version) {
+    const OpenSslUse use;
     if (SSL_CTX_set_min_proto_version(native_handle(), number_of(version)) != 1) {
         throw_ssl_error("minimum_version");
     }
@@ -83,6 +97,7 @@ TLSVersion SSLContext::minimum_version() const {
 }
 
 void SSLContext::maximum_version(TLSVersion version) {
+    const OpenSslUse use;
     if (SSL_CTX_set_max_proto_version(native_handle(), number_of(version)) != 1) {
         throw_ssl_error("maximum_version");
     }
@@ -94,16 +109,19 @@ TLSVersion SSLContext::maximum_version() const {
 }
 
 void SSLContext::set_ciphers(const std::string& ciphers) {
+    const OpenSslUse use;
     if (SSL_CTX_set_cipher_list(native_handle(), ciphers.c_str()) != 1) {
         throw_ssl_error("set_ciphers " + ciphers);
     }
 }
 
 void SSLContext::set_alpn_protocols(const std::vector<std::string>& protocols) {
+    const OpenSslUse use;
     state_->set_alpn_protocols(protocols);
 }
 
 void SSLContext::verify_mode(VerifyMode mode) {
+    const OpenSslUse use;
     state_->verify_mode = mode;
     if (mode == VerifyMode::none) state_->check_hostname = false;
     state_->set_verify();
@@ -122,6 +140,7 @@ void SSLContext::suppress_ragged_eofs(bool on) noexcept { state_->suppress_ragge
 bool SSLContext::suppress_ragged_eofs() const noexcept { return state_->suppress_ragged_eofs; }
 
 void SSLContext::set_ticket_keys(const std::vector<std::string>& keys) {
+    const OpenSslUse use;
     state_->set_ticket_keys(keys);
 }
 

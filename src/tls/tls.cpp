@@ -8,7 +8,6 @@
 #include <array>
 #include <ctime>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "socketserver/buffered_reader.hpp"
@@ -109,17 +108,17 @@ TLSConnection::TLSConnection(Socket& socket) : session_{detail::session_of(socke
 ssl_st* TLSConnection::native_handle() const noexcept { return session_->native(); }
 
 std::string TLSConnection::version() const {
-    const std::lock_guard lock{session_->mutex()};
+    const TlsSession::Use use{*session_};
     return SSL_get_version(session_->native());
 }
 
 std::string TLSConnection::cipher() const {
-    const std::lock_guard lock{session_->mutex()};
+    const TlsSession::Use use{*session_};
     return SSL_get_cipher_name(session_->native());
 }
 
 std::string TLSConnection::selected_alpn_protocol() const {
-    const std::lock_guard lock{session_->mutex()};
+    const TlsSession::Use use{*session_};
     const unsigned char* name = nullptr;
     unsigned size = 0;
     SSL_get0_alpn_selected(session_->native(), &name, &size);
@@ -127,19 +126,19 @@ std::string TLSConnection::selected_alpn_protocol() const {
 }
 
 std::string TLSConnection::server_hostname() const {
-    const std::lock_guard lock{session_->mutex()};
+    const TlsSession::Use use{*session_};
     if (SSL_is_server(session_->native()) == 0) return session_->server_hostname();
     const char* name = SSL_get_servername(session_->native(), TLSEXT_NAMETYPE_host_name);
     return name == nullptr ? "" : name;
 }
 
 bool TLSConnection::session_reused() const {
-    const std::lock_guard lock{session_->mutex()};
+    const TlsSession::Use use{*session_};
     return SSL_session_reused(session_->native()) == 1;
 }
 
 std::optional<PeerCertificate> TLSConnection::getpeercert() const {
-    const std::lock_guard lock{session_->mutex()};
+    const TlsSession::Use use{*session_};
     const X509Ptr certificate{SSL_get1_peer_certificate(session_->native())};
     if (!certificate) return {};
     return describe(certificate.get());
@@ -151,7 +150,10 @@ void start_tls(Socket& socket, const SSLContext& context, const std::string& ser
                std::chrono::nanoseconds handshake_timeout) {
     detail::Channel& channel = socket.channel();
     if (channel.filter != nullptr) throw SSLError("start_tls: the socket speaks TLS already");
-    auto session = std::make_unique<TlsSession>(context, server_hostname);
+    auto session = [&] {
+        const detail::OpenSslUse use;
+        return std::make_unique<TlsSession>(context, server_hostname);
+    }();
     if (socket.corked() != nullptr) socket.corked()->flush_before_send();
     TlsSession& attached = *session;
     channel.filter = std::move(session);

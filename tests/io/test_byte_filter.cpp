@@ -49,11 +49,12 @@ std::string encoded(std::string_view data) {
 /// asked for, and a frame that has been sent in part must be sent to its end.
 class Frames : public ByteFilter {
   public:
-    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size) override {
+    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size, bool may_wait) override {
         while (!has_pending()) {
             std::array<char, 1000> bytes{};
             const std::ptrdiff_t got =
-                detail::recv(channel, bytes.data(), bytes.size(), MSG_DONTWAIT);
+                detail::recv(channel, bytes.data(), bytes.size(),
+                             std::exchange(may_wait, false) ? 0 : MSG_DONTWAIT);
             if (got <= 0) return got;
             raw_.append(bytes.data(), static_cast<std::size_t>(got));
             decode();
@@ -292,7 +293,8 @@ namespace {
 /// out before its own byte is in the kernel.
 class WaitsForPeer : public ByteFilter {
   public:
-    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size) override {
+    std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size,
+                        bool /*may_wait*/) override {
         return detail::recv(channel, data, size, MSG_DONTWAIT);
     }
     std::ptrdiff_t send(Channel& channel, std::string_view data) override {
