@@ -111,7 +111,9 @@ class SOCKETSERVER_EXPORT Socket {
     void close() noexcept;
     /// Gives the descriptor away without closing it, -1 if there is none. Sends what is held back
     /// first, as a move does.
-    int detach() noexcept;
+    ///
+    /// @throws std::system_error if the socket speaks TLS: its keys would stay behind.
+    int detach();
     /// @}
 
     /// @name Properties

@@ -142,11 +142,13 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// The keys of session tickets, with which clients resume a session: each of 80 random bytes.
     /// New tickets are made with the first; those of the others are taken as well. Without a call
     /// the context makes its own, which processes that are forked later share. To rotate them, put
-    /// a new one in front and let the last one go. From any thread, for this process.
+    /// a new one in front and let the last one go. From any thread; for this process and for those
+    /// that were forked after the context was made, such as the workers of PreforkMixIn.
     ///
-    /// @throws SSLError if there is none, or one of another size.
+    /// @throws SSLError if there is none, one of another size, or more than most_ticket_keys.
     void set_ticket_keys(const std::vector<std::string>& keys);
     static constexpr std::size_t ticket_key_size = 80;
+    static constexpr std::size_t most_ticket_keys = 16;
     /// @}
 
     /// OpenSSL's `SSL_CTX*`, for what this class does not offer. The context owns it. Certificates

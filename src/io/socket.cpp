@@ -301,12 +301,15 @@ void Socket::close() noexcept {
     detail::close(channel_);
 }
 
-int Socket::detach() noexcept {
+int Socket::detach() {
+    if (channel_.filter != nullptr) {
+        throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
+                                "detach a connection that speaks TLS");
+    }
     if (corked_ != nullptr) uncork();
     detail::forget(channel_);
     detail::disown_descriptor(channel_.connection.get());
     detail::CloseOnFork::remove(channel_.fd);
-    channel_.filter.reset();
     return std::exchange(channel_.fd, -1);
 }
 

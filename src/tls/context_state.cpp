@@ -7,11 +7,14 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <utility>
 
+#include "os/shared_memory.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -26,14 +29,44 @@ constexpr std::string_view session_id_context = "socketserver";
 
 }  // namespace
 
-SharedNumber::SharedNumber() {
-    void* memory = ::mmap(nullptr, sizeof(std::atomic<std::uint64_t>), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    number_ = ::new (memory) std::atomic<std::uint64_t>{0};
+SharedWithChildren::SharedWithChildren()
+    : memory_{::new (map_shared_memory(sizeof(Memory), "make an SSLContext")) Memory{}} {}
+
+SharedWithChildren::~SharedWithChildren() {
+    OPENSSL_cleanse(memory_, sizeof *memory_);
+    ::munmap(memory_, sizeof *memory_);
 }
 
-SharedNumber::~SharedNumber() { ::munmap(number_, sizeof *number_); }
+void SharedWithChildren::write_keys(const TicketKeys& keys) noexcept {
+    std::atomic<std::uint64_t>& version = memory_->keys_version;
+    // Two processes may write at once. One that died while it wrote is not waited for.
+    std::uint64_t before = version.load();
+    for (int i = 0; i < 1000 && before % 2 == 1; ++i) {
+        std::this_thread::yield();
+        before = version.load();
+    }
+    const std::uint64_t writing = before + 1 + before % 2;
+    version.store(writing);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        const auto words = std::bit_cast<Words>(keys[i]);
+        for (std::size_t at = 0; at < words.size(); ++at) memory_->keys[i][at].store(words[at]);
+    }
+    memory_->key_count.store(keys.size());
+    version.store(writing + 1);
+}
+
+std::optional<SharedWithChildren::TicketKeys> SharedWithChildren::read_keys(
+    std::uint64_t& version) const {
+    version = keys_version();
+    TicketKeys read(std::min<std::size_t>(memory_->key_count.load(), memory_->keys.size()));
+    for (std::size_t i = 0; i < read.size(); ++i) {
+        Words words{};
+        for (std::size_t at = 0; at < words.size(); ++at) words[at] = memory_->keys[i][at].load();
+        read[i] = std::bit_cast<TicketKey>(words);
+    }
+    if (version % 2 == 1 || version != keys_version() || read.empty()) return {};
+    return read;
+}
 
 ContextState::ContextState(TLSPurpose for_purpose)
     : purpose{for_purpose},
@@ -121,12 +154,12 @@ ContextState::Table ContextState::read_all() const {
 void ContextState::reload() {
     const std::uint64_t turn = ++last_turn_;
     replace(read_all(), turn);
-    seen_reloads_ = ++*reloads_;
+    seen_reloads_ = ++shared_.reloads();
 }
 
 void ContextState::follow() noexcept {
     std::uint64_t seen = seen_reloads_.load();
-    const std::uint64_t made = (*reloads_).load();
+    const std::uint64_t made = shared_.reloads().load();
     // One thread reads; the others go on with what there is.
     if (seen == made || !seen_reloads_.compare_exchange_strong(seen, made)) return;
     try {
@@ -216,7 +249,10 @@ void ContextState::set_verify() {
 
 void ContextState::set_ticket_keys(const std::vector<std::string>& keys) {
     if (keys.empty()) throw SSLError("set_ticket_keys: there is no key");
-    auto made = std::make_shared<std::vector<TicketKey>>(keys.size());
+    if (keys.size() > SSLContext::most_ticket_keys) {
+        throw SSLError("set_ticket_keys: at most 16 keys");
+    }
+    auto made = std::make_shared<SharedWithChildren::TicketKeys>(keys.size());
     for (std::size_t i = 0; i < keys.size(); ++i) {
         if (keys[i].size() != sizeof(TicketKey)) {
             throw SSLError("set_ticket_keys: a key has 80 bytes");
@@ -225,17 +261,30 @@ void ContextState::set_ticket_keys(const std::vector<std::string>& keys) {
     }
     TicketKeys replaced = std::move(made);
     const std::lock_guard lock{mutex};
+    shared_.write_keys(*replaced);
+    seen_keys_ = shared_.keys_version();
     ticket_keys_.swap(replaced);
+}
+
+ContextState::TicketKeys ContextState::ticket_keys() {
+    const std::lock_guard lock{mutex};
+    if (seen_keys_ == shared_.keys_version()) return ticket_keys_;
+    std::uint64_t version = 0;
+    if (auto read = shared_.read_keys(version)) {
+        ticket_keys_ = std::make_shared<const SharedWithChildren::TicketKeys>(*std::move(read));
+        seen_keys_ = version;
+    }
+    return ticket_keys_;
 }
 
 int ContextState::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv,
                             EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int is_new) {
-    const auto* state =
-        static_cast<const ContextState*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+    auto* state = static_cast<ContextState*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
     TicketKeys keys;
-    {
-        const std::lock_guard lock{mutex};
-        keys = state->ticket_keys_;
+    try {
+        keys = state->ticket_keys();
+    } catch (const std::bad_alloc&) {
+        return -1;  // ends the handshake
     }
     const TicketKey* key = &keys->front();
     if (is_new != 0) {

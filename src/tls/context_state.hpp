@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,26 +16,46 @@
 
 namespace socketserver::detail {
 
-/// A number that this process and those that were forked from it later share.
-class SharedNumber {
-  public:
-    /// @throws std::bad_alloc
-    SharedNumber();
-    SharedNumber(const SharedNumber&) = delete;
-    SharedNumber& operator=(const SharedNumber&) = delete;
-    ~SharedNumber();
-    std::atomic<std::uint64_t>& operator*() const noexcept { return *number_; }
-
-  private:
-    std::atomic<std::uint64_t>* number_;
-};
-
 struct TicketKey {
     std::array<unsigned char, 16> name;
     std::array<unsigned char, 32> mac;
     std::array<unsigned char, 32> cipher;
 };
 static_assert(sizeof(TicketKey) == SSLContext::ticket_key_size);
+
+/// What a context shares with the processes that are forked after it was made: how often it was
+/// reloaded, and the keys of its session tickets.
+class SharedWithChildren {
+  public:
+    using TicketKeys = std::vector<TicketKey>;
+
+    /// @throws std::system_error if there is no memory.
+    SharedWithChildren();
+    SharedWithChildren(const SharedWithChildren&) = delete;
+    SharedWithChildren& operator=(const SharedWithChildren&) = delete;
+    ~SharedWithChildren();
+
+    std::atomic<std::uint64_t>& reloads() const noexcept { return memory_->reloads; }
+    /// Grows with each write_keys(), in whatever process. Odd: one is under way.
+    std::uint64_t keys_version() const noexcept { return memory_->keys_version.load(); }
+    /// @pre at most SSLContext::most_ticket_keys.
+    void write_keys(const TicketKeys& keys) noexcept;
+    /// Nothing while they are being written, or if a process died while it wrote them.
+    std::optional<TicketKeys> read_keys(std::uint64_t& version) const;
+
+  private:
+    static constexpr std::size_t words_per_key = sizeof(TicketKey) / sizeof(std::uint64_t);
+    using Words = std::array<std::uint64_t, words_per_key>;
+    struct Memory {
+        std::atomic<std::uint64_t> reloads;
+        std::atomic<std::uint64_t> keys_version;
+        std::atomic<std::uint64_t> key_count;
+        std::array<std::array<std::atomic<std::uint64_t>, words_per_key>,
+                   SSLContext::most_ticket_keys>
+            keys;
+    };
+    Memory* memory_;
+};
 
 /// What the copies of an SSLContext share. A session holds it for as long as it lives, because
 /// OpenSSL calls back with its address.
@@ -65,7 +86,7 @@ class ContextState {
 
   private:
     using Table = std::shared_ptr<const CredentialsTable>;
-    using TicketKeys = std::shared_ptr<const std::vector<TicketKey>>;
+    using TicketKeys = std::shared_ptr<const SharedWithChildren::TicketKeys>;
 
     Table table() const;
     /// Puts a table in the place of the one that is there, unless that one was read later.
@@ -73,6 +94,8 @@ class ContextState {
     Table read_all() const;
     /// If another process has called reload(): reads what it has read.
     void follow() noexcept;
+    /// Those of the process that has set them last.
+    TicketKeys ticket_keys();
     int choose_certificate(SSL* ssl);
 
     static int on_certificate(SSL* ssl, void* state);
@@ -93,8 +116,9 @@ class ContextState {
     std::uint64_t table_turn_ = 0;
 
     std::atomic<std::uint64_t> last_turn_{0};
-    SharedNumber reloads_;                        // of all processes
+    SharedWithChildren shared_;
     std::atomic<std::uint64_t> seen_reloads_{0};  // by this process
+    std::uint64_t seen_keys_ = 0;                 // under the lock
 };
 
 }  // namespace socketserver::detail

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <string>
@@ -447,6 +448,37 @@ TEST_CASE("sessions are resumed by tickets, whose keys can be shared and rotated
 
     CHECK_THROWS_AS(server.set_ticket_keys({}), SSLError);
     CHECK_THROWS_AS(server.set_ticket_keys({"short"}), SSLError);
+}
+
+TEST_CASE("keys of tickets that are set after a fork hold in the child too") {
+    const Certificate certificate = make_certificate();
+    SSLContext server = server_context();
+    load(server, certificate);
+    const std::string old_key(SSLContext::ticket_key_size, 'a');
+    const std::string new_key(SSLContext::ticket_key_size, 'b');
+    server.set_ticket_keys({old_key});
+    std::array<int, 2> told{};
+    REQUIRE(::pipe(told.data()) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::alarm(20);  // ends it
+        char byte{};
+        if (::read(told[0], &byte, 1) != 1) ::_exit(2);
+        SSLContext sibling = server_context();
+        load(sibling, certificate);
+        sibling.set_ticket_keys({new_key});
+        const SSLContext client = lax_client();
+        const Outcome first = shake_hands(sibling, client);
+        ::_exit(shake_hands(server, client, {.session = first.session}).resumed ? 0 : 1);
+    }
+    server.set_ticket_keys({new_key, old_key});
+    CHECK(::write(told[1], "x", 1) == 1);
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    ::close(told[0]);
+    ::close(told[1]);
+    CHECK_THROWS_AS(server.set_ticket_keys(std::vector<std::string>(17, old_key)), SSLError);
 }
 
 TEST_CASE("a client shows its certificate to a server that asks") {
