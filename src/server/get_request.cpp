@@ -84,6 +84,7 @@ void close_connection(Socket& connection) noexcept {
         return connection.close();
     }
     const std::shared_ptr<Registry> registry = record->registry;
+    connection.channel().filter.reset();  // what lingers is read and thrown away
     const int descriptor = connection.detach();
     if (registry->in_child()) {
         Lingering::linger_here(descriptor);

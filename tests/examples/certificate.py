@@ -20,3 +20,15 @@ def make_certificate(folder):
          "-out", cert],
         check=True, capture_output=True, timeout=20)
     return cert, key
+
+
+def make_pem(folder, name):
+    """The path of a file with a key and a certificate for the common name `name`, its own authority."""
+    path = os.path.join(folder, f"{name}.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-subj", f"/CN={name}", "-keyout", path, "-out", f"{path}.cert"],
+        check=True, capture_output=True, timeout=20)
+    with open(path, "a", encoding="ascii") as pem, open(f"{path}.cert", encoding="ascii") as cert:
+        pem.write(cert.read())
+    return path
