@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// An echo server with a second, small server for those who run it: /metrics for Prometheus,
+// /healthz (the process answers) and /readyz (new clients are welcome; 503 from the first moment
+// of a drain). admin [port] [admin port]
+// Try: curl localhost:9100/metrics
+#include <fmt/format.h>
+#include <socketserver/prometheus.hpp>
+#include <socketserver/socketserver.hpp>
+
+#include <cstdio>
+#include <string>
+#include <thread>
+
+namespace ss = socketserver;
+
+class EchoHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) wfile().write(line);
+    }
+};
+
+// [admin]
+/// Answers GET by HTTP/1.0. Whoever may watch the server may not keep it from being watched: a
+/// request has a second.
+class AdminHandler : public ss::StreamRequestHandler {
+  public:
+    explicit AdminHandler(const ss::ServerBase& watched) : watched_{watched} {}
+
+  private:
+    void handle() override {
+        const std::string request{rfile().readline(4096)};
+        while (rfile().readline(4096).size() > 2) {
+        }  // the headers say nothing to this server
+        if (request.starts_with("GET /metrics ")) {
+            const auto page = ss::prometheus_text(watched_.statistics(), {{"server", "echo"}});
+            answer("200 OK", page, ss::prometheus_content_type);
+        } else if (request.starts_with("GET /healthz ")) {
+            answer("200 OK", "alive\n");
+        } else if (request.starts_with("GET /readyz ")) {
+            watched_.is_draining() ? answer("503 Service Unavailable", "draining\n")
+                                   : answer("200 OK", "ready\n");
+        } else {
+            answer("404 Not Found", "/metrics, /healthz or /readyz\n");
+        }
+    }
+    void answer(std::string_view status, std::string_view body,
+                std::string_view type = "text/plain") {
+        wfile().print("HTTP/1.0 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n{}", status,
+                      type, body.size(), body);
+    }
+    const ss::ServerBase& watched_;
+};
+// [admin]
+
+int main(int argc, char** argv) {
+    const auto port = argc > 1 ? ss::parse_port(argv[1]) : 9999;
+    const auto admin_port = argc > 2 ? ss::parse_port(argv[2]) : 9100;
+    ss::ThreadingTCPServer<EchoHandler> server{{"localhost", port}};
+    ss::TCPServer<AdminHandler> admin{{"localhost", admin_port},
+                                      {.request_timeout = std::chrono::seconds{1}},
+                                      [&] { return AdminHandler{server}; }};
+    const ss::ShutdownOnSignal signals{server, ss::DrainFor{std::chrono::seconds{10}}};
+    std::thread watching{[&] { admin.serve_forever(); }};
+    fmt::print(stderr, "serving on {}\n", server.server_address());
+    fmt::print(stderr, "serving on {}\n", admin.server_address());
+    server.serve_forever();
+    admin.shutdown();  // watched to the end
+    watching.join();
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/statistics.hpp"
+
+namespace socketserver {
+
+/// The media type of what prometheus_text() returns: the `Content-Type` of an answer over HTTP.
+inline constexpr std::string_view prometheus_content_type =
+    "text/plain; version=0.0.4; charset=utf-8";
+
+/// A name and a value, such as `{"server", "echo"}`.
+using MetricLabels = std::vector<std::pair<std::string, std::string>>;
+
+/// Statistics in the text format of Prometheus: one metric for each of their members, named
+/// `socketserver_...`, with the reason of a close and the cause of a refusal as labels.
+/// examples/admin.cpp serves them.
+///
+/// `labels` stand at each sample: they tell the servers of one program apart. May be called from
+/// any thread. Beyond Python.
+///
+/// @throws std::invalid_argument if a label's name is not one that Prometheus takes: letters,
+///         digits and `_`, no digit in front, no two `_` in front, neither `reason` nor `cause`.
+SOCKETSERVER_EXPORT std::string prometheus_text(const Statistics& statistics,
+                                                const MetricLabels& labels = {});
+
+/// The names of these as prometheus_text() writes them: "client_closed", for example.
+SOCKETSERVER_EXPORT std::string_view to_string(CloseReason reason) noexcept;
+SOCKETSERVER_EXPORT std::string_view to_string(RefuseCause cause) noexcept;
+
+}  // namespace socketserver

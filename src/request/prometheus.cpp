@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/prometheus.hpp"
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+namespace socketserver {
+
+namespace {
+
+constexpr std::array<std::string_view, close_reasons> reason_names{
+    "finished", "client_closed", "reset", "timed_out", "limit", "cancelled", "error", "handshake"};
+constexpr std::array<std::string_view, refuse_causes> cause_names{
+    "max_connections", "max_connections_per_address",
+    "max_accept_rate", "verify_request",
+    "policy_full",     "stopping"};
+
+bool is_letter(char each) {
+    return (each >= 'a' && each <= 'z') || (each >= 'A' && each <= 'Z') || each == '_';
+}
+
+void require_label_name(const std::string& name) {
+    const auto is_taken = [](char each) { return is_letter(each) || (each >= '0' && each <= '9'); };
+    if (name.empty() || !is_letter(name.front()) || !std::ranges::all_of(name, is_taken) ||
+        name.starts_with("__") || name == "reason" || name == "cause") {
+        throw std::invalid_argument("prometheus_text: \"" + name + "\" is no name for a label");
+    }
+}
+
+std::string escaped(std::string_view value) {
+    std::string text;
+    for (const char each : value) {
+        if (each == '\n') {
+            text += "\\n";
+            continue;
+        }
+        if (each == '\\' || each == '"') text += '\\';
+        text += each;
+    }
+    return text;
+}
+
+class Page {
+  public:
+    explicit Page(const MetricLabels& labels) {
+        for (const auto& [name, value] : labels) {
+            require_label_name(name);
+            add_label(labels_, name, value);
+        }
+    }
+
+    void family(std::string_view name, std::string_view type, std::string_view help) {
+        name_ = name;
+        text_ += "# HELP socketserver_";
+        text_ += name;
+        text_ += ' ';
+        text_ += help;
+        text_ += "\n# TYPE socketserver_";
+        text_ += name;
+        text_ += ' ';
+        text_ += type;
+        text_ += '\n';
+    }
+    void sample(std::uint64_t value, std::string_view label = {}, std::string_view its_value = {}) {
+        std::string labels = labels_;
+        if (!label.empty()) add_label(labels, label, its_value);
+        text_ += "socketserver_";
+        text_ += name_;
+        if (!labels.empty()) text_ += '{' + labels + '}';
+        text_ += ' ' + std::to_string(value) + '\n';
+    }
+    void one(std::string_view name, std::string_view type, std::string_view help,
+             std::uint64_t value) {
+        family(name, type, help);
+        sample(value);
+    }
+    std::string take() { return std::move(text_); }
+
+  private:
+    static void add_label(std::string& labels, std::string_view name, std::string_view value) {
+        if (!labels.empty()) labels += ',';
+        labels += name;
+        labels += "=\"" + escaped(value) + '"';
+    }
+
+    std::string labels_{};
+    std::string_view name_{};
+    std::string text_{};
+};
+
+}  // namespace
+
+std::string_view to_string(CloseReason reason) noexcept {
+    return reason_names[static_cast<std::size_t>(reason)];
+}
+
+std::string_view to_string(RefuseCause cause) noexcept {
+    return cause_names[static_cast<std::size_t>(cause)];
+}
+
+std::string prometheus_text(const Statistics& statistics, const MetricLabels& labels) {
+    Page page{labels};
+    page.one("connections_accepted_total", "counter",
+             "Connections and datagrams taken from the kernel.", statistics.accepted);
+    page.one("connections_active", "gauge", "Of these, waiting to be served or being served.",
+             statistics.active);
+    page.family("connections_closed_total", "counter", "Requests that have ended, and why.");
+    for (std::size_t i = 0; i < close_reasons; ++i) {
+        page.sample(statistics.closed_by[i], "reason", reason_names[i]);
+    }
+    page.family("connections_refused_total", "counter", "Connections not served, and why.");
+    for (std::size_t i = 0; i < refuse_causes; ++i) {
+        page.sample(statistics.refused_by[i], "cause", cause_names[i]);
+    }
+    page.one("accept_errors_total", "counter", "Failures to accept.", statistics.accept_errors);
+    page.one("received_bytes_total", "counter", "Bytes from clients whose connections have ended.",
+             statistics.bytes_in);
+    page.one("sent_bytes_total", "counter", "Bytes to clients whose connections have ended.",
+             statistics.bytes_out);
+    page.one("threads", "gauge", "Threads of the policy in this process.", statistics.threads);
+    page.one("children", "gauge", "Child processes of the policy.", statistics.children);
+    page.one("fibers", "gauge", "Fibers of the policy in this process.", statistics.fibers);
+    page.one("requests_queued", "gauge", "Requests that wait in the queue of the policy.",
+             statistics.queued);
+    return page.take();
+}
+
+}  // namespace socketserver

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+import shutil
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+from example import Example, expect
+
+with Example(0, 0, addresses=2) as example:
+    host, port = example.addresses[1]
+
+    def get(path):
+        try:
+            with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    assert get("/healthz") == (200, "alive\n")
+    assert get("/readyz") == (200, "ready\n")
+    assert get("/other")[0] == 404
+    client = example.connect()
+    expect(client, b"hello\n", b"hello\n")
+    status, page = get("/metrics")
+    assert status == 200 and 'socketserver_connections_active{server="echo"} 1\n' in page, page
+    if shutil.which("promtool"):
+        checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=20)
+        assert checked.returncode == 0 and not checked.stderr, checked
+
+    # A client that is in the middle of a line keeps the drain waiting.
+    client.sendall(b"not yet ")
+    expect(client, b"there\nand ", b"not yet there\n")
+    example.process.send_signal(signal.SIGTERM)
+    while get("/readyz") != (503, "draining\n"):
+        pass
+    assert get("/healthz") == (200, "alive\n")
+    expect(client, b"now\n", b"and now\n")
+    client.close()
+    example.stop = 0  # it has been told

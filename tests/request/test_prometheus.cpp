@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/prometheus.hpp"
+
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "support/catch.hpp"
+#include "support/connected_sockets.hpp"
+#include "support/serving.hpp"
+
+namespace {
+
+using namespace socketserver;
+using namespace socketserver::tests;
+using Catch::Matchers::ContainsSubstring;
+
+std::string line_of(const std::string& page, const std::string& beginning) {
+    std::istringstream lines{page};
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(beginning)) return line;
+    }
+    return "none";
+}
+
+}  // namespace
+
+TEST_CASE("each member of the statistics is a metric") {
+    Statistics statistics;
+    statistics.accepted = 1;
+    statistics.active = 2;
+    statistics.accept_errors = 3;
+    statistics.bytes_in = 4;
+    statistics.bytes_out = 5;
+    statistics.threads = 6;
+    statistics.children = 7;
+    statistics.fibers = 8;
+    statistics.queued = 9;
+    for (std::size_t i = 0; i < close_reasons; ++i) statistics.closed_by[i] = 100 + i;
+    for (std::size_t i = 0; i < refuse_causes; ++i) statistics.refused_by[i] = 200 + i;
+    const std::string page = prometheus_text(statistics);
+    const auto value_of = [&](const std::string& sample) {
+        return line_of(page, "socketserver_" + sample + " ").substr(sample.size() + 14);
+    };
+    CHECK(value_of("connections_accepted_total") == "1");
+    CHECK(value_of("connections_active") == "2");
+    CHECK(value_of("accept_errors_total") == "3");
+    CHECK(value_of("received_bytes_total") == "4");
+    CHECK(value_of("sent_bytes_total") == "5");
+    CHECK(value_of("threads") == "6");
+    CHECK(value_of("children") == "7");
+    CHECK(value_of("fibers") == "8");
+    CHECK(value_of("requests_queued") == "9");
+    CHECK(value_of("connections_closed_total{reason=\"finished\"}") == "100");
+    CHECK(value_of("connections_closed_total{reason=\"handshake\"}") == "107");
+    CHECK(value_of("connections_refused_total{cause=\"max_connections\"}") == "200");
+    CHECK(value_of("connections_refused_total{cause=\"stopping\"}") == "205");
+}
+
+TEST_CASE("every metric says what it is, once, before its samples") {
+    std::istringstream lines{prometheus_text({})};
+    std::set<std::string> known;
+    std::string current;
+    std::size_t samples = 0;
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words{line};
+        std::string first;
+        words >> first;
+        if (first == "#") {
+            std::string kind;
+            words >> kind >> current;
+            if (kind == "HELP") CHECK(known.insert(current).second);
+            if (kind == "TYPE") {
+                std::string type;
+                words >> type;
+                CHECK(type == (current.ends_with("_total") ? "counter" : "gauge"));
+            }
+        } else {
+            CHECK(first.substr(0, first.find('{')) == current);
+            ++samples;
+        }
+    }
+    CHECK(known.size() == 11);
+    CHECK(samples == 9 + close_reasons + refuse_causes);
+}
+
+TEST_CASE("labels stand at each sample, and are escaped") {
+    const std::string page = prometheus_text({}, {{"server", "a\"b\\c\nd"}, {"zone", "1"}});
+    CHECK_THAT(page, ContainsSubstring(
+                         "\nsocketserver_threads{server=\"a\\\"b\\\\c\\nd\",zone=\"1\"} 0\n"));
+    CHECK_THAT(page, ContainsSubstring(",zone=\"1\",reason=\"reset\"} 0\n"));
+}
+
+TEST_CASE("a label that Prometheus would not take is refused") {
+    for (const char* name : {"", "1st", "a-b", "__name__", "reason", "cause", "\xc3\xa4"}) {
+        CAPTURE(name);
+        CHECK_THROWS_AS(prometheus_text({}, {{name, "x"}}), std::invalid_argument);
+    }
+    CHECK_NOTHROW(prometheus_text({}, {{"_a1", ""}}));
+}
+
+TEST_CASE("a server's own figures") {
+    const TimeLimit limit;
+    TCPServer<StreamEcho> server{any_port};
+    const ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    CHECK(ask(client, "hello\n") == "hello\n");
+    client.close();
+    CHECK(eventually([&] { return server.statistics().active == 0; }));
+    const std::string page = prometheus_text(server.statistics());
+    CHECK(line_of(page, "socketserver_connections_accepted_total") ==
+          "socketserver_connections_accepted_total 1");
+    CHECK(line_of(page, "socketserver_received_bytes_total") ==
+          "socketserver_received_bytes_total 6");
+}
