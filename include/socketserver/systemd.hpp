@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/socket.hpp"
+
+/// @file
+/// What a program and its service manager tell each other, as systemd does: the protocols of
+/// sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3), which need no library. In a program
+/// that no service manager has started, all of these do nothing. Beyond Python.
+namespace socketserver::systemd {
+
+/// A socket that the service manager made before it started this process.
+struct PassedSocket {
+    /// `FileDescriptorName=` of its unit; "unknown" if the manager named none.
+    std::string name{};
+    Socket socket{};
+};
+
+/// Takes over the sockets that were passed to this process (`LISTEN_FDS`), in their order, to be
+/// given to servers: `TCPServer<Handler> server{std::move(passed.front().socket)}`. They are closed
+/// on exec from here on, and the variables are removed from the environment, so that children do
+/// not take the sockets for theirs: a second call returns none. None were passed if `LISTEN_PID` is
+/// another process. Call it before other threads are started, because it changes the environment.
+///
+/// @throws std::system_error if a variable is not what it has to be, or a descriptor is not open.
+SOCKETSERVER_EXPORT std::vector<PassedSocket> listen_fds();
+
+/// Tells the service manager (`NOTIFY_SOCKET`) what has happened: "READY=1", "STOPPING=1",
+/// "STATUS=3 clients", "WATCHDOG=1", or several with a newline in between. Returns whether there is
+/// a manager to tell. From any thread.
+///
+/// @throws std::system_error if it cannot be told.
+SOCKETSERVER_EXPORT bool notify(std::string_view state);
+
+/// Within which time notify("WATCHDOG=1") has to be called, again and again (`WatchdogSec=`);
+/// nothing if the manager does not watch this process. Call it in half of that time, in
+/// service_actions(): then it tells that the serve loop turns.
+///
+/// @throws std::system_error if the variable is not a number of microseconds.
+SOCKETSERVER_EXPORT std::optional<std::chrono::microseconds> watchdog_enabled();
+
+}  // namespace socketserver::systemd

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#include "socketserver/systemd.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+#include "io/sockaddr.hpp"
+#include "os/sys.hpp"
+#include "os/system_error.hpp"
+#include "socketserver/address.hpp"
+
+namespace socketserver::systemd {
+
+namespace {
+
+namespace sys = detail::sys;
+
+constexpr int first_descriptor = 3;
+constexpr const char* listen_pid = "LISTEN_PID";
+constexpr const char* listen_count = "LISTEN_FDS";
+constexpr const char* listen_names = "LISTEN_FDNAMES";
+
+/// Nothing if the variable is not set.
+template <class Number>
+std::optional<Number> number_in(const char* variable) {
+    const char* const value = std::getenv(variable);
+    if (value == nullptr) return {};
+    const std::string_view text = value;
+    Number number{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size() || number < 0) {
+        throw std::system_error(
+            std::make_error_code(std::errc::invalid_argument),
+            std::string{variable} + "=" + value + " in the environment is no number");
+    }
+    return number;
+}
+
+std::vector<std::string> split(std::string_view text) {
+    std::vector<std::string> parts;
+    for (std::size_t colon = 0; colon != std::string_view::npos;) {
+        colon = text.find(':');
+        parts.emplace_back(text.substr(0, colon));
+        if (colon != std::string_view::npos) text.remove_prefix(colon + 1);
+    }
+    return parts;
+}
+
+}  // namespace
+
+std::vector<PassedSocket> listen_fds() {
+    const auto pid = number_in<pid_t>(listen_pid);
+    const auto count = number_in<int>(listen_count);
+    if (!pid || !count || *pid != ::getpid()) return {};
+    if (*count > std::numeric_limits<int>::max() - first_descriptor) {
+        throw std::system_error(std::make_error_code(std::errc::invalid_argument), listen_count);
+    }
+    const char* const names = std::getenv(listen_names);
+    const std::vector<std::string> named =
+        names == nullptr ? std::vector<std::string>{} : split(names);
+    std::vector<PassedSocket> passed;
+    for (int descriptor = first_descriptor; descriptor < first_descriptor + *count; ++descriptor) {
+        // As soon as one of them is owned here, all are: what is thrown closes them.
+        Socket socket{descriptor};
+        const int flags = ::fcntl(descriptor, F_GETFD);
+        if (flags == -1 || ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) == -1) {
+            const std::error_code code{errno, std::system_category()};
+            static_cast<void>(socket.detach());
+            throw std::system_error(
+                code, "take over the passed descriptor " + std::to_string(descriptor));
+        }
+        const std::size_t at = passed.size();
+        passed.push_back({at < named.size() ? named[at] : "unknown", std::move(socket)});
+    }
+    for (const char* each : {listen_pid, listen_count, listen_names}) ::unsetenv(each);
+    return passed;
+}
+
+bool notify(std::string_view state) {
+    const char* const name = std::getenv("NOTIFY_SOCKET");
+    if (name == nullptr || *name == '\0') return false;
+    const std::string operation = std::string{"notify "} + name;
+    if (*name != '/' && *name != '@') {  // AF_VSOCK, of a virtual machine's host
+        throw std::system_error(std::make_error_code(std::errc::address_family_not_supported),
+                                operation);
+    }
+    const detail::SockAddr to = detail::to_sockaddr(Address{name});
+    const Socket socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    const ssize_t sent = sys::retry_on_eintr([&] {
+        return sys::calls.sendto(socket.fileno(), state.data(), state.size(), MSG_NOSIGNAL,
+                                 to.get(), to.size);
+    });
+    if (sent == -1) detail::throw_system_error(operation);
+    return true;
+}
+
+std::optional<std::chrono::microseconds> watchdog_enabled() {
+    const auto time = number_in<std::int64_t>("WATCHDOG_USEC");
+    const auto pid = number_in<pid_t>("WATCHDOG_PID");
+    if (!time || *time == 0 || (pid && *pid != ::getpid())) return {};
+    return std::chrono::microseconds{*time};
+}
+
+}  // namespace socketserver::systemd
