@@ -49,6 +49,12 @@ install(FILES
     COMPONENT socketserver_development)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT socketserver_development)
 
+if(TARGET socketserver_header_only)
+    install(TARGETS socketserver_header_only EXPORT socketserver_targets
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    install(FILES ${PROJECT_BINARY_DIR}/single/socketserver_single.hpp
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT socketserver_development)
+endif()
 install_component(socketserver socketserver)
 if(TARGET socketserver_fiber)
     install_component(socketserver_fiber socketserver_fiber)
