@@ -5,9 +5,8 @@ set -eu
 flags=$(pkg-config --cflags --libs socketserver)
 linked=
 for mode in -U_GLIBCXX_DEBUG -D_GLIBCXX_DEBUG; do
-    # The compiler and the flags are lists of words.
-    # shellcheck disable=SC2086
-    if said=$($1 -std=c++20 $mode "$2" -o "$3" $flags 2>&1); then
+    # The compiler and the flags are lists of words, and pkg-config quotes them for the shell.
+    if said=$(eval "$1 -std=c++20 $mode \"\$2\" -o \"\$3\" $flags" 2>&1); then
         linked="$linked $mode"
     elif ! printf '%s\n' "$said" | grep -q 'undefined.*library_compiled_with.*_GLIBCXX_DEBUG'; then
         printf '%s\n' "$said"
