@@ -129,8 +129,8 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// Called in a handshake, with the name that the client asks for (empty: none), where the
     /// connection is served; several threads may do so at once. Returns the context whose
     /// certificate is shown, or nothing: this one's. Only the certificate is taken from it. What it
-    /// throws ends the handshake. Comes before the table of add_cert_chain(). Mirrors
-    /// `SSLContext.sni_callback`.
+    /// throws ends the handshake. It should not wait for long: the connection is locked meanwhile.
+    /// Comes before the table of add_cert_chain(). Mirrors `SSLContext.sni_callback`.
     using SniCallback = std::function<std::optional<SSLContext>(std::string_view server_name)>;
     void sni_callback(SniCallback callback);
 
