@@ -4,6 +4,7 @@
 #include <socketserver/socketserver.hpp>
 #include <socketserver/testing.hpp>
 
+#include <atomic>
 #include <charconv>
 #include <cstdint>
 #include <map>
@@ -177,6 +178,26 @@ class LookupHandler : public ss::StreamRequestHandler {
 };
 // [factory]
 
+// [shared_state]
+class Counters {
+  public:
+    std::atomic<int> lines{0};
+};
+
+class NumberingHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        for (std::string_view line : rfile()) {
+            wfile().print("{} {}", ++server<Counters>().lines, line);
+        }
+    }
+};
+
+class NumberingServer : public Counters, public ss::ThreadingTCPServer<NumberingHandler> {
+  public:
+    using TCPServer::TCPServer;
+};
+// [shared_state]
+
 void check(const std::string& actual, std::string_view expected) {
     if (actual != expected) throw std::runtime_error(fmt::format("{} != {}", actual, expected));
 }
@@ -199,6 +220,15 @@ int main() {
     std::map<std::string, std::string, std::less<>> names{{"red", "#ff0000"}};
     check(run_handler<LookupHandler>("red\nblue\n", [&] { return LookupHandler{names}; }),
           "#ff0000\n?\n");
+
+    NumberingServer numbering{{"127.0.0.1", 0}};
+    const std::jthread counting{[&](std::stop_token stop) { numbering.serve_forever(stop); }};
+    for (const char* expected : {"1 one\n", "2 one\n"}) {
+        ss::Socket guest = ss::create_connection(numbering.server_address());
+        guest.settimeout(std::chrono::seconds{10});
+        guest.sendall("one\n");
+        check(std::string{ss::BufferedReader{guest}.readline()}, expected);
+    }
 
     ss::TCPServer<PatientHandler> server{
         {"127.0.0.1", 0}, {}, [] { return PatientHandler{std::chrono::milliseconds{10}}; }};

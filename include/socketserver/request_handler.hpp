@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <exception>
 #include <optional>
+#include <type_traits>
 
 #include "socketserver/address.hpp"
 #include "socketserver/buffered_reader.hpp"
@@ -16,6 +17,16 @@
 namespace socketserver {
 
 class ServerBase;
+
+namespace detail {
+/// False for a class that is only declared. Named so that the compiler's message says what to do:
+/// define handle() below the class of the server, or keep what handlers need in a base class of it
+/// that stands above the handler.
+template <class Server>
+concept is_defined_above_this_code = requires {
+    sizeof(Server);
+};
+}  // namespace detail
 
 /// Serves one request: derive from it and override handle().
 ///
@@ -69,14 +80,18 @@ class BaseRequestHandler {
     ///
     /// @throws std::logic_error in a daemon thread whose server was closed.
     ServerBase& server(detail::ServerPin&& pin = {}) const { return link_.server(pin); }
-    /// The server as an object of its class.
+    /// The server as an object of its class, or of any base class of it, such as one that holds
+    /// what handlers share.
     ///
-    /// @throws std::bad_cast if it is another one. Without RTTI (`-fno-rtti`) that is not noticed.
-    template <class Server>
+    /// @throws std::bad_cast if it is another one. Without RTTI (`-fno-rtti`) that is not noticed,
+    /// and `Server` must derive from ServerBase.
+    template <detail::is_defined_above_this_code Server>
     Server& server(detail::ServerPin&& pin = {}) const {
 #ifdef __cpp_rtti
         return dynamic_cast<Server&>(link_.server(pin));
 #else
+        static_assert(std::is_base_of_v<ServerBase, Server>,
+                      "server<S>() without RTTI: S must derive from ServerBase");
         return static_cast<Server&>(link_.server(pin));
 #endif
     }
