@@ -67,6 +67,8 @@ class Subscriber : public ss::StreamRequestHandler {
                 }
             } catch (const std::system_error&) {
                 // It has gone without saying so.
+            } catch (const ss::Cancelled&) {
+                // The server is being stopped.
             }
             events_.close();
         });

@@ -39,13 +39,24 @@ class SOCKETSERVER_EXPORT DeadlineExceeded : public TimeoutError {
     ~DeadlineExceeded() override;
 };
 
-/// The server that carries this request is being stopped and ends its waiting operations.
-/// `code()` equals `std::errc::operation_canceled`. A handler need not catch it: let it pass, so
-/// that destructors run; it is not reported as a failure.
-class SOCKETSERVER_EXPORT Cancelled : public std::system_error {
+/// The server that carries this request is being stopped and ends its waiting operations. A
+/// handler need not catch it: let it pass, so that destructors run; it is not reported as a
+/// failure.
+///
+/// It is no `std::system_error`: a handler that catches those, to try again or to go on with
+/// something else, as Python's `except OSError` does, does not catch the end of its server by
+/// accident. Mirrors `asyncio.CancelledError`, which is no `Exception` for the same reason.
+class SOCKETSERVER_EXPORT Cancelled : public std::exception {
   public:
     explicit Cancelled(const std::string& operation);
     ~Cancelled() override;
+
+    const char* what() const noexcept override { return text_.what(); }
+    /// Equals `std::errc::operation_canceled`.
+    const std::error_code& code() const noexcept { return text_.code(); }
+
+  private:
+    std::system_error text_;
 };
 
 /// The peer sent a line, or a message of BufferedReader::read_until(), longer than the limit.

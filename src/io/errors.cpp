@@ -20,7 +20,7 @@ DeadlineExceeded::DeadlineExceeded(const std::string& operation)
 DeadlineExceeded::~DeadlineExceeded() = default;
 
 Cancelled::Cancelled(const std::string& operation)
-    : std::system_error(std::make_error_code(std::errc::operation_canceled), operation) {}
+    : text_{std::make_error_code(std::errc::operation_canceled), operation} {}
 Cancelled::~Cancelled() = default;
 
 LineTooLong::LineTooLong(std::size_t limit) : LineTooLong("readline", limit) {}

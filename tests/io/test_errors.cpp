@@ -23,7 +23,11 @@ TEST_CASE("a cancelled operation compares as the standard's") {
     const Cancelled error{"recv"};
     CHECK(error.code() == std::errc::operation_canceled);
     CHECK_THAT(error.what(), StartsWith("recv"));
-    CHECK_THROWS_AS(throw Cancelled{"recv"}, std::system_error);
+    CHECK(std::string{Cancelled{error}.what()} == error.what());
+    CHECK_THROWS_AS(throw Cancelled{"recv"}, std::exception);
+    static_assert(!std::is_base_of_v<std::system_error, Cancelled>);  // see test_cancelled
+    static_assert(!std::is_base_of_v<std::runtime_error, Cancelled>);
+    static_assert(std::is_nothrow_copy_constructible_v<Cancelled>);
 }
 
 TEST_CASE("a line that is too long names the limit") {
