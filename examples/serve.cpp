@@ -28,8 +28,8 @@ void serve(std::uint16_t port, std::string_view how) {
     ss::TCPServer<EchoHandler, MixIn> server{{"localhost", port}, {.allow_reuse_address = true}};
     const ss::ShutdownOnSignal signals{server};
     // Ctrl-C does not wait for clients that are still connected.
-    if constexpr (requires { server.daemon_threads; }) server.daemon_threads = true;
-    if constexpr (requires { server.block_on_close; }) server.block_on_close = false;
+    server.daemon_threads = true;
+    server.block_on_close = false;
 
     const ss::Address& address = server.server_address();
     fmt::print(stderr,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What docs/guide/handlers.md shows, each handler run once by the test kit.
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <socketserver/socketserver.hpp>
 #include <socketserver/testing.hpp>
 
@@ -178,6 +179,18 @@ class LookupHandler : public ss::StreamRequestHandler {
 };
 // [factory]
 
+// [options]
+class TunedHandler : public ss::StreamRequestHandler {
+    void handle() override {
+        using namespace std::chrono_literals;
+        connection().set_keepalive(ss::KeepAlive{.idle = 60s, .interval = 10s, .probes = 6});
+        connection().set_user_timeout(30s);
+        connection().setsockopt(IPPROTO_IP, IP_TOS, 0x10);
+        wfile().print("type of service {}\n", connection().getsockopt(IPPROTO_IP, IP_TOS));
+    }
+};
+// [options]
+
 // [shared_state]
 class Counters {
   public:
@@ -229,6 +242,11 @@ int main() {
         guest.sendall("one\n");
         check(std::string{ss::BufferedReader{guest}.readline()}, expected);
     }
+
+    ss::ThreadingTCPServer<TunedHandler> tuned{{"127.0.0.1", 0}};
+    const std::jthread tuning{[&](std::stop_token stop) { tuned.serve_forever(stop); }};
+    ss::Socket tuned_client = ss::create_connection(tuned.server_address());
+    check(ss::BufferedReader{tuned_client}.read(), "type of service 16\n");
 
     ss::TCPServer<PatientHandler> server{
         {"127.0.0.1", 0}, {}, [] { return PatientHandler{std::chrono::milliseconds{10}}; }};

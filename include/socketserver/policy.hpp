@@ -48,6 +48,16 @@ class SOCKETSERVER_EXPORT Policy {
     Policy(const Policy&) = delete;
     Policy& operator=(const Policy&) = delete;
 
+    /// @name What programs set for Python's mixins
+    /// So that a program compiles under every policy. A policy for which one of them means
+    /// something has a member of its own of that name, which hides this one. These here change
+    /// nothing: SynchronousMixIn has nothing that could outlive the server, FiberMixIn ends its
+    /// handlers itself, and a child process of ForkingMixIn is no thread.
+    /// @{
+    bool daemon_threads = false;
+    bool block_on_close = true;
+    /// @}
+
   protected:
     Policy() = default;
     virtual ~Policy();

@@ -7,7 +7,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
@@ -20,6 +22,23 @@ enum class SocketType : unsigned char { stream, datagram };
 
 /// Which half of a connection to end: `SHUT_RD`, `SHUT_WR`, `SHUT_RDWR` in Python.
 enum class ShutdownHow : unsigned char { read, write, both };
+
+/// When the kernel asks a TCP peer that says nothing whether it is still there; see
+/// Socket::set_keepalive(). A second each at least; parts of a second are rounded up.
+struct KeepAlive {
+    std::chrono::seconds idle{60};      ///< for how long nothing has come before it asks
+    std::chrono::seconds interval{10};  ///< between two questions
+    int probes = 6;                     ///< after so many without an answer the connection is reset
+};
+
+/// The process at the other end of a Unix socket: `SO_PEERCRED`.
+struct PeerCredentials {
+    int pid = 0;
+    unsigned uid = 0;
+    unsigned gid = 0;
+};
+
+struct ReceivedFds;
 
 namespace detail {
 /// Output that a BufferedWriter holds back until somebody waits for the peer.
@@ -97,6 +116,20 @@ class SOCKETSERVER_EXPORT Socket {
     std::pair<std::string, Address> recvfrom(std::size_t size);
     /// @}
 
+    /// @name Descriptors
+    /// @{
+
+    /// Sends `data`, and with its first byte copies of open descriptors, over a Unix socket. The
+    /// caller keeps its own. Mirrors `socket.send_fds`.
+    ///
+    /// @throws std::system_error, with `std::errc::operation_not_supported` through a ByteFilter
+    /// (TLS); std::invalid_argument without a byte, or with more than 253 descriptors.
+    void send_fds(std::string_view data, std::span<const int> descriptors);
+    /// Receives as recv() does, with the descriptors that came along, `most` of them at most.
+    /// Further ones are closed. Mirrors `socket.recv_fds`.
+    ReceivedFds recv_fds(std::size_t size, std::size_t most);
+    /// @}
+
     /// @name Connection
     /// @{
 
@@ -134,6 +167,52 @@ class SOCKETSERVER_EXPORT Socket {
     /// Sends small pieces at once (TCP_NODELAY) instead of collecting them (Nagle's algorithm).
     /// Does nothing on a socket that is not TCP.
     void set_nodelay(bool on);
+    /// Lets the kernel find out that a TCP peer is gone without a word; without a value it does not
+    /// ask. A receive then fails with `std::errc::timed_out`, as a `std::system_error`.
+    void set_keepalive(std::optional<KeepAlive> keepalive);
+    /// How long close() waits until what was sent has been acknowledged. Zero: close() resets the
+    /// connection. Without a value it does not wait, and the kernel sends on. In a fiber no close()
+    /// waits.
+    void set_linger(std::optional<std::chrono::seconds> time);
+    /// How long what was sent by TCP may stay unacknowledged before the connection is broken
+    /// (TCP_USER_TIMEOUT); without a value as long as the system's settings say.
+    void set_user_timeout(std::optional<std::chrono::milliseconds> time);
+    /// The memory of the kernel for what has come and was not received, and for what was sent and
+    /// not acknowledged. Linux doubles the number, within limits of the system. Set on a listening
+    /// socket it counts for the connections that it accepts.
+    void set_receive_buffer(std::size_t size);
+    void set_send_buffer(std::size_t size);
+
+    /// Sets an option of the system by its level and number, for what has no function of its own:
+    /// `setsockopt(IPPROTO_IP, IP_TOS, 0x10)`. The value has the type that the kernel expects,
+    /// `int` for most options. On ServerBase::socket() in an override of server_bind(), before the
+    /// base class's, it is there when the server binds. Mirrors `socket.setsockopt`.
+    ///
+    /// @throws std::system_error naming the option.
+    template <class Value>
+    requires std::is_trivially_copyable_v<Value>
+    void setsockopt(int level, int option, const Value& value) {
+        static_assert(!std::is_pointer_v<Value>, "setsockopt: pass the value, not its address");
+        static_assert(!std::is_same_v<Value, bool>, "setsockopt: the kernel expects 1 or 0");
+        set_option(level, option, &value, sizeof value, nullptr);
+    }
+    /// The value of an option. Mirrors `socket.getsockopt`.
+    ///
+    /// @throws std::system_error naming the option, also if its value is not as long as `Value`.
+    template <class Value = int>
+    requires std::is_trivially_copyable_v<Value> Value getsockopt(int level, int option)
+    const {
+        Value value{};
+        const std::size_t size = get_option(level, option, &value, sizeof value);
+        if (size != sizeof value) wrong_size(level, option, sizeof value, size);
+        return value;
+    }
+
+    /// Who is at the other end of a connected Unix socket, as the kernel has noted when it
+    /// connected or, of a server, began to listen.
+    ///
+    /// @throws std::system_error with `std::errc::operation_not_supported` for any other socket.
+    PeerCredentials peer_credentials() const;
     /// Whether an operation of this object has failed because the peer reset the connection, or
     /// closed it while something was sent to it. This only remembers what operations met;
     /// peer_has_ended() asks the kernel.
@@ -167,6 +246,11 @@ class SOCKETSERVER_EXPORT Socket {
 
     std::size_t receive_all(std::span<char> buffer, std::size_t received, detail::TimePoint until);
 
+    void set_option(int level, int option, const void* value, std::size_t size, const char* name);
+    std::size_t get_option(int level, int option, void* value, std::size_t size) const;
+    [[noreturn]] static void wrong_size(int level, int option, std::size_t expected,
+                                        std::size_t actual);
+
     // Waiting for input without a buffer.
     bool may_have_input();
     void wait_for_input(bool partial = false);
@@ -184,6 +268,16 @@ class SOCKETSERVER_EXPORT Socket {
 
     detail::Channel channel_;
     detail::Corked* corked_ = nullptr;
+};
+
+/// What Socket::recv_fds() received.
+struct ReceivedFds {
+    std::string data;
+    /// They are owned by these objects, and close-on-exec. A file, or whatever else is no socket,
+    /// is taken out by detach().
+    std::vector<Socket> descriptors;
+    /// More came than there was room for.
+    bool truncated = false;
 };
 
 /// Connects to a server. A host name is tried with each of its addresses in turn. A Unix datagram

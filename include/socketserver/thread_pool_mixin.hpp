@@ -58,6 +58,8 @@ class ThreadPoolMixIn : public Policy {
     /// unserved, and what runs may outlive the server as described for
     /// ThreadingMixIn::daemon_threads. Read when a request begins.
     bool block_on_close = true;
+    /// True is the same as `block_on_close = false`. Mirrors `ThreadingMixIn.daemon_threads`.
+    bool daemon_threads = false;
 
     /// The threads that there are at the moment.
     std::size_t pool_threads() const noexcept { return threads_.threads(); }
@@ -66,7 +68,7 @@ class ThreadPoolMixIn : public Policy {
 
   protected:
     void dispatch(auto request, Address client_address) {
-        const bool daemon = !block_on_close;
+        const bool daemon = daemon_threads || !block_on_close;
         detail::give_to_thread(static_cast<Server&>(*this), daemon ? policy_host().link() : nullptr,
                                request, client_address, [&](std::unique_ptr<detail::Job>& job) {
                                    threads_.offer(job, daemon, bounds().threads);

@@ -42,12 +42,17 @@ TEST_CASE("shutdown() waits for no thread, server_close() serves what is in the 
 
 TEST_CASE("without block_on_close nothing is waited for, and the queue is closed") {
     const TimeLimit limit;
+    const bool by_block_on_close = GENERATE(false, true);
     const std::size_t threads_before = thread_count();
     Gate gate;
     std::optional<ThreadPoolTCPServer<GatedHandler>> server;
     server.emplace(any_port, ServerOptions{}, [&] { return GatedHandler{gate}; });
     server->max_threads = 1;
-    server->block_on_close = false;
+    if (by_block_on_close) {
+        server->block_on_close = false;
+    } else {
+        server->daemon_threads = true;
+    }
     ServingThread serving{*server};
     Socket served = asking_client(*server, "served\n");
     REQUIRE(gate.wait_for_arrivals(1));

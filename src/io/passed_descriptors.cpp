@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "io/buffer_pool.hpp"
+#include "io/request_hooks.hpp"
+#include "io/socket_error.hpp"
+#include "io/waiting.hpp"
+#include "os/sys.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
+#include "socketserver/socket.hpp"
+
+// Descriptors that are passed over a Unix socket (SCM_RIGHTS).
+namespace socketserver {
+
+namespace {
+
+using detail::Direction;
+using detail::throw_io_error;
+using detail::TimePoint;
+using detail::wait_again;
+namespace sys = detail::sys;
+
+/// How many descriptors the kernel passes in one message at most (SCM_MAX_FD).
+constexpr std::size_t most_descriptors = 253;
+constexpr std::size_t control_size = CMSG_SPACE(most_descriptors * sizeof(int));
+
+struct Message {
+    Message(char* data, std::size_t size) : part{data, size} {
+        header.msg_iov = &part;
+        header.msg_iovlen = 1;
+        header.msg_control = control.data();
+        header.msg_controllen = control.size();
+    }
+    Message(const Message&) = delete;
+    Message& operator=(const Message&) = delete;
+    ~Message() = default;
+
+    iovec part;
+    alignas(cmsghdr) std::array<char, control_size> control{};
+    msghdr header{};
+};
+
+/// Takes what has come into possession, all of it. Allocates nothing: `into` has room.
+void take_descriptors(msghdr& message, std::vector<Socket>& into) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        const std::size_t size = header->cmsg_len - CMSG_LEN(0);
+        for (std::size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
+            int descriptor = -1;
+            std::memcpy(&descriptor, CMSG_DATA(header) + at, sizeof descriptor);
+            into.emplace_back(sys::off_standard_streams(descriptor));
+        }
+    }
+}
+
+void refuse_filter(const detail::Channel& channel, const char* operation) {
+    if (channel.filter == nullptr) return;
+    throw std::system_error(
+        std::make_error_code(std::errc::operation_not_supported),
+        std::string{operation} + ": descriptors cannot pass what encrypts the connection");
+}
+
+}  // namespace
+
+void Socket::send_fds(std::string_view data, std::span<const int> descriptors) {
+    refuse_filter(channel_, "send_fds");
+    if (data.empty()) throw std::invalid_argument("send_fds: descriptors need a byte to go with");
+    if (descriptors.size() > most_descriptors) {
+        throw std::invalid_argument("send_fds: more than 253 descriptors");
+    }
+    flush_corked();
+    detail::before_send(channel_, "send_fds");
+    const TimePoint until = channel_.until();
+    Message message{const_cast<char*>(data.data()), data.size()};  // which sendmsg() only reads
+    const std::size_t size = descriptors.size_bytes();
+    if (descriptors.empty()) {
+        message.header.msg_control = nullptr;
+        message.header.msg_controllen = 0;
+    } else {
+        message.header.msg_controllen = CMSG_SPACE(size);
+        cmsghdr* const header = CMSG_FIRSTHDR(&message.header);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(size);
+        std::memcpy(CMSG_DATA(header), descriptors.data(), size);
+    }
+    std::ptrdiff_t sent = -1;
+    for (;;) {
+        if (detail::begin_operation() == -1) throw_io_error(channel_, "send_fds");
+        sent = detail::after_send(channel_, sys::retry_on_eintr([&] {
+                                      return ::sendmsg(channel_.fd, &message.header,
+                                                       MSG_NOSIGNAL | MSG_DONTWAIT);
+                                  }));
+        if (sent != -1) break;
+        if (errno != EAGAIN || wait_again(channel_, Direction::write, until) == -1) {
+            throw_io_error(channel_, "send_fds");
+        }
+    }
+    // They have gone with the first byte.
+    data.remove_prefix(static_cast<std::size_t>(sent));
+    if (!data.empty()) sendall(data);
+}
+
+ReceivedFds Socket::recv_fds(std::size_t size, std::size_t most) {
+    refuse_filter(channel_, "recv_fds");
+    if (size == 0) return {};
+    flush_before_wait();
+    const TimePoint until = channel_.until();
+    const detail::PooledBuffer buffer{std::min(size, std::size_t{256} * 1024)};
+    ReceivedFds result;
+    result.descriptors.reserve(most_descriptors);  // before they come: those are ours to close
+    for (;;) {
+        const detail::Input input = detail::before_receive(channel_, false);
+        if (detail::begin_operation() == -1) throw_io_error(channel_, "recv_fds");
+        Message message{buffer.data(), std::min(size, std::size_t{256} * 1024)};
+        const std::ptrdiff_t received =
+            detail::after_receive(channel_, sys::retry_on_eintr([&] {
+                                      return sys::calls.recvmsg(channel_.fd, &message.header,
+                                                                MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+                                  }));
+        if (received != -1) {
+            take_descriptors(message.header, result.descriptors);
+            result.truncated =
+                (message.header.msg_flags & MSG_CTRUNC) != 0 || result.descriptors.size() > most;
+            if (result.descriptors.size() > most) {
+                result.descriptors.erase(
+                    result.descriptors.begin() + static_cast<std::ptrdiff_t>(most),
+                    result.descriptors.end());
+            }
+            result.data.assign(buffer.data(), static_cast<std::size_t>(received));
+            return result;
+        }
+        if (errno == EAGAIN && input == detail::Input::look) {
+            detail::ended_by_drain(channel_);
+            return result;
+        }
+        if (errno != EAGAIN || wait_again(channel_, Direction::read, until) == -1) {
+            throw_io_error(channel_, "recv_fds");
+        }
+    }
+}
+
+}  // namespace socketserver
