@@ -78,7 +78,36 @@ void serve_one_by_one() {
     CHECK(before.are_back());
 }
 
+/// What programs written for Python set most: another policy must not break their compilation, and
+/// nothing that was served is lost by it.
+template <template <class> class MixIn>
+void serve_with_daemon_threads() {
+    const TimeLimit limit;
+    TCPServer<StreamEcho, MixIn> server{any_port};
+    server.daemon_threads = true;
+    server.block_on_close = false;
+    ServingThread serving{server, 10ms};
+    Socket client = connect(server.server_address());
+    CHECK(ask(client, "one\n") == "one\n");
+    client.close();
+    CHECK(eventually([&] { return server.statistics().served() == 1; }));
+    serving.stop();
+    CHECK_FALSE(serving.error());
+    server.server_close();
+}
+
 }  // namespace
+
+TEST_CASE("daemon_threads and block_on_close under every policy") {
+    SECTION("synchronous") { serve_with_daemon_threads<SynchronousMixIn>(); }
+    SECTION("threading") { serve_with_daemon_threads<ThreadingMixIn>(); }
+    SECTION("forking") { serve_with_daemon_threads<ForkingMixIn>(); }
+    SECTION("pool") { serve_with_daemon_threads<ThreadPoolMixIn>(); }
+    SECTION("prefork") { serve_with_daemon_threads<PreforkMixIn>(); }
+}
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("daemon_threads and block_on_close: fiber") { serve_with_daemon_threads<FiberMixIn>(); }
+#endif
 
 TEST_CASE("SynchronousMixIn over every transport") { every_transport<SynchronousMixIn>(); }
 TEST_CASE("ThreadingMixIn over every transport") { every_transport<ThreadingMixIn>(); }
