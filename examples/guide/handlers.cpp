@@ -208,6 +208,7 @@ class NumberingHandler : public ss::StreamRequestHandler {
 class NumberingServer : public Counters, public ss::ThreadingTCPServer<NumberingHandler> {
   public:
     using TCPServer::TCPServer;
+    ~NumberingServer() override { server_close(); }
 };
 // [shared_state]
 

@@ -20,6 +20,7 @@ namespace socketserver {
 enum class TLSPurpose : unsigned char { server, client };
 
 /// The versions that a context may speak. Older ones are not offered.
+// NOLINTNEXTLINE(readability-identifier-naming): Python's names
 enum class TLSVersion : unsigned char { TLSv1_2, TLSv1_3 };
 
 /// Whether the peer has to show a certificate: `CERT_NONE`, `CERT_OPTIONAL`, `CERT_REQUIRED`.

@@ -20,6 +20,7 @@ DeadlineExceeded::DeadlineExceeded(const std::string& operation)
 DeadlineExceeded::~DeadlineExceeded() = default;
 
 Cancelled::Cancelled(const std::string& operation)
+    // NOLINTNEXTLINE(bugprone-throw-keyword-missing): it is a member
     : text_{std::make_error_code(std::errc::operation_canceled), operation} {}
 Cancelled::~Cancelled() = default;
 

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -29,8 +28,7 @@ int tell_password(char* buffer, int size, int /*is_for_writing*/, void* context)
     auto& password = *static_cast<Password*>(context);
     password.was_asked_for = true;
     if (!password.text || password.text->size() > static_cast<std::size_t>(size)) return -1;
-    std::memcpy(buffer, password.text->data(), password.text->size());
-    return static_cast<int>(password.text->size());
+    return static_cast<int>(password.text->copy(buffer, password.text->size()));
 }
 
 BioPtr bio_of(std::string_view text) {

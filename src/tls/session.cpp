@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "os/sys.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
@@ -28,8 +29,8 @@ constexpr std::size_t most_held_back = std::size_t{256} * 1024;
 /// Where a thread receives: what has come is handed to OpenSSL before anything else happens. In a
 /// fiber no receive into it waits.
 char* receive_buffer() {
-    thread_local const std::unique_ptr<char[]> buffer{new char[largest_record]};
-    return buffer.get();
+    thread_local std::vector<char> buffer(largest_record);
+    return buffer.data();
 }
 
 /// Past the scheduler of the fibers: also a request that is being ended tells its peer so.

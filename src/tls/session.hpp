@@ -30,7 +30,7 @@ class TlsSession final : public ByteFilter {
     TlsSession(const SSLContext& context, const std::string& server_hostname);
     ~TlsSession() override;
 
-    const void* kind() const noexcept override { return &kind_; }
+    const void* kind() const noexcept override { return &own_kind; }
     /// @throws HandshakeError; Cancelled. The session is of no use then, and lets nothing through.
     void handshake(Channel& channel, TimePoint until);
 
@@ -59,7 +59,7 @@ class TlsSession final : public ByteFilter {
 
     /// Null if it is none.
     static TlsSession* from(ByteFilter* filter) noexcept {
-        const bool is_one = filter != nullptr && filter->kind() == &kind_;
+        const bool is_one = filter != nullptr && filter->kind() == &own_kind;
         return is_one ? static_cast<TlsSession*>(filter) : nullptr;
     }
 
@@ -80,7 +80,7 @@ class TlsSession final : public ByteFilter {
     [[noreturn]] void fail_handshake(Channel& channel, int error);
     [[noreturn]] void throw_handshake_error();
 
-    static constexpr char kind_{};
+    static constexpr char own_kind{};
 
     static int write_bio(BIO* bio, const char* data, int size);
     static int read_bio(BIO* bio, char* data, int size);
