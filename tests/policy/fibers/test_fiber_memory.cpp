@@ -25,7 +25,7 @@ std::atomic<int> allocations_until_failure{-1};
 /// In the thread of a test nothing fails: it is the server's memory that runs out.
 constinit thread_local bool is_client = false;
 /// Whether calloc(3) fails in this thread.
-constinit thread_local bool calloc_fails = false;
+[[maybe_unused]] constinit thread_local bool calloc_fails = false;
 
 }  // namespace
 
