@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <sys/socket.h>
+#include "io/passed_descriptors.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -19,38 +18,25 @@
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/socket.hpp"
 
-// Descriptors that are passed over a Unix socket (SCM_RIGHTS).
 namespace socketserver {
 
-namespace {
+namespace detail {
 
-using detail::Direction;
-using detail::throw_io_error;
-using detail::TimePoint;
-using detail::wait_again;
-namespace sys = detail::sys;
-
-/// How many descriptors the kernel passes in one message at most (SCM_MAX_FD).
-constexpr std::size_t most_descriptors = 253;
-constexpr std::size_t control_size = CMSG_SPACE(most_descriptors * sizeof(int));
-
-struct Message {
-    Message(char* data, std::size_t size) : part{data, size} {
-        header.msg_iov = &part;
-        header.msg_iovlen = 1;
-        header.msg_control = control.data();
-        header.msg_controllen = control.size();
+void attach_descriptors(msghdr& message, std::span<const int> descriptors) noexcept {
+    if (descriptors.empty()) {
+        message.msg_control = nullptr;
+        message.msg_controllen = 0;
+        return;
     }
-    Message(const Message&) = delete;
-    Message& operator=(const Message&) = delete;
-    ~Message() = default;
+    const std::size_t size = descriptors.size_bytes();
+    message.msg_controllen = CMSG_SPACE(size);
+    auto* const header = static_cast<cmsghdr*>(message.msg_control);  // where the first one lies
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(header), descriptors.data(), size);
+}
 
-    iovec part;
-    alignas(cmsghdr) std::array<char, control_size> control{};
-    msghdr header{};
-};
-
-/// Takes what has come into possession, all of it. Allocates nothing: `into` has room.
 void take_descriptors(msghdr& message, std::vector<Socket>& into) {
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
          header = CMSG_NXTHDR(&message, header)) {
@@ -64,6 +50,19 @@ void take_descriptors(msghdr& message, std::vector<Socket>& into) {
     }
 }
 
+}  // namespace detail
+
+namespace {
+
+/// With room for whatever comes: what has none the kernel closes.
+using Message = detail::DescriptorMessage<detail::most_descriptors>;
+
+using detail::Direction;
+using detail::throw_io_error;
+using detail::TimePoint;
+using detail::wait_again;
+namespace sys = detail::sys;
+
 void refuse_filter(const detail::Channel& channel, const char* operation) {
     if (channel.filter == nullptr) return;
     throw std::system_error(
@@ -76,25 +75,14 @@ void refuse_filter(const detail::Channel& channel, const char* operation) {
 void Socket::send_fds(std::string_view data, std::span<const int> descriptors) {
     refuse_filter(channel_, "send_fds");
     if (data.empty()) throw std::invalid_argument("send_fds: descriptors need a byte to go with");
-    if (descriptors.size() > most_descriptors) {
+    if (descriptors.size() > detail::most_descriptors) {
         throw std::invalid_argument("send_fds: more than 253 descriptors");
     }
     flush_corked();
     detail::before_send(channel_, "send_fds");
     const TimePoint until = channel_.until();
     Message message{const_cast<char*>(data.data()), data.size()};  // which sendmsg() only reads
-    const std::size_t size = descriptors.size_bytes();
-    if (descriptors.empty()) {
-        message.header.msg_control = nullptr;
-        message.header.msg_controllen = 0;
-    } else {
-        message.header.msg_controllen = CMSG_SPACE(size);
-        cmsghdr* const header = CMSG_FIRSTHDR(&message.header);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(size);
-        std::memcpy(CMSG_DATA(header), descriptors.data(), size);
-    }
+    detail::attach_descriptors(message.header, descriptors);
     std::ptrdiff_t sent = -1;
     for (;;) {
         if (detail::begin_operation() == -1) throw_io_error(channel_, "send_fds");
@@ -119,7 +107,8 @@ ReceivedFds Socket::recv_fds(std::size_t size, std::size_t most) {
     const TimePoint until = channel_.until();
     const detail::PooledBuffer buffer{std::min(size, std::size_t{256} * 1024)};
     ReceivedFds result;
-    result.descriptors.reserve(most_descriptors);  // before they come: those are ours to close
+    result.descriptors.reserve(
+        detail::most_descriptors);  // before they come: those are ours to close
     for (;;) {
         const detail::Input input = detail::before_receive(channel_, false);
         if (detail::begin_operation() == -1) throw_io_error(channel_, "recv_fds");
@@ -130,7 +119,7 @@ ReceivedFds Socket::recv_fds(std::size_t size, std::size_t most) {
                                                                 MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
                                   }));
         if (received != -1) {
-            take_descriptors(message.header, result.descriptors);
+            detail::take_descriptors(message.header, result.descriptors);
             result.truncated =
                 (message.header.msg_flags & MSG_CTRUNC) != 0 || result.descriptors.size() > most;
             if (result.descriptors.size() > most) {
