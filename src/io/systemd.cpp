@@ -67,17 +67,13 @@ std::vector<PassedSocket> listen_fds() {
         names == nullptr ? std::vector<std::string>{} : split(names);
     std::vector<PassedSocket> passed;
     for (int descriptor = first_descriptor; descriptor < first_descriptor + *count; ++descriptor) {
-        // As soon as one of them is owned here, all are: what is thrown closes them.
-        Socket socket{descriptor};
         const int flags = ::fcntl(descriptor, F_GETFD);
         if (flags == -1 || ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) == -1) {
-            const std::error_code code{errno, std::system_category()};
-            static_cast<void>(socket.detach());
-            throw std::system_error(
-                code, "take over the passed descriptor " + std::to_string(descriptor));
+            detail::throw_system_error("take over the passed descriptor " +
+                                       std::to_string(descriptor));
         }
         const std::size_t at = passed.size();
-        passed.push_back({at < named.size() ? named[at] : "unknown", std::move(socket)});
+        passed.push_back({at < named.size() ? named[at] : "unknown", Socket{descriptor}});
     }
     for (const char* each : {listen_pid, listen_count, listen_names}) ::unsetenv(each);
     return passed;
