@@ -20,18 +20,9 @@ namespace socketserver::detail {
 
 namespace {
 
-/// A record of the largest size, with what TLS 1.2 may add to it.
-constexpr std::size_t largest_record = std::size_t{16} * 1024 + 512;
 /// A peer that makes this side answer, and does not read the answers, has its connection ended
 /// here. The longest flight of a handshake with an ordinary chain is some 10 KB.
 constexpr std::size_t most_held_back = std::size_t{256} * 1024;
-
-/// Where a thread receives: what has come is handed to OpenSSL before anything else happens. In a
-/// fiber no receive into it waits.
-char* receive_buffer() {
-    thread_local std::vector<char> buffer(largest_record);
-    return buffer.data();
-}
 
 /// Past the scheduler of the fibers: also a request that is being ended tells its peer so.
 std::ptrdiff_t send_now(int descriptor, std::string_view data) noexcept {
@@ -48,6 +39,11 @@ bool is_numeric(const std::string& host) {
 }
 
 }  // namespace
+
+char* TlsSession::receive_buffer() {
+    thread_local std::vector<char> buffer(largest_record);
+    return buffer.data();
+}
 
 BIO_METHOD* TlsSession::bio_method() {
     // Lives as long as the program: sessions of daemon threads may outlive static objects.
@@ -312,126 +308,6 @@ void TlsSession::shutdown(Channel& channel) noexcept {
     } catch (const std::system_error&) {
         // No lock can be had: the peer sees an end that was not announced.
     }
-}
-
-TlsSession::Step TlsSession::step_handshake(Channel& channel) {
-    descriptor_ = channel.fd;
-    ERR_clear_error();
-    holds_back_ = true;
-    const int result = SSL_do_handshake(native());
-    holds_back_ = false;
-    const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(native(), result);
-    if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ) note_failure();
-    keep_rest();
-    if (error == SSL_ERROR_NONE) is_established_ = true;
-    // All that is left of a handshake of TLS 1.3 are session tickets. They go with the first bytes
-    // of the server, or when it waits for those of the client: as a packet of their own the kernel
-    // would let the next one wait until the client has acknowledged it (Nagle's algorithm).
-    const bool are_tickets =
-        is_established_ && SSL_is_server(native()) == 1 && SSL_version(native()) >= TLS1_3_VERSION;
-    if (!are_tickets) flush();
-    if (is_failed_) return Step::failed;
-    return is_established_ ? Step::done : Step::needs_input;
-}
-
-void TlsSession::handshake(Channel& channel, TimePoint until) {
-    std::string_view received;
-    for (;;) {
-        Step step{};
-        bool is_blocked = false;
-        {
-            const Use use{*this};
-            supply(received);
-            step = step_handshake(channel);
-            is_blocked = has_output() && SSL_is_server(native()) == 0;
-            if (step == Step::needs_input) is_blocked = has_output();
-        }
-        received = {};
-        if (step == Step::failed) throw_handshake_error();
-        while (is_blocked) {
-            if (detail::wait(channel, Direction::write, until) == -1) {
-                fail_handshake(channel, errno);
-            }
-            const Use use{*this};
-            flush();
-            is_blocked = has_output();
-        }
-        if (step == Step::done) return;
-        // Input that never ends is no reason to go on.
-        if (until != never && Clock::now() >= until) fail_handshake(channel, ETIMEDOUT);
-        const std::ptrdiff_t got =
-            detail::recv(channel, receive_buffer(), largest_record, MSG_DONTWAIT);
-        if (got == -1) {
-            if (errno != EAGAIN || detail::wait(channel, Direction::read, until) == -1) {
-                fail_handshake(channel, errno);
-            }
-            continue;
-        }
-        if (got == 0) fail_handshake(channel, ECONNRESET);
-        received = {receive_buffer(), static_cast<std::size_t>(got)};
-    }
-}
-
-void TlsSession::fail_handshake(Channel& channel, int error) {
-    const bool is_server = SSL_is_server(native()) == 1;
-    {
-        const Use use{*this};
-        is_failed_ = true;
-        error_text_ = "there was no handshake";
-    }
-    const std::error_code code{error, std::system_category()};
-    switch (error) {
-        case ECANCELED:
-            throw Cancelled("TLS handshake");
-        case ETIMEDOUT:
-            throw HandshakeError(HandshakeFailure::timed_out, is_server,
-                                 "TLS handshake: the peer is too slow", code);
-        case ECONNRESET:
-        case EPIPE:
-            channel.peer_gone.store(true);
-            throw HandshakeError(HandshakeFailure::client_closed, is_server,
-                                 "TLS handshake: the peer ended the connection", code);
-        default:
-            throw HandshakeError(HandshakeFailure::other, is_server,
-                                 "TLS handshake: " + code.message(), code);
-    }
-}
-
-namespace {
-
-HandshakeFailure failure_of(int reason) {
-    switch (reason) {
-        case SSL_R_HTTP_REQUEST:
-        case SSL_R_HTTPS_PROXY_REQUEST:
-        case SSL_R_WRONG_VERSION_NUMBER:
-        case SSL_R_UNKNOWN_PROTOCOL:
-            return HandshakeFailure::not_tls;
-        case SSL_R_UNSUPPORTED_PROTOCOL:
-        case SSL_R_VERSION_TOO_LOW:
-        case SSL_R_NO_PROTOCOLS_AVAILABLE:
-        case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-            return HandshakeFailure::no_shared_version;
-        case SSL_R_NO_SHARED_CIPHER:
-        case SSL_R_NO_SUITABLE_KEY_SHARE:
-        case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
-        case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
-            return HandshakeFailure::no_shared_cipher;
-        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-            return HandshakeFailure::no_certificate;
-        case SSL_R_CERTIFICATE_VERIFY_FAILED:
-            return HandshakeFailure::wrong_certificate;
-        default:
-            return reason >= SSL_AD_REASON_OFFSET ? HandshakeFailure::peer_refused
-                                                  : HandshakeFailure::other;
-    }
-}
-
-}  // namespace
-
-void TlsSession::throw_handshake_error() {
-    const int reason = ERR_GET_REASON(error_);
-    throw HandshakeError(failure_of(reason), SSL_is_server(native()) == 1,
-                         "TLS handshake: " + error_text_, {reason, ssl_category()});
 }
 
 void TlsSession::refuse(Channel& channel) {

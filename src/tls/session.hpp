@@ -75,6 +75,11 @@ class TlsSession final : public ByteFilter {
     bool has_output() const noexcept { return !output_.empty(); }
     void note_failure();
 
+    /// A record of the largest size, with what TLS 1.2 may add to it.
+    static constexpr std::size_t largest_record = std::size_t{16} * 1024 + 512;
+    /// Where a thread receives: what has come is handed to OpenSSL before anything else happens. In
+    /// a fiber no receive into it waits.
+    static char* receive_buffer();
     /// Makes what was received the next thing that OpenSSL reads.
     void supply(std::string_view received);
     [[noreturn]] void fail_handshake(Channel& channel, int error);
