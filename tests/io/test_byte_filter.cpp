@@ -18,13 +18,11 @@
 
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/io/byte_filter.hpp"
+#include "support/carriers.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/serving.hpp"
 #include "support/transfers.hpp"
-#ifdef SOCKETSERVER_TEST_FIBER
-#    include "support/fiber_serving.hpp"
-#endif
 
 namespace {
 
@@ -125,15 +123,6 @@ void wait_in_vain(Socket& socket) {
     socket.settimeout(5ms);
     CHECK_THROWS_AS(socket.recv(1), TimeoutError);
     socket.settimeout(longest_wait);
-}
-
-/// Runs the test on a thread, and in a fiber.
-void on_each_carrier(const std::function<void()>& test) {
-    const TimeLimit limit;
-    SECTION("on a thread") { test(); }
-#ifdef SOCKETSERVER_TEST_FIBER
-    SECTION("in a fiber") { in_fiber(test); }
-#endif
 }
 
 }  // namespace

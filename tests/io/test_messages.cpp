@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "socketserver/socketserver.hpp"
+#include "support/carriers.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/serving.hpp"
@@ -29,15 +30,6 @@ using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 namespace {
-
-/// Runs the test on a thread, and in a fiber.
-void on_each_carrier(const std::function<void()>& test) {
-    const TimeLimit limit;
-    SECTION("on a thread") { test(); }
-#ifdef SOCKETSERVER_TEST_FIBER
-    SECTION("in a fiber") { in_fiber(test); }
-#endif
-}
 
 using Texts = std::vector<std::pair<std::string, bool>>;
 

@@ -19,28 +19,17 @@
 
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/io/byte_filter.hpp"
+#include "support/carriers.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/counts.hpp"
 #include "support/serving.hpp"
-#ifdef SOCKETSERVER_TEST_FIBER
-#    include "support/fiber_serving.hpp"
-#endif
 
 using namespace socketserver;
 using namespace socketserver::tests;
 using Catch::Matchers::ContainsSubstring;
 
 namespace {
-
-/// Runs the test on a thread, and in a fiber.
-void on_each_carrier(const std::function<void()>& test) {
-    const TimeLimit limit;
-    SECTION("on a thread") { test(); }
-#ifdef SOCKETSERVER_TEST_FIBER
-    SECTION("in a fiber") { in_fiber(test); }
-#endif
-}
 
 /// Passes everything as it is.
 class Plain : public detail::ByteFilter {

@@ -18,25 +18,13 @@
 #include "support/certificates.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/serving.hpp"
+#include "support/tls_contexts.hpp"
 
 namespace {
 
 using namespace socketserver;
 using namespace socketserver::tests;
 using Catch::Matchers::ContainsSubstring;
-
-/// An authority, a server that it vouches for, and a client that trusts it.
-struct Contexts {
-    Certificate authority = make_authority();
-    SSLContext server{TLSPurpose::server};
-    SSLContext client{TLSPurpose::client};
-
-    Contexts() {
-        const Certificate own = make_certificate({}, &authority);
-        server.load_cert_chain_from_memory(pem_of(own), key_pem_of(own));
-        client.load_verify_locations_from_memory(pem_of(authority));
-    }
-};
 
 /// What a handshake of this side throws; empty: nothing.
 std::string error_of_tls(Socket& socket, const SSLContext& context, const std::string& name = {}) {

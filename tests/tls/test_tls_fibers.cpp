@@ -7,29 +7,14 @@
 
 #include "socketserver/tls_server.hpp"
 #include "support/catch.hpp"
-#include "support/certificates.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/fiber_serving.hpp"
+#include "support/tls_contexts.hpp"
 
 namespace {
 
 using namespace socketserver;
 using namespace socketserver::tests;
-
-struct Contexts {
-    Certificate authority = make_authority();
-    SSLContext server{TLSPurpose::server};
-    SSLContext client{TLSPurpose::client};
-
-    Contexts() {
-        const Certificate own = make_certificate({}, &authority);
-        server.load_cert_chain_from_memory(pem_of(own), key_pem_of(own));
-        client.load_verify_locations_from_memory(pem_of(authority));
-    }
-    Socket connect(const Address& address) const {
-        return create_connection(address, client, patience, "localhost");
-    }
-};
 
 }  // namespace
 
