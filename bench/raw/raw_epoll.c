@@ -9,18 +9,17 @@
 // - All connections read into one buffer; a connection has memory of its own only while a line is
 //   incomplete or while the client does not read.
 #include "common.h"
+#include "unfinished.h"
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 
-enum { max_line = 1 << 20, events_per_wait = 512 };
+enum { events_per_wait = 512 };
 
 struct connection {
     int fd;
-    unsigned held, unsent;  // bytes of an incomplete line; bytes that the client has not taken yet
-    char* line;
-    char* output;
+    struct unfinished rest;
 };
 
 struct loop {
@@ -30,78 +29,51 @@ struct loop {
 
 static void close_connection(struct connection* c) {
     close(c->fd);
-    free(c->line);
-    free(c->output);
+    free_unfinished(&c->rest);
     free(c);
 }
 
-static bool keep_output(struct connection* c, const char* data, size_t size) {
-    char* grown = realloc(c->output, c->unsent + size);
-    if (grown == NULL) return false;
-    memcpy(grown + c->unsent, data, size);
-    c->output = grown;
-    c->unsent += (unsigned)size;
-    return true;
-}
-
 static bool send_or_keep(struct connection* c, const char* data, size_t size) {
-    if (c->unsent > 0) return keep_output(c, data, size);
+    if (c->rest.unsent > 0) return keep_output(&c->rest, data, size);
     const ssize_t sent = send(c->fd, data, size, MSG_NOSIGNAL);
     if (sent == (ssize_t)size) return true;
     if (sent < 0 && errno != EAGAIN) return false;
     const size_t done = sent < 0 ? 0 : (size_t)sent;
-    return keep_output(c, data + done, size - done);
+    return keep_output(&c->rest, data + done, size - done);
 }
 
 static bool flush_output(struct connection* c) {
-    const ssize_t sent = send(c->fd, c->output, c->unsent, MSG_NOSIGNAL);
+    const ssize_t sent = send(c->fd, c->rest.output, c->rest.unsent, MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN;
-    c->unsent -= (unsigned)sent;
-    if (c->unsent > 0) {
-        memmove(c->output, c->output + sent, c->unsent);
-    } else {
-        free(c->output);
-        c->output = NULL;
-    }
-    return true;
-}
-
-static bool keep_line(struct connection* c, const char* data, size_t size) {
-    if (size == 0) return true;
-    char* grown = c->held + size > max_line ? NULL : realloc(c->line, c->held + size);
-    if (grown == NULL) return false;
-    memcpy(grown + c->held, data, size);
-    c->line = grown;
-    c->held += (unsigned)size;
+    drop_output(&c->rest, (size_t)sent);
     return true;
 }
 
 static bool answer(struct connection* c, const char* data, size_t size) {
     const char* newline = memrchr(data, '\n', size);
-    if (newline == NULL) return keep_line(c, data, size);
+    if (newline == NULL) return keep_line(&c->rest, data, size);
     const size_t complete = (size_t)(newline + 1 - data);
-    if (c->held > 0) {
-        if (!keep_line(c, data, complete) || !send_or_keep(c, c->line, c->held)) return false;
-        free(c->line);
-        c->line = NULL;
-        c->held = 0;
+    if (c->rest.held > 0) {
+        if (!keep_line(&c->rest, data, complete) || !send_or_keep(c, c->rest.line, c->rest.held))
+            return false;
+        drop_line(&c->rest);
     } else if (!send_or_keep(c, data, complete)) {
         return false;
     }
-    return keep_line(c, data + complete, size - complete);
+    return keep_line(&c->rest, data + complete, size - complete);
 }
 
 // False when the connection is over.
 static bool serve(struct loop* loop, struct connection* c, unsigned events) {
     if (events & (EPOLLERR | EPOLLHUP)) return false;
-    if (c->unsent > 0 && (events & EPOLLOUT) && !flush_output(c)) return false;
+    if (c->rest.unsent > 0 && (events & EPOLLOUT) && !flush_output(c)) return false;
     // A client that does not read is not read from; the edge that ends this is EPOLLOUT, so the
     // socket is read then, whether or not that event says EPOLLIN.
-    while (c->unsent == 0) {
+    while (c->rest.unsent == 0) {
         const ssize_t got = recv(c->fd, loop->buffer, sizeof loop->buffer, 0);
         if (got < 0) return errno == EAGAIN;
         if (got == 0 || !answer(c, loop->buffer, (size_t)got)) return false;
-        if ((size_t)got < sizeof loop->buffer) return !(events & EPOLLRDHUP) || c->unsent > 0;
+        if ((size_t)got < sizeof loop->buffer) return !(events & EPOLLRDHUP) || c->rest.unsent > 0;
     }
     return true;
 }
@@ -130,7 +102,8 @@ static void* run(void* argument) {
             struct connection* c = events[i].data.ptr;
             if (c == NULL) {
                 accept_all(loop);
-            } else if (events[i].events != EPOLLOUT || c->unsent > 0) {  // not the first, empty one
+            } else if (events[i].events != EPOLLOUT || c->rest.unsent > 0) {
+                // Not the first event, which is an empty one.
                 if (!serve(loop, c, events[i].events)) close_connection(c);
             }
         }

@@ -7,6 +7,7 @@
 // read. OpenSSL reads ahead, so that a record costs one read(2), and gives its buffers back when
 // they are empty. It does not tell that the socket is drained: a second read(2) does.
 #include "common.h"
+#include "unfinished.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -14,13 +15,11 @@
 #include <stdbool.h>
 #include <sys/epoll.h>
 
-enum { max_line = 1 << 20, events_per_wait = 512 };
+enum { events_per_wait = 512 };
 
 struct connection {
     SSL* ssl;
-    unsigned held, unsent;  // bytes of an incomplete line; bytes that the client has not taken yet
-    char* line;
-    char* output;
+    struct unfinished rest;
 };
 
 static char buffer[line_buffer_size];
@@ -30,8 +29,7 @@ static void close_connection(struct connection* c) {
     SSL_shutdown(c->ssl);
     SSL_free(c->ssl);
     close(fd);
-    free(c->line);
-    free(c->output);
+    free_unfinished(&c->rest);
     free(c);
 }
 
@@ -40,18 +38,8 @@ static bool waits(struct connection* c, int result) {
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
 }
 
-static bool keep_output(struct connection* c, const char* data, size_t size) {
-    if (size == 0) return true;
-    char* grown = realloc(c->output, c->unsent + size);
-    if (grown == NULL) return false;
-    memcpy(grown + c->unsent, data, size);
-    c->output = grown;
-    c->unsent += (unsigned)size;
-    return true;
-}
-
 static bool send_or_keep(struct connection* c, const char* data, size_t size) {
-    while (c->unsent == 0 && size > 0) {
+    while (c->rest.unsent == 0 && size > 0) {
         const int sent = SSL_write(c->ssl, data, (int)size);
         if (sent <= 0) {
             if (!waits(c, sent)) return false;
@@ -60,51 +48,37 @@ static bool send_or_keep(struct connection* c, const char* data, size_t size) {
         data += sent;
         size -= (size_t)sent;
     }
-    return keep_output(c, data, size);
+    return keep_output(&c->rest, data, size);
 }
 
 static bool flush_output(struct connection* c) {
-    while (c->unsent > 0) {
-        const int sent = SSL_write(c->ssl, c->output, (int)c->unsent);
+    while (c->rest.unsent > 0) {
+        const int sent = SSL_write(c->ssl, c->rest.output, (int)c->rest.unsent);
         if (sent <= 0) return waits(c, sent);
-        c->unsent -= (unsigned)sent;
-        memmove(c->output, c->output + sent, c->unsent);
+        drop_output(&c->rest, (size_t)sent);
     }
-    free(c->output);
-    c->output = NULL;
-    return true;
-}
-
-static bool keep_line(struct connection* c, const char* data, size_t size) {
-    if (size == 0) return true;
-    char* grown = c->held + size > max_line ? NULL : realloc(c->line, c->held + size);
-    if (grown == NULL) return false;
-    memcpy(grown + c->held, data, size);
-    c->line = grown;
-    c->held += (unsigned)size;
     return true;
 }
 
 static bool answer(struct connection* c, const char* data, size_t size) {
     const char* newline = memrchr(data, '\n', size);
-    if (newline == NULL) return keep_line(c, data, size);
+    if (newline == NULL) return keep_line(&c->rest, data, size);
     const size_t complete = (size_t)(newline + 1 - data);
-    if (c->held > 0) {
-        if (!keep_line(c, data, complete) || !send_or_keep(c, c->line, c->held)) return false;
-        free(c->line);
-        c->line = NULL;
-        c->held = 0;
+    if (c->rest.held > 0) {
+        if (!keep_line(&c->rest, data, complete) || !send_or_keep(c, c->rest.line, c->rest.held))
+            return false;
+        drop_line(&c->rest);
     } else if (!send_or_keep(c, data, complete)) {
         return false;
     }
-    return keep_line(c, data + complete, size - complete);
+    return keep_line(&c->rest, data + complete, size - complete);
 }
 
 // False when the connection is over. SSL_read() makes the handshake too.
 static bool serve(struct connection* c, unsigned events) {
     if (events & (EPOLLERR | EPOLLHUP)) return false;
-    if (c->unsent > 0 && (events & EPOLLOUT) && !flush_output(c)) return false;
-    while (c->unsent == 0) {
+    if (c->rest.unsent > 0 && (events & EPOLLOUT) && !flush_output(c)) return false;
+    while (c->rest.unsent == 0) {
         ERR_clear_error();
         const int got = SSL_read(c->ssl, buffer, sizeof buffer);
         if (got <= 0) return waits(c, got);
@@ -166,7 +140,8 @@ int main(int argc, char** argv) {
             struct connection* c = events[i].data.ptr;
             if (c == NULL) {
                 accept_all(epoll, listener, context);
-            } else if (events[i].events != EPOLLOUT || c->unsent > 0) {  // not the first, empty one
+            } else if (events[i].events != EPOLLOUT || c->rest.unsent > 0) {
+                // Not the first event, which is an empty one.
                 if (!serve(c, events[i].events)) close_connection(c);
             }
         }
