@@ -164,6 +164,19 @@ class SOCKETSERVER_EXPORT Socket {
     /// `std::errc::resource_unavailable_try_again`.
     void settimeout(std::optional<std::chrono::nanoseconds> timeout);
     std::optional<std::chrono::nanoseconds> gettimeout() const noexcept;
+    /// Until when all operations together have to be done, however many they are; without a value
+    /// there is no such time. An operation that would have to wait longer throws DeadlineExceeded.
+    ///
+    /// A server sets the deadline of a connection that it serves by itself, from
+    /// ServerOptions::idle_timeout and request_timeout. What a handler sets holds in its place, for
+    /// the rest of the request: a handler that has read a request within request_timeout can give
+    /// itself the time that its answer needs. The next request has its own again, if these options
+    /// are set. On such a connection every operation after the deadline throws, also one that would
+    /// not have to wait.
+    ///
+    /// To be called by the thread or fiber that serves, between two operations. Mirrors
+    /// `asyncio.timeout_at`, which Python's sockets have no equal of.
+    void set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept;
     /// Sends small pieces at once (TCP_NODELAY) instead of collecting them (Nagle's algorithm).
     /// Does nothing on a socket that is not TCP.
     void set_nodelay(bool on);

@@ -346,6 +346,10 @@ std::optional<std::chrono::nanoseconds> Socket::gettimeout() const noexcept {
     return channel_.timeout;
 }
 
+void Socket::set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept {
+    channel_.deadline.store(deadline.value_or(detail::never));
+}
+
 void Socket::set_nodelay(bool on) {
     const int value = on ? 1 : 0;
     if (::setsockopt(channel_.fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value) == -1 &&

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -112,6 +113,42 @@ TEST_CASE("a timeout holds where the kernel does not take it on") {
     fill(pair.near);
     CHECK_THROWS_AS(pair.near.sendall("x"), TimeoutError);
     CHECK(watch.elapsed() >= 40ms);
+}
+
+TEST_CASE("a deadline is for all operations together") {
+    auto pair = unix_pair();
+    const Stopwatch watch;
+    pair.near.set_deadline(std::chrono::steady_clock::now() + 100ms);
+    {
+        const std::jthread trickle{[&](const std::stop_token& stop) {
+            for (; !stop.stop_requested(); std::this_thread::sleep_for(10ms)) pair.far.sendall("x");
+        }};
+        std::string received;
+        CHECK_THROWS_AS(
+            [&] {
+                for (;;) received += pair.near.recv(10);  // none of them waits for long
+            }(),
+            DeadlineExceeded);
+        CHECK(received.size() > 1);
+    }
+    CHECK(watch.elapsed() >= 100ms);
+    CHECK(watch.elapsed() < longest_wait);
+
+    // The earlier of the two, whichever it is.
+    pair.near.set_deadline(std::chrono::steady_clock::now() + 1h);
+    pair.near.settimeout(20ms);
+    CHECK_THROWS_AS(
+        [&] {
+            for (;;) pair.near.recv(10);
+        }(),
+        TimeoutError);
+    pair.near.settimeout({});
+    pair.near.set_deadline({});
+    const std::jthread later{[&] {
+        std::this_thread::sleep_for(20ms);
+        pair.far.sendall("late");
+    }};
+    CHECK(pair.near.recv(10) == "late");
 }
 
 TEST_CASE("accept, recvfrom, sendto and sendfile keep the timeout") {

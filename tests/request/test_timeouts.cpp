@@ -31,6 +31,13 @@ class Handler : public StreamRequestHandler {
         for (std::string_view line : rfile()) {
             if (line == "big\n") {
                 connection().sendall(std::string(64 * 1024 * 1024, 'x'));
+            } else if (line == "in my own time\n") {
+                connection().set_deadline({});
+                socketserver::detail::sleep_until(Clock::now() + 400ms);
+                wfile().write(line);
+            } else if (line == "at once\n") {
+                connection().set_deadline(Clock::now() - 1ms);
+                wfile().write(line);
             } else if (line == "per operation\n") {
                 connection().settimeout(10ms);
             } else {
@@ -114,7 +121,37 @@ void check_slow_reader() {
     CHECK(*timed.caught == deadline);
 }
 
+template <template <class> class MixIn>
+void check_own_deadline() {
+    const TimeLimit limit;
+    TimedServer<MixIn> timed{{.request_timeout = 200ms}};
+    Socket client = connect(timed.server.server_address());
+    CHECK(ask(client, "in my own time\n") == "in my own time\n");
+    CHECK(ask(client, "hello\n") == "hello\n");
+    client.sendall("never ends");  // this request has the server's time again
+    CHECK(read_to_end(client) == "");
+    CHECK(eventually([&] { return timed.server.statistics().active == 0; }));
+    CHECK(*timed.caught == deadline);
+
+    *timed.caught = nothing;
+    Socket late = connect(timed.server.server_address());
+    late.sendall("at once\n");
+    CHECK(read_to_end(late) == "");
+    CHECK(eventually([&] { return timed.server.statistics().active == 0; }));
+    CHECK(*timed.caught == deadline);
+}
+
 }  // namespace
+
+TEST_CASE("a handler sets a deadline of its own, for one request"){
+    SECTION("synchronous"){check_own_deadline<SynchronousMixIn>();
+}
+SECTION("threading") { check_own_deadline<ThreadingMixIn>(); }
+SECTION("forking") { check_own_deadline<ForkingMixIn>(); }
+#ifdef SOCKETSERVER_TEST_FIBER
+SECTION("fiber") { check_own_deadline<FiberMixIn>(); }
+#endif
+}
 
 TEST_CASE("a client that begins no request is told goodbye") {
     SECTION("synchronous") { check_idle<SynchronousMixIn>(); }
