@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from . import held
+from . import apps, held
 from .processes import BenchError, Cores, Server, run_load
 from .scenarios import METRICS
 
@@ -170,6 +170,31 @@ def held_connections(runner, scenario):
     return [row]
 
 
+def app(runner, scenario):
+    """A program of examples/apps beside a server of the same kind."""
+    load = apps.LOADS[scenario.name](runner.build)
+    row = Row(scenario.name, load.label, "req per CPU s", load.target)
+    if load.missing:
+        row.note = f"not built: {', '.join(load.missing)}"
+        return [row]
+    by_cpu = METRICS["req per CPU s"]
+    cores = Cores(runner.cores or "same")
+    for number in range(runner.rounds):
+        order = (True, False) if number % 2 else (False, True)
+        runner.progress("..")
+        try:
+            found = {is_ours: by_cpu(load.measure(is_ours, runner.seconds, cores))
+                     for is_ours in order}
+        except BenchError as error:
+            runner.progress(f"\nFAILED: {error}\n")
+            row.failed = True
+            row.note = "FAILED"
+            break
+        row.ours.append(found[True])
+        row.raw.append(found[False])
+    return [row]
+
+
 def _children_cpu():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -184,4 +209,5 @@ def limited(scenario, label, unit, value, limit, detail):
     return row
 
 
-SPECIAL = {"stop_latency": stop_latency, "compile_time": compile_time, "held": held_connections}
+SPECIAL = {"stop_latency": stop_latency, "compile_time": compile_time, "held": held_connections,
+           "app": app}

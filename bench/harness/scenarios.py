@@ -163,6 +163,12 @@ def peer_scenarios():
                    default=False)
 
 
+def app_scenarios():
+    for name, size in (("http-1k", "1 KiB"), ("http-100k", "100 KiB")):
+        yield Scenario(name, f"the file server of examples/apps beside nginx, a file of {size}",
+                       special="app", default=False)
+
+
 def peers(load):
     return s.PEERS if load.connections > 1000 else (*s.PEERS, *s.PEERS_FOR_FEW)
 
@@ -178,7 +184,7 @@ def describe(load):
 
 
 ALL = {each.name: each for each in (*core_scenarios(), *fiber_scenarios(), *tls_scenarios(),
-                                *peer_scenarios())}
+                                *peer_scenarios(), *app_scenarios())}
 
 
 def select(names):

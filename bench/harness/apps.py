@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""The programs of examples/apps beside servers of the same kind, under clients that people use.
+
+The figure is requests per second of the server's CPU time, as in the other scenarios.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from . import processes
+from .processes import BenchError
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error;
+events {{ worker_connections 1024; use epoll; }}
+http {{
+  include /etc/nginx/mime.types;
+  sendfile on; tcp_nopush on; keepalive_requests 1000000000;
+  access_log {log}; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port}; root {folder}/www; }}
+}}
+"""
+
+
+def tool(name):
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def program(build, name):
+    path = build / "examples" / "apps" / "bin" / name
+    return str(path) if os.access(path, os.X_OK) else None
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A server on `port` of 127.0.0.1, in the foreground; a context manager."""
+
+    def __init__(self, argv, port, cores):
+        self.port = port
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores.server))
+
+    def __enter__(self):
+        deadline = time.monotonic() + processes.START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return self
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.__exit__()
+                    self._errors.seek(0)
+                    raise BenchError(self._errors.read().decode(errors="replace")) from None
+                time.sleep(0.01)
+
+    def __exit__(self, *_):
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(processes.STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def cpu_ns(self):
+        """Of all threads, by the process's clock: CPUCLOCK_SCHED of its id."""
+        return time.clock_gettime_ns(~self._process.pid << 3 | 2)
+
+
+def run(argv, cores):
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False,
+                              stdin=subprocess.DEVNULL,
+                              preexec_fn=lambda: os.sched_setaffinity(0, cores.client))
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{' '.join(argv)}: not done after 120 s") from None
+    if done.returncode != 0:
+        raise BenchError(f"{' '.join(argv)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def figures(server, requests_of, seconds=None):
+    """What a run of a client costs the server: requests_of() is the number of requests."""
+    before, began = server.cpu_ns(), time.monotonic()
+    requests = requests_of()
+    return {"requests": requests, "server_cpu_ns": server.cpu_ns() - before,
+            "seconds": seconds or time.monotonic() - began}
+
+
+class Http:
+    """wrk over keep-alive connections, against the file server and nginx; both write a log."""
+
+    label, target = "fiber, nginx", 0.9
+
+    def __init__(self, build, size):
+        self.size = size
+        self.missing = [name for name in ("wrk", "nginx") if not tool(name)]
+        self.ours = program(build, "http")
+        if not self.ours:
+            self.missing.append("http")
+        self.folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self.path = pathlib.Path(self.folder.name)
+        (self.path / "www").mkdir()
+        (self.path / "www" / "file.txt").write_bytes(b"0123456789abcdef" * (size // 16))
+        os.chmod(self.path, 0o755)
+
+    def measure(self, is_ours, seconds, cores):
+        port = free_port()
+        log = str(self.path / "log")
+        if is_ours:
+            argv = [self.ours, str(port), "--host", "127.0.0.1", "--directory",
+                    str(self.path / "www"), "--policy", "fiber", "--workers", "1", "--log", log]
+        else:
+            config = self.path / "nginx.conf"
+            config.write_text(NGINX.format(folder=self.path, port=port, log=log))
+            argv = [tool("nginx"), "-p", str(self.path), "-c", str(config)]
+        with Server(argv, port, cores) as server:
+            return figures(server, lambda: self._wrk(port, seconds, cores), seconds)
+
+    def _wrk(self, port, seconds, cores):
+        url = f"http://127.0.0.1:{port}/file.txt"
+        text = run([tool("wrk"), "-t1", "-c64", f"-d{max(1, round(seconds))}s", url], cores)
+        if "Non-2xx" in text or "Socket errors" in text:
+            raise BenchError(text)
+        return int(re.search(r"(\d+) requests in", text).group(1))
+
+
+LOADS = {
+    "http-1k": lambda build: Http(build, 1024),
+    "http-100k": lambda build: Http(build, 102400),
+}
