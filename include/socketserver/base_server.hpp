@@ -50,8 +50,11 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
     /// Serves a request to its end, on any thread: prepare_request() to close_request(). Throws
     /// nothing; an exception of the handler goes to handle_error().
     ///
+    /// Callers pass no `pin`: it is the library's, for a request that may outlive the server.
+    ///
     /// @return whether no exception came.
-    bool serve_request(Request& request, const Address& client_address);
+    bool serve_request(Request& request, const Address& client_address,
+                       const detail::ServerPin* pin = nullptr);
     /// Ends a request that the policy cannot serve: handle_error(), shutdown_request().
     void fail_request(Request& request, const Address& client_address, std::exception_ptr error);
     /// close_request() of a request that another process serves.
@@ -105,6 +108,7 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
 
   private:
     detail::Turn serve_one() final;
+    void admit(detail::Place& place, Request& request, const Address& client_address);
     void refuse(Request& request, const Address& client_address, RefuseCause cause) noexcept;
     void call_handle_error(Request& request, const Address& client_address,
                            std::exception_ptr error) noexcept;

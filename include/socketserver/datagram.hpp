@@ -10,9 +10,12 @@
 
 namespace socketserver {
 
+class Datagram;
 namespace detail {
-struct RecordAccess;
-}
+ConnectionHandle& record_of(Datagram& request);
+SOCKETSERVER_EXPORT int undelivered(const Datagram& request) noexcept;
+Connection* datagram_request() noexcept;
+}  // namespace detail
 
 /// One received datagram, and the server's socket to answer with: the request of a datagram
 /// server (mirrors Python's pair `(data, socket)`).
@@ -33,7 +36,9 @@ class Datagram {
     Socket& socket() const noexcept { return *socket_; }
 
   private:
-    friend struct detail::RecordAccess;
+    friend detail::ConnectionHandle& detail::record_of(Datagram& request);
+    friend int detail::undelivered(const Datagram& request) noexcept;
+    friend detail::Connection* detail::datagram_request() noexcept;
 
     std::string data_;
     bool truncated_ = false;

@@ -12,6 +12,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
+#include "socketserver/detail/server/request_job.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 #include "socketserver/tcp_server.hpp"
@@ -54,17 +55,10 @@ class FiberMixIn : public Policy {
         detail::print_blocking(client_address, time);
     }
 
-    void dispatch(auto request, Address client_address) {
-        auto& server = static_cast<Server&>(*this);
-        std::unique_ptr<detail::FiberRequest> job;
-        try {
-            job = std::make_unique<Job<decltype(request)>>(server, std::move(request),
-                                                           std::move(client_address));
-        } catch (...) {
-            // The memory is taken before anything is moved.
-            return server.fail_request(request, client_address, std::current_exception());
-        }
-        detail::start_fiber(std::move(job));
+    void dispatch(auto&& request, Address client_address) {
+        detail::hand_over<detail::RequestJob>(
+            static_cast<Server&>(*this), request, client_address, false,
+            [](std::unique_ptr<detail::RequestJob>& job) { detail::start_fiber(std::move(job)); });
     }
 
     void mixin_serve(const std::function<void()>& loop, bool) override {
@@ -87,26 +81,6 @@ class FiberMixIn : public Policy {
     void mixin_statistics(Statistics& statistics) const override { statistics.fibers += fibers_; }
 
   private:
-    template <class Request>
-    class Job final : public detail::FiberRequest {
-      public:
-        Job(Server& server, Request&& request, Address&& client_address)
-            : server_{server},
-              request_{std::move(request)},
-              client_address_{std::move(client_address)} {}
-
-        void run() override { server_.serve_request(request_, client_address_); }
-        void refuse(std::exception_ptr error) override {
-            server_.fail_request(request_, client_address_, error);
-        }
-        const Address& client_address() const noexcept override { return client_address_; }
-
-      private:
-        Server& server_;
-        Request request_;
-        Address client_address_;
-    };
-
     std::atomic<std::size_t> fibers_{0};
 };
 

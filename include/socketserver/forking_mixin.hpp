@@ -9,7 +9,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/policy/processes/child_reaper.hpp"
-#include "socketserver/detail/request/record_access.hpp"
+#include "socketserver/detail/request/connection.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 
@@ -60,10 +60,11 @@ class ForkingMixIn : public Policy {
         }
     }
 
-    void dispatch(auto request, Address client_address) {
+    void dispatch(auto&& request, Address client_address) {
         auto& server = static_cast<Server&>(*this);
         bool is_child = false;
-        detail::share_outcome(detail::RecordAccess::of(request));
+        detail::ConnectionHandle& record = detail::record_of(request);
+        detail::share_outcome(record.get());
         try {
             is_child = children_.fork();
         } catch (...) {
@@ -72,12 +73,11 @@ class ForkingMixIn : public Policy {
         }
         if (is_child) {
             policy_host().enter_child();
-            const detail::ConnectionHandle record = detail::RecordAccess::share(request);
+            const detail::ConnectionHandle shared = record;
             const bool served = server.serve_request(request, client_address);
-            detail::leave_outcome(record.get());
+            detail::leave_outcome(shared.get());
             detail::exit_child(served ? 0 : 1);
         }
-        auto record = detail::RecordAccess::take(request);
         detail::disown_descriptor(record.get());
         children_.keep(std::move(record));
         server.release_request(request, client_address);

@@ -97,12 +97,12 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
   protected:
     MixIn() = default;
 
-    void dispatch(auto request, Address client_address) {
+    void dispatch(auto&& request, Address client_address) {
         if (!is_worker_) {
             server().serve_request(request, client_address);
             return;
         }
-        Base::dispatch(std::move(request), std::move(client_address));
+        Base::dispatch(std::forward<decltype(request)>(request), std::move(client_address));
         if (++dispatched_ != max_requests) return;
         detail::WorkerSet::announce_retirement(control_);
         this->policy_host().end_worker_loop();

@@ -79,7 +79,9 @@ class BaseRequestHandler {
     /// Callers do not pass `pin`: the default argument lives until the end of the full expression.
     ///
     /// @throws std::logic_error in a daemon thread whose server was closed.
-    ServerBase& server(detail::ServerPin&& pin = {}) const { return link_.server(pin); }
+    ServerBase& server(detail::ServerPin&& pin = {}) const {
+        return detail::server_of(server_, *request_, pin);
+    }
     /// The server as an object of its class, or of any base class of it, such as one that holds
     /// what handlers share.
     ///
@@ -88,11 +90,11 @@ class BaseRequestHandler {
     template <detail::is_defined_above_this_code Server>
     Server& server(detail::ServerPin&& pin = {}) const {
 #ifdef __cpp_rtti
-        return dynamic_cast<Server&>(link_.server(pin));
+        return dynamic_cast<Server&>(detail::server_of(server_, *request_, pin));
 #else
         static_assert(std::is_base_of_v<ServerBase, Server>,
                       "server<S>() without RTTI: S must derive from ServerBase");
-        return static_cast<Server&>(link_.server(pin));
+        return static_cast<Server&>(detail::server_of(server_, *request_, pin));
 #endif
     }
     /// In finish(): whether handle() threw.
@@ -104,7 +106,7 @@ class BaseRequestHandler {
 
     Request* request_ = nullptr;
     const Address* client_address_ = nullptr;
-    detail::HandlerLink link_;
+    const ServerBase* server_ = nullptr;  // null: none; see server()
     bool handle_failed_ = false;
 };
 

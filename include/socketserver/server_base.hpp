@@ -11,8 +11,8 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
-#include "socketserver/detail/request/connection.hpp"
-#include "socketserver/detail/server/server_link.hpp"
+#include "socketserver/detail/io/connection_handle.hpp"
+#include "socketserver/detail/request/place.hpp"
 #include "socketserver/drain_report.hpp"
 #include "socketserver/server_options.hpp"
 #include "socketserver/socket.hpp"
@@ -31,12 +31,6 @@ class Serving;
 class Waker;
 /// What came of trying to accept.
 enum class Turn : unsigned char { took, nothing, later };
-/// What was taken of the limits before accepting.
-struct Permit {
-    bool has_room = false;
-    bool has_turn = false;
-    std::optional<RefuseCause> refused{};
-};
 }  // namespace detail
 
 /// What every server is, whatever it handles and by which policy.
@@ -189,20 +183,20 @@ class SOCKETSERVER_EXPORT ServerBase {
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
     /// @throws the error if no request can ever be accepted again.
     detail::Turn accept_failed(std::exception_ptr error);
-    void accept_succeeded() noexcept;
-    /// Before accepting. None: not now; otherwise give_back() or open_connection() comes next.
-    std::optional<detail::Permit> ask_permit() noexcept;
-    void give_back(const detail::Permit& permit) noexcept;
-    detail::ConnectionHandle open_connection(detail::Permit& permit, const Address& client_address,
-                                             int descriptor);
-    void count_refused(detail::Connection* connection, RefuseCause cause) noexcept;
-    void announce_opened(detail::Connection* connection);
+    /// Before accepting. False: not now.
+    bool take_place(detail::Place& place) noexcept;
+    /// A request has been accepted. It owns `place` from then on, and `place.refused` says whether
+    /// it is to be refused.
+    ///
+    /// @throws std::bad_alloc
+    void open_connection(detail::ConnectionHandle& record, detail::Place& place,
+                         const Address& client_address, int descriptor);
+    void count_refused(const detail::ConnectionHandle& record, RefuseCause cause) noexcept;
+    void announce_opened(const detail::ConnectionHandle& record);
     /// The last word on a request: connection_closed().
-    void announce_closed(detail::ConnectionHandle connection) noexcept;
+    void announce_closed(detail::ConnectionHandle record) noexcept;
     /// Calls handle_server_error().
     void report_server_error(std::exception_ptr error) noexcept;
-    /// What a request keeps of a server that it may outlive.
-    const std::shared_ptr<detail::ServerLink>& link() const noexcept { return link_; }
     /// @}
 
   private:
@@ -234,7 +228,6 @@ class SOCKETSERVER_EXPORT ServerBase {
     Address numeric_address_;
     std::shared_ptr<Socket> socket_;
     std::unique_ptr<detail::ServerState> state_;
-    std::shared_ptr<detail::ServerLink> link_;
     Policy* policy_ = nullptr;
 };
 

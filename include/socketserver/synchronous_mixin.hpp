@@ -12,7 +12,7 @@ namespace socketserver {
 template <class Server>
 class SynchronousMixIn : public Policy {
   protected:
-    void dispatch(auto request, auto client_address) {
+    void dispatch(auto&& request, auto&& client_address) {
         static_cast<Server&>(*this).serve_request(request, client_address);
     }
 };

@@ -83,8 +83,7 @@ concept makes = requires(Factory& factory) {
 template <class Handler>
 void run(auto& client, auto&& factory, const testing::RunOptions& options) {
     Handler handler = factory();
-    HandlerAccess::run(handler, client.request(), options.client_address,
-                       HandlerAccess::link_of(options.server));
+    HandlerAccess::run(handler, client.request(), options.client_address, options.server);
 }
 
 }  // namespace detail

@@ -11,7 +11,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/os/thread_group.hpp"
-#include "socketserver/detail/policy/threads/serve_job.hpp"
+#include "socketserver/detail/server/request_job.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 #include "socketserver/statistics.hpp"
@@ -67,12 +67,13 @@ class ThreadPoolMixIn : public Policy {
     std::size_t queued_requests() const noexcept { return threads_.queued(); }
 
   protected:
-    void dispatch(auto request, Address client_address) {
-        const bool daemon = daemon_threads || !block_on_close;
-        detail::give_to_thread(static_cast<Server&>(*this), daemon ? policy_host().link() : nullptr,
-                               request, client_address, [&](std::unique_ptr<detail::Job>& job) {
-                                   threads_.offer(job, daemon, bounds().threads);
-                               });
+    void dispatch(auto&& request, Address client_address) {
+        const bool daemon = (daemon_threads || !block_on_close) &&
+                            detail::let_outlive_server(detail::record_of(request));
+        detail::hand_over<detail::Job>(static_cast<Server&>(*this), request, client_address, daemon,
+                                       [&](std::unique_ptr<detail::Job>& job) {
+                                           threads_.offer(job, daemon, bounds().threads);
+                                       });
     }
 
     bool mixin_ready() override {

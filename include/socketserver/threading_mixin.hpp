@@ -7,7 +7,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/os/thread_group.hpp"
-#include "socketserver/detail/policy/threads/serve_job.hpp"
+#include "socketserver/detail/server/request_job.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/statistics.hpp"
 
@@ -37,11 +37,12 @@ class ThreadingMixIn : public Policy {
     bool block_on_close = true;
 
   protected:
-    void dispatch(auto request, Address client_address) {
-        const bool daemon = daemon_threads || !block_on_close;
-        detail::give_to_thread(
-            static_cast<Server&>(*this), daemon ? policy_host().link() : nullptr, request,
-            client_address, [&](std::unique_ptr<detail::Job>& job) { threads_.run(job, daemon); });
+    void dispatch(auto&& request, Address client_address) {
+        const bool daemon = (daemon_threads || !block_on_close) &&
+                            detail::let_outlive_server(detail::record_of(request));
+        detail::hand_over<detail::Job>(
+            static_cast<Server&>(*this), request, client_address, daemon,
+            [&](std::unique_ptr<detail::Job>& job) { threads_.run(job, daemon); });
     }
 
     void mixin_statistics(Statistics& statistics) const override {

@@ -35,9 +35,6 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result);
 /// @throws DeadlineExceeded if the time of the request is over.
 void before_send(Channel& channel, std::string_view operation = "send");
 std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result);
-/// Called when the handler gets the connection. Policies and hooks may move the socket before that;
-/// after that only the handler moves it, to keep it.
-void begin_handling(Channel& channel) noexcept;
 /// Called when a socket is moved. Returns the channel of the new socket. If a handler moves its
 /// connection to keep it, the connection is no longer the server's: its record stays with the old
 /// socket and ends with the request, and the server can no longer reach the descriptor.

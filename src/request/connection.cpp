@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "request/connection.hpp"
 
+#include <sys/socket.h>
+
 #include <exception>
+#include <memory>
 #include <system_error>
 
+#include "os/sys.hpp"
 #include "request/registry.hpp"
 #include "socketserver/errors.hpp"
 
@@ -23,12 +27,6 @@ std::exception_ptr cause_of(std::exception_ptr error) noexcept {
             return error;
         }
     }
-}
-
-}  // namespace
-
-Connection::~Connection() {
-    if (registry != nullptr) registry->end(*this);
 }
 
 void note_failure(Connection* connection, const std::exception_ptr& error,
@@ -57,8 +55,43 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
     }
 }
 
-int undelivered(const Connection* connection) noexcept {
-    return connection != nullptr ? connection->undelivered : 0;
+}  // namespace
+
+void ConnectionHandle::share(Connection& connection) noexcept {
+    connection.handles.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// The request has ended with the last one.
+void ConnectionHandle::release(Connection& connection) noexcept {
+    if (connection.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    const std::shared_ptr<Registry> registry = connection.registry;
+    registry->end(connection);
+    std::destroy_at(&connection);
+    registry->record_memory.give_back(&connection);
+}
+
+void note_failure(Socket& request, const std::exception_ptr& error) noexcept {
+    note_failure(record_of(request).get(), error, request.peer_gone());
+}
+
+void note_failure(Datagram& request, const std::exception_ptr& error) noexcept {
+    note_failure(record_of(request).get(), error, undelivered(request) != 0);
+}
+
+int undelivered(const Datagram& request) noexcept {
+    return request.connection_ ? request.connection_->undelivered : 0;
+}
+
+void reset_on_close(Socket& request) noexcept {
+    if (Connection* record = record_of(request).get()) record->is_reset = true;
+    // A failure leaves an orderly close, which refuses the client as well.
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    sys::calls.setsockopt(request.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+bool let_outlive_server(const ConnectionHandle& connection) noexcept {
+    if (connection) connection->may_outlive_server = true;
+    return static_cast<bool>(connection);
 }
 
 void share_outcome(Connection* connection) noexcept {

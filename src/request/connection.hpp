@@ -4,15 +4,18 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/io/channel.hpp"
 #include "socketserver/detail/request/connection.hpp"
+#include "socketserver/detail/request/place.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver::detail {
 
 class Registry;
+class ServerPin;
 
 /// One request of a server, from accepting it until it has ended.
 ///
@@ -29,14 +32,19 @@ class Connection {
         busy,
     };
 
-    Connection() = default;
+    /// @param server what the server and its requests share.
+    Connection(std::shared_ptr<Registry> server, Address&& client, int descriptor,
+               Place&& taken) noexcept
+        : registry{std::move(server)},
+          client_address{std::move(client)},
+          place{std::move(taken)},
+          fd{descriptor} {}
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
-    /// It has ended: the registry counts it out.
-    ~Connection();
 
     // On one cache line or two: what each request needs.
-    std::shared_ptr<Registry> registry;
+    const std::shared_ptr<Registry> registry;
+    std::atomic<std::uint32_t> handles{1};  ///< the ConnectionHandles
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
     bool is_waited_for = false;  ///< its first request
@@ -48,18 +56,19 @@ class Connection {
 
     std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
     CloseReason reason = CloseReason::finished;
-    bool has_room = false;      ///< counts against ServerOptions::max_connections
-    bool has_share = false;     ///< counts against ServerOptions::max_connections_per_address
     bool is_refused = false;    ///< was counted when it was refused
     bool is_reset = false;      ///< its close is to be a reset
     bool is_announced = false;  ///< connection_opened() was called for it
     bool is_handled = false;    ///< has reached its handler: who moves the socket now keeps it
     bool client_ended = false;
+    bool may_outlive_server = false;  ///< whoever serves it needs a ServerPin
     int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it
     int outcome = -1;     ///< where a child leaves its reason, see SharedCounters
+    ServerPin* pin = nullptr;  ///< for its handler, if it may outlive its server
     Address client_address;
+    Place place;  ///< under the limits
     TimePoint opened = Clock::now();
-    std::atomic<int> fd{-1};     ///< under the lock; -1: not to be broken off
+    std::atomic<int> fd;         ///< under the lock; -1: not to be broken off
     Connection* next = nullptr;  ///< in the list
     Connection* previous = nullptr;
 };

@@ -10,8 +10,8 @@
 
 #include "request/connection.hpp"
 #include "request/registry.hpp"
+#include "socketserver/datagram.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
-#include "socketserver/detail/request/record_access.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -73,7 +73,7 @@ bool is_of_client(int error, const Address& client) {
 
 Connection* datagram_request() noexcept {
     const ServerMark* mark = current().request;
-    return mark != nullptr && mark->datagram() != nullptr ? RecordAccess::of(*mark->datagram())
+    return mark != nullptr && mark->datagram() != nullptr ? mark->datagram()->connection_.get()
                                                           : nullptr;
 }
 

@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "io/sockaddr.hpp"
+#include "request/registry.hpp"
+#include "socketserver/detail/request/place.hpp"
 
 namespace socketserver::detail {
 
@@ -92,8 +95,8 @@ bool Limits::give_back_room() noexcept {
     return waiting_.load() && waiting_.exchange(false);
 }
 
+/// For who limits the rate, as give_back_turn().
 bool Limits::take_turn() noexcept {
-    if (interval_.count() == 0) return true;
     const TimePoint now = Clock::now();
     if (worker_) return shared_->take_turn(now, interval_, burst_);
     const std::lock_guard lock{mutex_};
@@ -103,7 +106,6 @@ bool Limits::take_turn() noexcept {
 }
 
 void Limits::give_back_turn() noexcept {
-    if (interval_.count() == 0) return;
     if (worker_) return shared_->give_back_turn(interval_);
     const std::lock_guard lock{mutex_};
     next_turn_ -= interval_;
@@ -161,6 +163,36 @@ void Limits::enter_worker(std::size_t number) noexcept {
 
 void Limits::worker_has_ended(std::size_t number) noexcept {
     if (shared_ != nullptr) shared_->give_back_all(number);
+}
+
+void Place::take(Registry& registry) noexcept {
+    Limits& limits = registry.limits;
+    if (!limits.take_room()) {
+        refused = RefuseCause::max_connections;
+        return;
+    }
+    registry_ = &registry;
+    has_room_ = true;
+    if (!limits.limits_rate()) return;
+    has_turn_ = limits.take_turn();
+    if (!has_turn_) refused = RefuseCause::max_accept_rate;
+}
+
+void Place::take_share(Registry& registry, const Address& client_address) {
+    if (registry.limits.take_share(client_address)) {
+        registry_ = &registry;
+        share_of_ = &client_address;
+    } else {
+        refused = RefuseCause::max_connections_per_address;
+    }
+}
+
+void Place::give_back() noexcept {
+    if (registry_ == nullptr) return;
+    Registry& registry = *std::exchange(registry_, nullptr);
+    if (has_turn_) registry.limits.give_back_turn();
+    if (share_of_ != nullptr) registry.limits.give_back_share(*share_of_);
+    if (has_room_ && registry.limits.give_back_room()) registry.wake_loop();
 }
 
 }  // namespace socketserver::detail

@@ -19,7 +19,7 @@ namespace socketserver::detail {
 
 /// The limits of ServerOptions. Before a request is accepted, the server takes room
 /// (max_connections), a turn (max_accept_rate) and, as soon as the client's address is known, a
-/// share (max_connections_per_address). They are given back when the request has ended. A server
+/// share (max_connections_per_address). A Place holds them until the request has ended. A server
 /// that refuses clients takes them right after accepting. So the limits are exact, even with
 /// several accepting threads or processes.
 ///
@@ -37,6 +37,7 @@ class SOCKETSERVER_EXPORT Limits {
     bool give_back_room() noexcept;
 
     /// max_accept_rate.
+    bool limits_rate() const noexcept { return interval_.count() > 0; }
     bool take_turn() noexcept;
     void give_back_turn() noexcept;
 

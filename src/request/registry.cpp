@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <new>
+#include <utility>
 
 #include "os/sys.hpp"
 #include "request/drain_signal.hpp"
@@ -19,9 +20,10 @@ constexpr unsigned char no_outcome = 0xff;
 
 }  // namespace
 
-Registry::Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker,
-                   const Waker& stop_waker)
+Registry::Registry(const ServerOptions& options, bool is_stream, std::shared_ptr<ServerLink> link,
+                   const Waker& loop_waker, const Waker& stop_waker)
     : limits{options, is_stream},
+      server{std::move(link)},
       idle_timeout{options.idle_timeout},
       request_timeout{options.request_timeout},
       loop_waker_{&loop_waker},
@@ -57,15 +59,13 @@ bool Registry::is_stopping() const noexcept {
     return ::poll(&stop, 1, 0) > 0;
 }
 
-ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_room) {
-    auto connection =
-        std::allocate_shared<Connection>(RecordAllocator<Connection, Registry>{shared_from_this()});
-    connection->client_address = client_address;
-    connection->fd = fd;
-    connection->has_room = has_room;
-    connection->registry = shared_from_this();
-    SharedCounters::add(counters->accepted);
-    if (worker_ != nullptr) SharedCounters::add(worker_->active);
+ConnectionHandle Registry::open(const Address& client_address, int fd, Place& place) {
+    static_assert(sizeof(Connection) <= RecordMemory::slot_size);
+    Address copy{client_address};
+    ConnectionHandle connection{::new (record_memory.take()) Connection{
+        shared_from_this(), std::move(copy), fd, std::move(place)}};
+    ++counters->accepted;
+    if (worker_ != nullptr) ++worker_->active;
     count_.fetch_add(1);
     const std::lock_guard lock{mutex_};
     connection->next = first_;
@@ -77,7 +77,7 @@ ConnectionHandle Registry::open(const Address& client_address, int fd, bool has_
 void Registry::refuse(Connection& connection, RefuseCause cause) noexcept {
     connection.is_refused = true;
     if (worker_ != nullptr) --worker_->active;
-    SharedCounters::add(counters->of(cause));
+    ++counters->of(cause);
 }
 
 void Registry::disown_descriptor(Connection& connection) noexcept {
@@ -90,44 +90,40 @@ void Registry::disown_descriptor(Connection& connection) noexcept {
 }
 
 void Registry::end(Connection& connection) noexcept {
-    SharedCounters::add(counters->bytes_in, connection.bytes_in);
-    SharedCounters::add(counters->bytes_out, connection.bytes_out);
-    const CloseReason reason = in_child_ ? own_reason(connection) : reason_of(connection);
-    if (connection.idle_ended && reason != CloseReason::cancelled) {
-        SharedCounters::add(counters->idle_closed);
-    }
+    counters->bytes_in += connection.bytes_in;
+    counters->bytes_out += connection.bytes_out;
+    const CloseReason reason = reason_of(connection);
+    if (connection.idle_ended && reason != CloseReason::cancelled) ++counters->idle_closed;
     if (in_child_) {
         // The request is still the parent's: it counts the end when it has waited for this child.
         if (connection.outcome != -1) {
             outcome_of(connection) = static_cast<unsigned char>(reason);
         }
+        connection.place.leave_to_parent();
         return;
     }
     if (worker_ != nullptr && !connection.is_refused) --worker_->active;
-    if (!connection.is_refused) SharedCounters::add(counters->of(reason));
+    if (!connection.is_refused) ++counters->of(reason);
     {
         const std::lock_guard lock{mutex_};
         if (connection.next != nullptr) connection.next->previous = connection.previous;
         (connection.previous != nullptr ? connection.previous->next : first_) = connection.next;
         if (connection.outcome != -1) free_outcomes_.push_back(connection.outcome);
     }
-    if (connection.has_share) limits.give_back_share(connection.client_address);
-    const bool somebody_waits = connection.has_room && limits.give_back_room();
+    connection.place.give_back();
     const bool was_last = count_.fetch_sub(1) == 1;
-    if (somebody_waits || (was_last && last_wakes_loop_)) wake_loop();
-}
-
-CloseReason Registry::own_reason(const Connection& connection) noexcept {
-    if (connection.reason != CloseReason::finished) return connection.reason;
-    if (connection.cancelled.load()) return CloseReason::cancelled;
-    return connection.client_ended ? CloseReason::client_closed : CloseReason::finished;
+    if (was_last && last_wakes_loop_) wake_loop();
 }
 
 CloseReason Registry::reason_of(const Connection& connection) noexcept {
-    if (connection.outcome == -1) return own_reason(connection);
-    const unsigned char outcome = outcome_of(connection);
-    if (outcome != no_outcome) return static_cast<CloseReason>(outcome);
-    return connection.cancelled.load() ? CloseReason::cancelled : CloseReason::error;
+    if (connection.outcome != -1 && !in_child_) {
+        const unsigned char outcome = outcome_of(connection);
+        if (outcome != no_outcome) return static_cast<CloseReason>(outcome);
+        return connection.cancelled.load() ? CloseReason::cancelled : CloseReason::error;
+    }
+    if (connection.reason != CloseReason::finished) return connection.reason;
+    if (connection.cancelled.load()) return CloseReason::cancelled;
+    return connection.client_ended ? CloseReason::client_closed : CloseReason::finished;
 }
 
 std::atomic<unsigned char>& Registry::outcome_of(const Connection& connection) noexcept {
@@ -195,7 +191,7 @@ void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
             continue;
         }
         limits.worker_has_ended(number);
-        SharedCounters::add(counters->of(reason), each.active.exchange(0));
+        counters->of(reason) += each.active.exchange(0);
         each.pid = 0;
         return;
     }

@@ -14,6 +14,8 @@
 #include "request/record_memory.hpp"
 #include "request/shared_counters.hpp"
 #include "socketserver/detail/os/waker.hpp"
+#include "socketserver/detail/request/place.hpp"
+#include "socketserver/detail/request/server_link.hpp"
 #include "socketserver/server_options.hpp"
 
 namespace socketserver::detail {
@@ -28,8 +30,8 @@ namespace socketserver::detail {
 class Registry : public std::enable_shared_from_this<Registry> {
   public:
     /// @throws std::system_error if there is no memory.
-    Registry(const ServerOptions& options, bool is_stream, const Waker& loop_waker,
-             const Waker& stop_waker);
+    Registry(const ServerOptions& options, bool is_stream, std::shared_ptr<ServerLink> link,
+             const Waker& loop_waker, const Waker& stop_waker);
     /// The server goes, and its wakers with it.
     void leave_server() noexcept;
 
@@ -37,11 +39,14 @@ class Registry : public std::enable_shared_from_this<Registry> {
     Limits limits;
     RecordMemory record_memory;
     Lingering lingering;
+    const std::shared_ptr<ServerLink> server;
     const std::optional<std::chrono::nanoseconds> idle_timeout;
     const std::optional<std::chrono::nanoseconds> request_timeout;
 
-    /// A request was accepted. Gives the room back, if it has some, when it has ended.
-    ConnectionHandle open(const Address& client_address, int fd, bool has_room);
+    /// A request was accepted.
+    ///
+    /// @throws std::bad_alloc, with `place` untouched.
+    ConnectionHandle open(const Address& client_address, int fd, Place& place);
     void refuse(Connection& connection, RefuseCause cause) noexcept;
     /// Nobody breaks the connection off from now on: its descriptor is about to be closed.
     void disown_descriptor(Connection& connection) noexcept;
@@ -49,7 +54,9 @@ class Registry : public std::enable_shared_from_this<Registry> {
     CloseReason reason_of(const Connection& connection) noexcept;
     /// The descriptor of a connection that has ended, whose client is still sending.
     void linger(int descriptor) noexcept;
-    /// For ~Connection.
+    /// The loop looks again whether it may accept.
+    void wake_loop() noexcept;
+    /// The request has ended, in this process: counts it out.
     void end(Connection& connection) noexcept;
 
     /// @name Children
@@ -96,7 +103,6 @@ class Registry : public std::enable_shared_from_this<Registry> {
     void read(Statistics& statistics) const noexcept;
 
   private:
-    static CloseReason own_reason(const Connection& connection) noexcept;
     std::atomic<unsigned char>& outcome_of(const Connection& connection) noexcept;
 
     void end_input(Connection::Phase phase) noexcept;
@@ -106,8 +112,6 @@ class Registry : public std::enable_shared_from_this<Registry> {
     SharedCounters::Worker* worker_ = nullptr;
     std::atomic<bool> last_wakes_loop_{false};
     std::atomic<std::size_t> count_{0};
-
-    void wake_loop() noexcept;
 
     mutable std::mutex mutex_;
     const Waker* loop_waker_;  // null when the server is gone

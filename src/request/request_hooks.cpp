@@ -79,7 +79,7 @@ Input before_receive(Channel& channel, bool partial) {
 }
 
 bool is_idle(const Channel& channel) noexcept {
-    return channel.connection != nullptr &&
+    return channel.connection.get() != nullptr &&
            channel.connection->phase.load(std::memory_order_relaxed) != Phase::busy;
 }
 
@@ -132,10 +132,6 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
     const int error = errno;
     if (!is_cancelled(*connection)) errno = error;
     return result;
-}
-
-void begin_handling(Channel& channel) noexcept {
-    if (channel.connection != nullptr) channel.connection->is_handled = true;
 }
 
 Channel give_away(Channel& channel) noexcept {

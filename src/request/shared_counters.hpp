@@ -59,9 +59,6 @@ struct SharedCounters {
     static constexpr std::size_t most_outcomes = 4096;
     std::array<std::atomic<unsigned char>, most_outcomes> outcomes{};
 
-    static void add(Counter& counter, std::uint64_t amount = 1) {
-        counter.fetch_add(amount, std::memory_order_relaxed);
-    }
     Counter& of(CloseReason reason) { return closed[static_cast<std::size_t>(reason)]; }
     Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }
 };

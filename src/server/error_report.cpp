@@ -12,7 +12,7 @@
 
 #include "os/no_sigpipe.hpp"
 #include "socketserver/address.hpp"
-#include "socketserver/detail/request/record_access.hpp"
+#include "socketserver/detail/request/connection.hpp"
 #include "socketserver/detail/server/report.hpp"
 #include "socketserver/errors.hpp"
 #include "socketserver/socket.hpp"
@@ -121,7 +121,7 @@ void report_request_error(const Socket& request, const Address& client_address,
 void report_request_error(const Datagram& request, const Address& client_address,
                           std::exception_ptr error) {
     // The client has gone, or does not read its replies: it could fill a log with that.
-    const int undelivered = detail::undelivered(RecordAccess::of(request));
+    const int undelivered = detail::undelivered(request);
     const auto is_of_client = [&](const std::error_code& code) {
         return undelivered != 0 && code == static_cast<std::errc>(undelivered);
     };

@@ -79,6 +79,7 @@ bool is_still_sending(Socket& connection, const Connection& record) noexcept {
 }  // namespace
 
 void close_connection(Socket& connection) noexcept {
+    if (!connection.is_open()) return;
     const Connection* record = connection.channel().connection.get();
     if (record == nullptr || !is_still_sending(connection, *record)) {
         return connection.close();

@@ -10,7 +10,7 @@
 namespace socketserver {
 
 const std::shared_ptr<detail::ServerLink>& PolicyHost::link() const noexcept {
-    return server_->link();
+    return server_->state_->registry->server;
 }
 
 void PolicyHost::report_server_error(std::exception_ptr error) noexcept {

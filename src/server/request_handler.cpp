@@ -5,8 +5,9 @@
 #include <string>
 #include <system_error>
 
-#include "io/request_hooks.hpp"
-#include "socketserver/detail/request/record_access.hpp"
+#include "request/connection.hpp"
+#include "request/registry.hpp"
+#include "server/server_state.hpp"
 #include "socketserver/errors.hpp"
 #include "socketserver/server_base.hpp"
 
@@ -21,13 +22,41 @@ std::size_t buffer_size(long wanted) {
 
 namespace detail {
 
-ServerBase& HandlerLink::server(ServerPin& pin) const {
-    if (link_ == nullptr) throw std::logic_error("this handler serves no server's request");
-    if (may_be_lost_ && pin.pin(*link_)) return pin.server();
-    return link_->server();  // or throws
+namespace {
+
+ServerPin* begin(Connection* record) noexcept {
+    if (record == nullptr) return nullptr;
+    record->is_handled = true;
+    return record->pin;
 }
 
-void begin_handling(Socket& request) noexcept { begin_handling(request.channel()); }
+/// The server itself is not touched before it is pinned.
+ServerBase& find_server(const ServerBase* server, const Connection* record, ServerPin& pin) {
+    if (server == nullptr) throw std::logic_error("this handler serves no server's request");
+    // Without a record, or with that of another server, which gave the request to this one.
+    if (record == nullptr || !record->registry->server->leads_to(*server)) {
+        return HandlerAccess::link_of(*server).server();
+    }
+    const ServerLink& link = *record->registry->server;
+    if (record->may_outlive_server && pin.pin(link)) return pin.server();
+    return link.server();  // or throws
+}
+
+}  // namespace
+
+ServerPin* begin_handling(Socket& request) noexcept { return begin(record_of(request).get()); }
+ServerPin* begin_handling(Datagram& request) noexcept { return begin(record_of(request).get()); }
+
+ServerBase& server_of(const ServerBase* server, Socket& request, ServerPin& pin) {
+    return find_server(server, record_of(request).get(), pin);
+}
+ServerBase& server_of(const ServerBase* server, Datagram& request, ServerPin& pin) {
+    return find_server(server, record_of(request).get(), pin);
+}
+
+const ServerLink& HandlerAccess::link_of(const ServerBase& server) noexcept {
+    return *server.state_->registry->server;
+}
 
 void throw_finish_error(std::exception_ptr of_handle) {
     const std::exception_ptr of_finish = std::current_exception();
@@ -44,10 +73,6 @@ void throw_finish_error(std::exception_ptr of_handle) {
     } catch (...) {
         throw FinishError(text, of_finish);  // with the current exception, handle()'s, nested in it
     }
-}
-
-const ServerLink* HandlerAccess::link_of(const ServerBase* server) noexcept {
-    return server == nullptr ? nullptr : server->link().get();
 }
 
 }  // namespace detail
@@ -91,8 +116,8 @@ void DatagramRequestHandler::finish() {
         throw;
     } catch (const std::system_error&) {
         // Only that the client has gone, or does not read, is no error; it is counted.
-        if (!detail::RecordAccess::peer_gone(request())) throw;
-        detail::note_failure(detail::RecordAccess::of(request()), std::current_exception(), true);
+        if (detail::undelivered(request()) == 0) throw;
+        detail::note_failure(request(), std::current_exception());
     }
 }
 

@@ -65,8 +65,7 @@ ServerBase::ServerBase(const Address& server_address, const Transport& transport
     : options_{options},
       transport_{transport},
       server_address_{server_address},
-      state_{std::make_unique<ServerState>(options, transport.listens())},
-      link_{std::make_shared<detail::ServerLink>(*this)} {
+      state_{std::make_unique<ServerState>(*this, options, transport.listens())} {
     transport.check_address(server_address);
     numeric_address_ = server_address.resolve().front();
     socket_ = std::make_shared<Socket>(transport.open(numeric_address_));
@@ -78,8 +77,7 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     : options_{options},
       transport_{transport},
       socket_{std::make_shared<Socket>(std::move(bound))},
-      state_{std::make_unique<ServerState>(options, transport.listens())},
-      link_{std::make_shared<detail::ServerLink>(*this)} {
+      state_{std::make_unique<ServerState>(*this, options, transport.listens())} {
     const int type = get_option(*socket_, SO_TYPE);
     if (type != transport.socket_type()) {
         throw std::system_error(EPROTOTYPE, std::system_category(),
@@ -159,7 +157,7 @@ void ServerBase::own_in_this_process() {
             state_->owner = before;
             throw;
         }
-        link_->forget_other_threads();
+        state_->registry->server->forget_other_threads();
         detail::SignalTable::adopt(state_->stop_waker);
         state_->owner = before = self;
     }
@@ -174,7 +172,7 @@ void ServerBase::end_before_destruction() noexcept {
     if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
     server_close();
     if (state_->drain_thread.joinable()) state_->drain_thread.join();
-    link_->cut();
+    state_->registry->server->cut();
 }
 
 void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }

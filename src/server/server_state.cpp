@@ -33,14 +33,16 @@ constexpr std::chrono::milliseconds shortest_pause{1};
 
 }  // namespace
 
-ServerState::ServerState(const ServerOptions& options, bool is_stream)
-    : registry{std::make_shared<Registry>(options, is_stream, loop_waker, stop_waker)},
+ServerState::ServerState(ServerBase& server, const ServerOptions& options, bool is_stream)
+    : registry{std::make_shared<Registry>(options, is_stream, std::make_shared<ServerLink>(server),
+                                          loop_waker, stop_waker)},
       owner{::getpid()} {}
 
 ServerState::~ServerState() { registry->leave_server(); }
 
 void ServerState::part_from_parent(const ServerOptions& options, bool is_stream, int serving_here) {
-    auto own = std::make_shared<Registry>(options, is_stream, loop_waker, stop_waker);
+    auto own =
+        std::make_shared<Registry>(options, is_stream, registry->server, loop_waker, stop_waker);
     stop_waker.renew();
     loop_waker.renew();
     registry = std::move(own);

@@ -55,7 +55,7 @@ struct ServerState {
 
     UnixPath unix_path;
 
-    ServerState(const ServerOptions& options, bool is_stream);
+    ServerState(ServerBase& server, const ServerOptions& options, bool is_stream);
     ServerState(const ServerState&) = delete;
     ServerState& operator=(const ServerState&) = delete;
     ~ServerState();

@@ -48,7 +48,7 @@ class Serve {
     }
 
     void run(const std::function<void()>& loop);
-    void start(std::unique_ptr<FiberRequest> request);
+    void start(std::unique_ptr<RequestJob> request);
 
     static Serve* of_this_thread() noexcept { return current_serve; }
 
@@ -134,7 +134,7 @@ void Serve::end_workers() {
     }
 }
 
-void Serve::start(std::unique_ptr<FiberRequest> request) {
+void Serve::start(std::unique_ptr<RequestJob> request) {
     Scheduler& here = *Scheduler::here();
     // Only the serving thread hands over: what a handler starts stays where it is.
     const bool serving = &here == &workers_.front()->scheduler;
@@ -214,8 +214,6 @@ void Serve::end_watch() noexcept {
 
 }  // namespace
 
-FiberRequest::~FiberRequest() = default;
-
 void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
                        const std::function<void()>& loop) {
     if (Scheduler::here() == nullptr) return Serve{host, settings}.run(loop);
@@ -223,7 +221,7 @@ void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
     run_blocking([&] { Serve{host, settings}.run(loop); });
 }
 
-void start_fiber(std::unique_ptr<FiberRequest> request) {
+void start_fiber(std::unique_ptr<RequestJob> request) {
     if (Serve* serve = Serve::of_this_thread()) {
         serve->start(std::move(request));
     } else {

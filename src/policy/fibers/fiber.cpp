@@ -46,12 +46,12 @@ namespace {
 
 /// A sibling of the fiber that makes it; it serves the same client.
 template <class State>
-class Sibling final : public detail::FiberRequest {
+class Sibling final : public detail::RequestJob {
   public:
     Sibling(std::shared_ptr<State> state, const Address& client_address)
         : state_{std::move(state)}, client_address_{client_address} {}
     void run() override { state_->run(); }
-    void refuse(std::exception_ptr) override {}
+    void fail(std::exception_ptr) override {}
     const Address& client_address() const noexcept override { return client_address_; }
 
   private:
@@ -74,7 +74,7 @@ Fiber::Fiber(std::function<void()> function)
     : state_{std::make_shared<State>(std::move(function))} {
     if (detail::Scheduler* scheduler = detail::Scheduler::here()) {
         const auto* request = scheduler->running().request.get();
-        std::unique_ptr<detail::FiberRequest> sibling = std::make_unique<Sibling<State>>(
+        std::unique_ptr<detail::RequestJob> sibling = std::make_unique<Sibling<State>>(
             state_, request != nullptr ? request->client_address() : Address{});
         scheduler->add_load();
         try {

@@ -44,7 +44,7 @@ struct ExceptionState {
 struct Fiber : Timer {
     // The first cache line: what ends a wait, and what leads to all that the fiber will touch.
     Fiber* next_ready = nullptr;
-    std::unique_ptr<FiberRequest> request;
+    std::unique_ptr<RequestJob> request;
     TimePoint deadline = never;  ///< of the wait
     Wake wake = Wake::none;
     bool waits = false;

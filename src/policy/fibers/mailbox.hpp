@@ -29,22 +29,22 @@ class RequestQueue {
     }
 
     bool empty() const noexcept { return first_ == nullptr; }
-    void push(std::unique_ptr<FiberRequest> request) noexcept {
-        FiberRequest* added = request.release();
+    void push(std::unique_ptr<RequestJob> request) noexcept {
+        RequestJob* added = request.release();
         added->next = nullptr;
         (last_ != nullptr ? last_->next : first_) = added;
         last_ = added;
     }
-    std::unique_ptr<FiberRequest> pop() noexcept {
-        std::unique_ptr<FiberRequest> first{first_};
+    std::unique_ptr<RequestJob> pop() noexcept {
+        std::unique_ptr<RequestJob> first{first_};
         first_ = first->next;
         if (first_ == nullptr) last_ = nullptr;
         return first;
     }
 
   private:
-    FiberRequest* first_ = nullptr;
-    FiberRequest* last_ = nullptr;
+    RequestJob* first_ = nullptr;
+    RequestJob* last_ = nullptr;
 };
 
 /// What other threads ask of a scheduler.

@@ -160,7 +160,7 @@ void Scheduler::resume(Fiber& fiber) noexcept {
     fiber.serves_request = here.request;
 }
 
-void Scheduler::spawn(std::unique_ptr<FiberRequest>& request) {
+void Scheduler::spawn(std::unique_ptr<RequestJob>& request) {
     timers_.make_room(live_count_ + 2);  // the main fiber's, and the new one's
     const StackPool::Stack stack = stacks_.take();
     char* top = stack.top - fiber_size - next_color();
@@ -268,17 +268,17 @@ void Scheduler::start_posted() {
             waits_for_mail_ = false;
         }
         while (!posted_.empty()) {
-            std::unique_ptr<FiberRequest> request = posted_.pop();
+            std::unique_ptr<RequestJob> request = posted_.pop();
             start(request);
         }
     }
 }
 
-void Scheduler::start(std::unique_ptr<FiberRequest>& request) {
+void Scheduler::start(std::unique_ptr<RequestJob>& request) {
     try {
         spawn(request);
     } catch (...) {
-        request->refuse(std::current_exception());
+        request->fail(std::current_exception());
         request.reset();
         take_load();
     }

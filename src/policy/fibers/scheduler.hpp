@@ -51,9 +51,9 @@ class Scheduler final : public BlockingIo {
 
     /// @throws std::system_error or std::bad_alloc, with `request` untouched, if there is no stack
     ///         for it.
-    void spawn(std::unique_ptr<FiberRequest>& request);
+    void spawn(std::unique_ptr<RequestJob>& request);
     /// Spawns, or refuses if there is no stack. The load was added before.
-    void start(std::unique_ptr<FiberRequest>& request);
+    void start(std::unique_ptr<RequestJob>& request);
     /// In run()'s `main`: starts what is posted, until finish().
     void start_posted();
 
@@ -80,7 +80,7 @@ class Scheduler final : public BlockingIo {
     /// @name From any thread
     /// @{
     /// Adds the load of the request, which start_posted() will start.
-    void post(std::unique_ptr<FiberRequest> request) noexcept;
+    void post(std::unique_ptr<RequestJob> request) noexcept;
     void post_cancel() noexcept;
     void finish() noexcept;
     void unpark(Fiber& fiber) noexcept;

@@ -83,7 +83,7 @@ void Scheduler::expire_timers() noexcept {
     }
 }
 
-void Scheduler::post(std::unique_ptr<FiberRequest> request) noexcept {
+void Scheduler::post(std::unique_ptr<RequestJob> request) noexcept {
     mailbox_.send([&](Mail& mail) {
         mail.requests.push(std::move(request));
         add_load();

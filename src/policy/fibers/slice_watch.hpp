@@ -18,7 +18,7 @@ class SliceWatch {
     void enable() noexcept { enabled_ = true; }
     bool is_enabled() const noexcept { return enabled_; }
 
-    void begin(const FiberRequest* request) {
+    void begin(const RequestJob* request) {
         if (!enabled_ || request == nullptr) return;
         const std::lock_guard lock{mutex_};
         running_ = request;
@@ -46,7 +46,7 @@ class SliceWatch {
   private:
     bool enabled_ = false;
     std::mutex mutex_;
-    const FiberRequest* running_ = nullptr;
+    const RequestJob* running_ = nullptr;
     TimePoint since_;
 };
 

@@ -102,7 +102,7 @@ bool ChildReaper::fork() {
     // The child leaves all this as it is: every page it writes to is copied for it. The
     // descriptors are closed when it ends, or executes a program.
     if (pid == 0) return true;
-    Child& child = children_.emplace_back(Child{pid, nullptr, -1});
+    Child& child = children_.emplace_back(Child{pid, {}, -1});
     count_.fetch_add(1, std::memory_order_relaxed);
     watch(child);
     return false;
@@ -152,7 +152,7 @@ std::optional<ConnectionHandle> ChildReaper::take_ended() noexcept {
     return request;
 }
 
-void ChildReaper::keep(ConnectionHandle request) noexcept {
+void ChildReaper::keep(ConnectionHandle&& request) noexcept {
     children_.back().request = std::move(request);
 }
 

@@ -3,34 +3,24 @@
 
 // The members of BaseServer, apart from its declaration so that it reads as an overview.
 
+#include <type_traits>
+
 #include "socketserver/base_server.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/os/forced_unwind.hpp"
-#include "socketserver/detail/request/record_access.hpp"
-#include "socketserver/detail/request/reset_on_close.hpp"
+#include "socketserver/detail/request/connection.hpp"
 #include "socketserver/detail/server/get_request.hpp"
 #include "socketserver/detail/server/report.hpp"
 
 namespace socketserver {
 
-namespace detail {
-
-inline void shutdown_transport(Socket& request) noexcept { end_output(request); }
-inline void shutdown_transport(Datagram&) noexcept {}
-
-inline void close_transport(Socket& request) noexcept {
-    if (request.is_open()) close_connection(request);
-}
-inline void close_transport(Datagram&) noexcept {}
-
-}  // namespace detail
-
 template <class Handler, template <class> class MixIn>
-bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& accepted_from) {
+bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& accepted_from,
+                                               const detail::ServerPin* pin) {
+    const Datagram* datagram = nullptr;
+    if constexpr (std::is_same_v<Request, Datagram>) datagram = &request;
     const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request,
-                                  detail::RecordAccess::datagram(request)};
-    // Asked while the server is known to be there; null unless it may go while the handler runs.
-    const detail::ServerPin* const pin = detail::ServerPin::of_request(*link());
+                                  datagram};
     bool served = true;
     Address client_address;
     try {
@@ -42,8 +32,7 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     } catch (...) {
         served = false;
         const Address& client = client_address.empty() ? accepted_from : client_address;
-        detail::note_failure(detail::RecordAccess::of(request), std::current_exception(),
-                             detail::RecordAccess::peer_gone(request));
+        detail::note_failure(request, std::current_exception());
         if (pin != nullptr && !*pin) {
             detail::report_request_error(request, client, std::current_exception());
         } else {
@@ -57,8 +46,7 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::fail_request(Request& request, const Address& client_address,
                                               std::exception_ptr error) {
-    detail::note_failure(detail::RecordAccess::of(request), error,
-                         detail::RecordAccess::peer_gone(request));
+    detail::note_failure(request, error);
     call_handle_error(request, client_address, error);
     call_shutdown_request(request, client_address);
 }
@@ -83,11 +71,8 @@ void BaseServer<Handler, MixIn>::process_request(Request&& request, const Addres
 
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::finish_request(Request& request, const Address& client_address) {
-    const detail::ServerLink* server = link().get();
-    detail::ServerPin* const pin = detail::ServerPin::of_request(*server);
     Handler handler = factory_();
-    const detail::ServerPin::Pause pause{pin};
-    detail::HandlerAccess::run(handler, request, client_address, server, pin != nullptr);
+    detail::HandlerAccess::run(handler, request, client_address, this);
 }
 
 template <class Handler, template <class> class MixIn>
@@ -98,62 +83,65 @@ void BaseServer<Handler, MixIn>::handle_error(Request& request, const Address& c
 
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::shutdown_request(Request& request) {
-    detail::shutdown_transport(request);
+    detail::end_output(request);
     close_request(request);
 }
 
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::close_request(Request& request) {
-    detail::close_transport(request);
+    detail::close_connection(request);
 }
 
 template <class Handler, template <class> class MixIn>
 detail::Turn BaseServer<Handler, MixIn>::serve_one() {
-    std::optional<detail::Permit> permit = ask_permit();
-    if (!permit) return detail::Turn::later;
-    std::optional<std::pair<Request, Address>> incoming;
+    detail::Place place;
+    if (!take_place(place)) return detail::Turn::later;
     try {
-        incoming = get_request();
+        std::optional<std::pair<Request, Address>> incoming = get_request();
+        if (!incoming) return detail::Turn::nothing;
+        admit(place, incoming->first, incoming->second);
+    } catch (const detail::ForcedUnwind&) {
+        throw;
     } catch (...) {
-        give_back(*permit);
         return accept_failed(std::current_exception());
     }
-    if (!incoming) {
-        give_back(*permit);
-        return detail::Turn::nothing;
-    }
-    accept_succeeded();
-    auto& [request, client_address] = *incoming;
-    using Record = detail::RecordAccess;
+    return detail::Turn::took;
+}
+
+/// Throws nothing: what fails costs this request.
+template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::admit(detail::Place& place, Request& request,
+                                       const Address& client_address) {
+    int descriptor = -1;
+    if constexpr (std::is_same_v<Request, Socket>) descriptor = request.fileno();
     try {
-        Record::attach(request, open_connection(*permit, client_address, Record::fileno(request)));
-        if (permit->refused) {
+        detail::ConnectionHandle& record = detail::record_of(request);
+        open_connection(record, place, client_address, descriptor);
+        if (place.refused) {
             if (options().overload == Overload::reset) detail::reset_on_close(request);
-            refuse(request, client_address, *permit->refused);
+            refuse(request, client_address, *place.refused);
         } else if (!verify_request(request, client_address)) {
-            count_refused(Record::of(request), RefuseCause::verify_request);
+            count_refused(record, RefuseCause::verify_request);
             call_shutdown_request(request, client_address);
         } else if (const Admission admission = static_cast<Policy&>(*this).mixin_takes();
                    admission != Admission::take) {
             if (admission == Admission::reset) detail::reset_on_close(request);
             refuse(request, client_address, RefuseCause::policy_full);
         } else {
-            announce_opened(Record::of(request));
+            announce_opened(record);
             process_request(std::move(request), client_address);
         }
     } catch (const detail::ForcedUnwind&) {
         throw;
     } catch (...) {
         fail_request(request, client_address, std::current_exception());
-        give_back(*permit);  // nothing, unless memory for the connection could not be had
     }
-    return detail::Turn::took;
 }
 
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::refuse(Request& request, const Address& client_address,
                                         RefuseCause cause) noexcept {
-    count_refused(detail::RecordAccess::of(request), cause);
+    count_refused(detail::record_of(request), cause);
     try {
         refuse_request(request, client_address, cause);
     } catch (...) {
@@ -181,8 +169,8 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
         call_handle_error(request, client_address, std::current_exception());
     }
     // Whatever an override did or forgot: here a connection ends.
-    detail::close_transport(request);
-    announce_closed(detail::RecordAccess::take(request));
+    detail::close_connection(request);
+    announce_closed(std::move(detail::record_of(request)));
 }
 
 }  // namespace socketserver

@@ -27,9 +27,11 @@ SOCKETSERVER_EXPORT std::optional<std::pair<Datagram, Address>> receive_request(
 
 /// Tells the client that no more comes. That it has gone first is no error.
 SOCKETSERVER_EXPORT void end_output(Socket& connection) noexcept;
+inline void end_output(Datagram&) noexcept {}
 
-/// Closes a connection that is open. One whose client has been answered, and is still sending, goes
-/// on in Lingering: to close it would take the answer away.
+/// Closes a connection, unless that has been done. One whose client has been answered, and is still
+/// sending, goes on in Lingering: to close it would take the answer away.
 SOCKETSERVER_EXPORT void close_connection(Socket& connection) noexcept;
+inline void close_connection(Datagram&) noexcept {}
 
 }  // namespace socketserver::detail

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <exception>
+#include <optional>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/os/forced_unwind.hpp"
-#include "socketserver/detail/server/server_link.hpp"
+#include "socketserver/detail/request/server_link.hpp"
 
 namespace socketserver {
 
@@ -17,42 +18,37 @@ class BaseRequestHandler;
 
 namespace detail {
 
-/// What a handler knows of its server. Does not own: the request's carrier keeps the link.
-class SOCKETSERVER_EXPORT HandlerLink {
-  public:
-    HandlerLink() = default;
-    /// @param may_be_lost whether the server may go while the handler runs.
-    HandlerLink(const ServerLink& link, bool may_be_lost) noexcept
-        : link_{&link}, may_be_lost_{may_be_lost} {}
+/// The handler gets the request. Policies and hooks may move its socket before that; after that
+/// only the handler moves it, to keep it.
+///
+/// @return the pin of a request that may outlive its server, or null.
+SOCKETSERVER_EXPORT ServerPin* begin_handling(Socket& request) noexcept;
+SOCKETSERVER_EXPORT ServerPin* begin_handling(Datagram& request) noexcept;
 
-    /// The server does not go before `pin` does.
-    ///
-    /// @throws std::logic_error if there is none.
-    ServerBase& server(ServerPin& pin) const;
-
-  private:
-    const ServerLink* link_ = nullptr;
-    bool may_be_lost_ = false;
-};
-
-/// The handler has the request from now on: whoever moves its socket away keeps it.
-SOCKETSERVER_EXPORT void begin_handling(Socket& request) noexcept;
-inline void begin_handling(Datagram&) noexcept {}
+/// The server of a handler, which does not go before `pin` does.
+///
+/// @param server null: the handler was made by hand, and has none.
+/// @throws std::logic_error if there is none.
+SOCKETSERVER_EXPORT ServerBase& server_of(const ServerBase* server, Socket& request,
+                                          ServerPin& pin);
+SOCKETSERVER_EXPORT ServerBase& server_of(const ServerBase* server, Datagram& request,
+                                          ServerPin& pin);
 
 /// Throws what finish() threw with the exception of handle() nested in it.
 [[noreturn]] SOCKETSERVER_EXPORT void throw_finish_error(std::exception_ptr of_handle);
 
 /// The part of a handler's life that only the library may drive.
 struct HandlerAccess {
-    /// The whole life between constructor and destructor. `link` may be null: no server.
+    /// The whole life between constructor and destructor. `server` may be null: there is none.
     template <class Handler, class Request>
     static void run(Handler& derived, Request& request, const Address& client_address,
-                    const ServerLink* link, bool may_be_lost = false) {
+                    const ServerBase* server) {
         auto& handler = static_cast<BaseRequestHandler<Request>&>(derived);
         handler.request_ = &request;
         handler.client_address_ = &client_address;
-        if (link != nullptr) handler.link_ = HandlerLink{*link, may_be_lost};
-        begin_handling(request);
+        handler.server_ = server;
+        std::optional<ServerPin::Pause> pause;
+        if (ServerPin* const pin = begin_handling(request)) pause.emplace(*pin);
         handler.setup();
         std::exception_ptr failure;
         try {
@@ -67,8 +63,7 @@ struct HandlerAccess {
         finish_after_failure(handler, failure);
     }
 
-    /// Null for null.
-    SOCKETSERVER_EXPORT static const ServerLink* link_of(const ServerBase* server) noexcept;
+    static const ServerLink& link_of(const ServerBase& server) noexcept;
 
   private:
     template <class Handler>

@@ -10,6 +10,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/server/request_job.hpp"
 
 namespace socketserver {
 class PolicyHost;
@@ -17,23 +18,6 @@ class PolicyHost;
 
 // What FiberMixIn needs of the library socketserver_fiber.
 namespace socketserver::detail {
-
-/// A request on its way into a fiber.
-class SOCKETSERVER_EXPORT FiberRequest {
-  public:
-    FiberRequest() = default;
-    FiberRequest(const FiberRequest&) = delete;
-    FiberRequest& operator=(const FiberRequest&) = delete;
-    virtual ~FiberRequest();
-
-    /// Serves the request. Does not throw.
-    virtual void run() = 0;
-    /// Ends the request: there is no fiber for it. Does not throw.
-    virtual void refuse(std::exception_ptr error) = 0;
-    virtual const Address& client_address() const noexcept = 0;
-
-    FiberRequest* next = nullptr;  ///< on its way to another worker
-};
 
 struct FiberSettings {
     unsigned workers;
@@ -51,7 +35,7 @@ SOCKETSERVER_EXPORT void serve_with_fibers(const PolicyHost& host, const FiberSe
 
 /// Serves a request in a fiber of the worker that has the fewest. In a thread that is in no
 /// serve_with_fibers() it is served at once.
-SOCKETSERVER_EXPORT void start_fiber(std::unique_ptr<FiberRequest> request);
+SOCKETSERVER_EXPORT void start_fiber(std::unique_ptr<RequestJob> request);
 
 /// What the default handle_blocking() does.
 SOCKETSERVER_EXPORT void print_blocking(const Address& client_address,

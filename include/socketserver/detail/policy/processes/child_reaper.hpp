@@ -31,7 +31,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
     /// @throws std::system_error if no process can be made.
     bool fork();
     /// In the parent, after fork(): what is kept until that child has been waited for.
-    void keep(ConnectionHandle request) noexcept;
+    void keep(ConnectionHandle&& request) noexcept;
     /// Waits for those that have ended, or for all.
     void collect(bool blocking) noexcept;
     /// What was kept for one that has been waited for, which is then forgotten; or nothing.

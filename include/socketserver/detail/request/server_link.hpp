@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "socketserver/detail/export.hpp"
 
@@ -12,9 +13,11 @@ class ServerBase;
 
 namespace socketserver::detail {
 
-/// The way from a request to its server, for requests that may outlive it (daemon threads). The
-/// server and the request own it together. Takes no lock: a forked child must not depend on who
-/// held one at the fork.
+class Connection;
+
+/// The way from a request to its server, which the request may outlive (daemon threads). The server
+/// and its requests own it together. Takes no lock: a forked child must not depend on who held one
+/// at the fork.
 class SOCKETSERVER_EXPORT ServerLink {
   public:
     explicit ServerLink(ServerBase& server) noexcept : server_{&server} {}
@@ -25,6 +28,8 @@ class SOCKETSERVER_EXPORT ServerLink {
     ///
     /// @throws std::logic_error if the server is gone.
     ServerBase& server() const;
+
+    bool leads_to(const ServerBase& server) const noexcept { return server_ == &server; }
 
     /// Waits until no other thread pins the server, and lets nobody pin it any more.
     void cut() noexcept;
@@ -44,14 +49,11 @@ class SOCKETSERVER_EXPORT ServerLink {
 /// and the use of the server are one step. An object is for one thread.
 class SOCKETSERVER_EXPORT ServerPin {
   public:
-    /// What the pin of a request is for, as apart from one for a moment.
-    enum class Of : unsigned char { moment, request };
-
     /// Pins nothing yet.
     ServerPin() noexcept = default;
-    explicit ServerPin(const ServerLink& link, Of what = Of::moment) noexcept : what_{what} {
-        pin(link);
-    }
+    explicit ServerPin(const ServerLink& link) noexcept { pin(link); }
+    /// For as long as a request that may outlive its server is served.
+    explicit ServerPin(Connection& connection) noexcept;
     ServerPin(const ServerPin&) = delete;
     ServerPin& operator=(const ServerPin&) = delete;
     ~ServerPin() {
@@ -65,21 +67,17 @@ class SOCKETSERVER_EXPORT ServerPin {
     /// While it is pinned.
     ServerBase& server() const noexcept { return *link_->server_; }
 
-    /// The pin of the request that the calling thread serves for that server; null if the server
-    /// outlives its requests.
-    static ServerPin* of_request(const ServerLink& link) noexcept;
-
     /// While one lives, the pin of a request does not hold the server, because its handler runs and
-    /// may take for ever. A null pin is allowed.
-    class SOCKETSERVER_EXPORT Pause {
+    /// may take for ever.
+    class Pause {
       public:
-        explicit Pause(ServerPin* pin) noexcept;
+        explicit Pause(ServerPin& pin) noexcept : pin_{pin} { pin_.release(); }
         Pause(const Pause&) = delete;
         Pause& operator=(const Pause&) = delete;
-        ~Pause();
+        ~Pause() { pin_.acquire(); }
 
       private:
-        ServerPin* pin_;
+        ServerPin& pin_;
     };
 
   private:
@@ -91,8 +89,8 @@ class SOCKETSERVER_EXPORT ServerPin {
     void leave() noexcept;
 
     const ServerLink* link_ = nullptr;
+    std::shared_ptr<const ServerLink> owned_;  ///< of a request, whose record goes first
     bool holds_ = false;
-    Of what_ = Of::moment;
     ServerPin* outer_ = nullptr;  ///< of the same thread; the last one made goes first
 };
 

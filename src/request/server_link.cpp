@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "socketserver/detail/server/server_link.hpp"
+#include "socketserver/detail/request/server_link.hpp"
 
 #include <stdexcept>
 #include <utility>
 
 #include "os/futex.hpp"
+#include "request/connection.hpp"
+#include "request/registry.hpp"
 #include "socketserver/detail/io/channel.hpp"
 
 namespace socketserver::detail {
@@ -37,6 +39,11 @@ void ServerLink::cut() noexcept {
 
 void ServerLink::forget_other_threads() noexcept { pins_ = ServerPin::held_here(*this); }
 
+ServerPin::ServerPin(Connection& connection) noexcept : owned_{connection.registry->server} {
+    connection.pin = this;
+    pin(*owned_);
+}
+
 bool ServerPin::pin(const ServerLink& link) noexcept {
     link_ = &link;
     outer_ = std::exchange(innermost_pin, this);
@@ -59,7 +66,8 @@ void ServerPin::acquire() noexcept {
 
 void ServerPin::release() noexcept {
     if (!std::exchange(holds_, false)) return;
-    // The link is there for longer than the server: whoever pins owns it as well.
+    // The link is there for longer than the server: whoever pins owns it as well, or its request
+    // does.
     if ((link_->pins_.fetch_sub(1) & cut_bit) != 0) futex_wake_all(link_->pins_);
 }
 
@@ -69,20 +77,6 @@ std::uint32_t ServerPin::held_here(const ServerLink& link) noexcept {
         if (pin->holds_ && pin->link_ == &link) ++count;
     }
     return count;
-}
-
-ServerPin* ServerPin::of_request(const ServerLink& link) noexcept {
-    ServerPin* pin = innermost_pin;
-    while (pin != nullptr && (pin->link_ != &link || pin->what_ != Of::request)) pin = pin->outer_;
-    return pin;
-}
-
-ServerPin::Pause::Pause(ServerPin* pin) noexcept : pin_{pin} {
-    if (pin_ != nullptr) pin_->release();
-}
-
-ServerPin::Pause::~Pause() {
-    if (pin_ != nullptr) pin_->acquire();
 }
 
 }  // namespace socketserver::detail

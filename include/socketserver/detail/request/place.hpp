@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "socketserver/detail/export.hpp"
+#include "socketserver/statistics.hpp"
+
+namespace socketserver {
+class Address;
+}
+
+namespace socketserver::detail {
+
+class Registry;
+
+/// What a request has of the limits in ServerOptions: room (max_connections), a turn
+/// (max_accept_rate) and a share (max_connections_per_address). Whoever owns the object has them;
+/// its destructor gives them back, and wakes the loop if it waits for room. A turn is used up when
+/// a request has been accepted.
+class SOCKETSERVER_EXPORT Place {
+  public:
+    /// Nothing yet.
+    Place() noexcept = default;
+    Place(Place&& other) noexcept
+        : registry_{std::exchange(other.registry_, nullptr)},
+          has_room_{other.has_room_},
+          has_turn_{other.has_turn_},
+          share_of_{other.share_of_} {}
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+        if (registry_ != nullptr) give_back();
+    }
+
+    /// Takes room and a turn. If one of them is not to be had, says which by `refused`.
+    void take(Registry& registry) noexcept;
+    /// The same with a share, when the address of the client is known. That outlives the place.
+    ///
+    /// @throws std::bad_alloc
+    void take_share(Registry& registry, const Address& client_address);
+    /// A request has been accepted.
+    void use_turn() noexcept { has_turn_ = false; }
+    /// Gives everything back.
+    void give_back() noexcept;
+    /// In a child process: what the place stands for is the parent's.
+    void leave_to_parent() noexcept { registry_ = nullptr; }
+
+    /// Why the client that comes with this place is to be refused.
+    std::optional<RefuseCause> refused{};
+
+  private:
+    Registry* registry_ = nullptr;  // null: there is nothing to give back
+    bool has_room_ = false;
+    bool has_turn_ = false;
+    const Address* share_of_ = nullptr;
+};
+
+}  // namespace socketserver::detail
