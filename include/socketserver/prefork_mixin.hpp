@@ -131,9 +131,9 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
             Base::mixin_service();
         } else if (is_supervisor()) {
             if (server().is_draining()) worker_set_.drain();
-            const auto turn = worker_set_.supervise();
-            if (turn.control != -1) run_worker(turn.control);
-            report(turn.ended);
+            const auto outcome = worker_set_.supervise();
+            if (outcome.control != -1) run_worker(outcome.control);
+            report(outcome.ended);
         }
     }
 

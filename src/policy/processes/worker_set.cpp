@@ -94,7 +94,7 @@ struct WorkerSet::State {
     /// The next higher number of one; 0: there is none.
     pid_t pid_after(pid_t pid) const noexcept;
     void lengthen_pause();
-    void fill_up(Turn& turn);
+    void fill_up(Outcome& outcome);
     /// In the worker its end of the control, in the parent -1.
     int fork_worker();
     void watch(int descriptor) const noexcept;
@@ -137,24 +137,24 @@ void WorkerSet::start(std::size_t count) {
 
 int WorkerSet::fileno() const noexcept { return state_->epoll; }
 
-WorkerSet::Turn WorkerSet::supervise() {
-    Turn turn;
+WorkerSet::Outcome WorkerSet::supervise() {
+    Outcome outcome;
     const std::lock_guard lock{state_->mutex};
     // A worker that has been waited for must be told of: nothing may fail from then on.
-    turn.ended.pids.reserve(state_->workers.size());
-    turn.ended.errors.reserve(state_->workers.size() + 1);
+    outcome.ended.pids.reserve(state_->workers.size());
+    outcome.ended.errors.reserve(state_->workers.size() + 1);
     std::erase_if(state_->workers, [&](Worker& worker) {
         state_->look_at_control(worker);
         const auto end = state_->look_for_end(worker, WNOHANG);
         if (!end) return false;
-        turn.ended.pids.push_back(worker.pid);
-        if (end->error) turn.ended.errors.push_back(end->error);
+        outcome.ended.pids.push_back(worker.pid);
+        if (end->error) outcome.ended.errors.push_back(end->error);
         return true;
     });
-    state_->fill_up(turn);
+    state_->fill_up(outcome);
     state_->count = state_->workers.size();
-    if (turn.control == -1) state_->set_timer();
-    return turn;
+    if (outcome.control == -1) state_->set_timer();
+    return outcome;
 }
 
 std::size_t WorkerSet::State::accepting() const {
@@ -197,15 +197,15 @@ void WorkerSet::State::lengthen_pause() {
     fork_again = Clock::now() + pause;
 }
 
-void WorkerSet::State::fill_up(Turn& turn) {
+void WorkerSet::State::fill_up(Outcome& outcome) {
     while (accepting() < target && workers.size() < most && fork_again <= Clock::now()) {
         try {
-            turn.control = fork_worker();
-            if (turn.control != -1) return;
+            outcome.control = fork_worker();
+            if (outcome.control != -1) return;
             is_fork_failing = false;
         } catch (const std::exception&) {
             // No process, no descriptor or no memory. Once, not at each attempt.
-            if (!is_fork_failing) turn.ended.errors.push_back(std::current_exception());
+            if (!is_fork_failing) outcome.ended.errors.push_back(std::current_exception());
             is_fork_failing = true;
             lengthen_pause();
         }

@@ -41,7 +41,7 @@ class SOCKETSERVER_EXPORT WorkerSet {
         std::vector<int> pids;
         std::vector<std::exception_ptr> errors;  ///< to be reported
     };
-    struct Turn {
+    struct Outcome {
         int control = -1;  ///< in a new worker: its end, which it owns
         Ended ended;       ///< in the parent
     };
@@ -50,7 +50,7 @@ class SOCKETSERVER_EXPORT WorkerSet {
     /// that doubles each time.
     ///
     /// @throws std::bad_alloc; nothing has been done then.
-    Turn supervise();
+    Outcome supervise();
     /// Readable when supervise() has something to do.
     int fileno() const noexcept;
 
