@@ -8,7 +8,7 @@
 #include <system_error>
 
 #include "os/sys.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -64,10 +64,10 @@ void ConnectionHandle::share(Connection& connection) noexcept {
 /// The request has ended with the last one.
 void ConnectionHandle::release(Connection& connection) noexcept {
     if (connection.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    const std::shared_ptr<Registry> registry = connection.registry;
-    registry->end(connection);
+    const std::shared_ptr<RequestTable> table = connection.table;
+    table->end(connection);
     std::destroy_at(&connection);
-    registry->record_memory.give_back(&connection);
+    table->record_memory.give_back(&connection);
 }
 
 void note_failure(Socket& request, const std::exception_ptr& error) noexcept {
@@ -95,15 +95,15 @@ bool let_outlive_server(const ConnectionHandle& connection) noexcept {
 }
 
 void share_outcome(Connection* connection) noexcept {
-    if (connection != nullptr) connection->registry->share_outcome(*connection);
+    if (connection != nullptr) connection->table->share_outcome(*connection);
 }
 
 void leave_outcome(Connection* connection) noexcept {
-    if (connection != nullptr) connection->registry->end(*connection);
+    if (connection != nullptr) connection->table->end(*connection);
 }
 
 void disown_descriptor(Connection* connection) noexcept {
-    if (connection != nullptr) connection->registry->disown_descriptor(*connection);
+    if (connection != nullptr) connection->table->disown_descriptor(*connection);
 }
 
 void note_cancelled(Connection* connection) noexcept {

@@ -14,13 +14,13 @@
 
 namespace socketserver::detail {
 
-class Registry;
+class RequestTable;
 class ServerPin;
 
 /// One request of a server, from accepting it until it has ended.
 ///
 /// Thread safety: the thread that serves the request owns it. Other threads look at the atomic
-/// members, and at the list under the lock of the Registry.
+/// members, and at the list under the lock of the RequestTable.
 class Connection {
   public:
     /// Whether the client owes the next move. A request begins with its first byte, or with the
@@ -33,9 +33,9 @@ class Connection {
     };
 
     /// @param server what the server and its requests share.
-    Connection(std::shared_ptr<Registry> server, Address&& client, int descriptor,
+    Connection(std::shared_ptr<RequestTable> server, Address&& client, int descriptor,
                Place&& taken) noexcept
-        : registry{std::move(server)},
+        : table{std::move(server)},
           client_address{std::move(client)},
           place{std::move(taken)},
           fd{descriptor} {}
@@ -43,7 +43,7 @@ class Connection {
     Connection& operator=(const Connection&) = delete;
 
     // On one cache line or two: what each request needs.
-    const std::shared_ptr<Registry> registry;
+    const std::shared_ptr<RequestTable> table;
     std::atomic<std::uint32_t> handles{1};  ///< the ConnectionHandles
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;

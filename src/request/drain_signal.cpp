@@ -9,7 +9,7 @@
 
 #include "os/child_process.hpp"
 #include "request/connection.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 
 namespace socketserver::detail {
 
@@ -22,7 +22,7 @@ extern "C" void socketserver_on_drain(int) {
     Connection* connection = connection_of_this_thread.load(std::memory_order_relaxed);
     // Who has just finished a request looks for the drain before waiting.
     if (connection != nullptr && !connection->done_in_drain) {
-        connection->registry->end_input_if_over(*connection);
+        connection->table->end_input_if_over(*connection);
     }
     errno = saved;
 }

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "request/connection.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "socketserver/datagram.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/errors.hpp"
@@ -94,21 +94,21 @@ FullQueue::FullQueue(const Channel& channel, const Address& to, TimePoint until)
         if (until_ == never) until_ = begin_ + moment;
         return;
     }
-    Registry& registry = *request_->registry;
-    if (registry.request_timeout) {
-        const TimePoint end = deadline_after(*registry.request_timeout, request_->opened);
+    RequestTable& table = *request_->table;
+    if (table.request_timeout) {
+        const TimePoint end = deadline_after(*table.request_timeout, request_->opened);
         is_of_request_ = end < until_;
         until_ = std::min(until_, end);
     } else if (until_ == never) {
         until_ = begin_ + moment;
     }
-    if (GivenUp{*registry.counters, to}.is_recent()) until_ = begin_;
+    if (GivenUp{*table.counters, to}.is_recent()) until_ = begin_;
 }
 
 bool FullQueue::is_to_end() const {
     if (request_ == nullptr) return false;
     return request_->cancelled.load() ||
-           (Clock::now() - begin_ >= moment && request_->registry->is_stopping());
+           (Clock::now() - begin_ >= moment && request_->table->is_stopping());
 }
 
 int FullQueue::wait() {
@@ -119,7 +119,7 @@ int FullQueue::wait() {
     }
     const TimePoint now = Clock::now();
     if (now >= until_) {
-        if (request_ != nullptr) GivenUp{*request_->registry->counters, to_}.note();
+        if (request_ != nullptr) GivenUp{*request_->table->counters, to_}.note();
         is_request_over_ = is_of_request_;
         errno = ETIMEDOUT;
         return -1;

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "io/sockaddr.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "socketserver/detail/request/place.hpp"
 
 namespace socketserver::detail {
@@ -165,22 +165,22 @@ void Limits::worker_has_ended(std::size_t number) noexcept {
     if (shared_ != nullptr) shared_->give_back_all(number);
 }
 
-void Place::take(Registry& registry) noexcept {
-    Limits& limits = registry.limits;
+void Place::take(RequestTable& table) noexcept {
+    Limits& limits = table.limits;
     if (!limits.take_room()) {
         refused = RefuseCause::max_connections;
         return;
     }
-    registry_ = &registry;
+    table_ = &table;
     has_room_ = true;
     if (!limits.limits_rate()) return;
     has_turn_ = limits.take_turn();
     if (!has_turn_) refused = RefuseCause::max_accept_rate;
 }
 
-void Place::take_share(Registry& registry, const Address& client_address) {
-    if (registry.limits.take_share(client_address)) {
-        registry_ = &registry;
+void Place::take_share(RequestTable& table, const Address& client_address) {
+    if (table.limits.take_share(client_address)) {
+        table_ = &table;
         share_of_ = &client_address;
     } else {
         refused = RefuseCause::max_connections_per_address;
@@ -188,11 +188,11 @@ void Place::take_share(Registry& registry, const Address& client_address) {
 }
 
 void Place::give_back() noexcept {
-    if (registry_ == nullptr) return;
-    Registry& registry = *std::exchange(registry_, nullptr);
-    if (has_turn_) registry.limits.give_back_turn();
-    if (share_of_ != nullptr) registry.limits.give_back_share(*share_of_);
-    if (has_room_ && registry.limits.give_back_room()) registry.wake_loop();
+    if (table_ == nullptr) return;
+    RequestTable& table = *std::exchange(table_, nullptr);
+    if (has_turn_) table.limits.give_back_turn();
+    if (share_of_ != nullptr) table.limits.give_back_share(*share_of_);
+    if (has_room_ && table.limits.give_back_room()) table.wake_loop();
 }
 
 }  // namespace socketserver::detail

@@ -12,9 +12,9 @@
 namespace socketserver::detail {
 
 /// Memory for the records of as many requests as a small server has at a time. It is a part of the
-/// Registry, whose pages are written to for each request anyway. While a child lives, the kernel
-/// copies every page that the parent writes to. With records from malloc, on pages of their own,
-/// that was a tenth of the cost of a child.
+/// RequestTable, whose pages are written to for each request anyway. While a child lives, the
+/// kernel copies every page that the parent writes to. With records from malloc, on pages of their
+/// own, that was a tenth of the cost of a child.
 ///
 /// Thread safety: all members may be called from any thread.
 class RecordMemory {

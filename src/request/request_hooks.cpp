@@ -7,7 +7,7 @@
 #include "io/socket_error.hpp"
 #include "request/connection.hpp"
 #include "request/drain_signal.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/io/byte_filter.hpp"
 
@@ -28,7 +28,7 @@ void set_deadline(Channel& channel, const Timeout& timeout) {
 void begin_request(Channel& channel, Connection& connection) {
     connection.phase.store(Phase::busy, std::memory_order_release);
     connection.answered.store(false, std::memory_order_relaxed);
-    set_deadline(channel, connection.registry->request_timeout);
+    set_deadline(channel, connection.table->request_timeout);
 }
 
 /// Of a request that has begun. Costs nothing if requests may take as long as they like.
@@ -51,7 +51,7 @@ bool is_cancelled(const Connection& connection) {
 Input before_receive(Channel& channel, bool partial) {
     Connection* connection = channel.connection.get();
     if (connection == nullptr) return Input::wait;
-    Registry& registry = *connection->registry;
+    RequestTable& table = *connection->table;
     Phase phase = connection->phase.load(std::memory_order_relaxed);
     if (phase == Phase::busy) {
         if (!connection->answered.load(std::memory_order_relaxed)) {
@@ -64,18 +64,18 @@ Input before_receive(Channel& channel, bool partial) {
         }
     }
     if (phase == Phase::busy || !connection->is_waited_for) {
-        set_deadline(channel, registry.idle_timeout);
+        set_deadline(channel, table.idle_timeout);
         connection->is_waited_for = true;
     }
     if (phase == Phase::busy) {
         // Before the look at the drain: one of the two threads sees what the other one does.
         phase = Phase::idle;
         connection->phase.store(phase);
-        connection->done_in_drain = registry.is_draining();
+        connection->done_in_drain = table.is_draining();
     }
     // In a child the signal handler does what the other thread does here.
-    if (registry.is_signalled() && current().io == nullptr) DrainSignal::receiving(connection);
-    return registry.is_input_over(phase) ? Input::look : Input::wait;
+    if (table.is_signalled() && current().io == nullptr) DrainSignal::receiving(connection);
+    return table.is_input_over(phase) ? Input::look : Input::wait;
 }
 
 bool is_idle(const Channel& channel) noexcept {
@@ -90,7 +90,7 @@ void ended_by_drain(Channel& channel) noexcept {
 std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     Connection* connection = channel.connection.get();
     if (connection == nullptr) return result;
-    if (connection->registry->is_signalled()) DrainSignal::receiving(nullptr);
+    if (connection->table->is_signalled()) DrainSignal::receiving(nullptr);
     if (result > 0) {
         connection->bytes_in += static_cast<std::uint64_t>(result);
         if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
@@ -104,7 +104,7 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     errno = error;
     // A drain has ended the input, and could not do so by TLS.
     if (result == -1 && error == ByteFilter::cut_off &&
-        connection->registry->is_input_over(connection->phase.load(std::memory_order_relaxed))) {
+        connection->table->is_input_over(connection->phase.load(std::memory_order_relaxed))) {
         result = 0;
     }
     if (result == 0) connection->client_ended = !connection->idle_ended;
@@ -138,7 +138,7 @@ Channel give_away(Channel& channel) noexcept {
     Channel given = std::exchange(channel, {});
     Connection* const connection = given.connection.get();
     if (connection == nullptr || !connection->is_handled) return given;
-    connection->registry->disown_descriptor(*connection);
+    connection->table->disown_descriptor(*connection);
     connection->is_announced = false;  // for connection_closed(), which is not called for it
     given.deadline.store(never);
     channel.connection = std::move(given.connection);

@@ -6,7 +6,7 @@
 
 #include "os/futex.hpp"
 #include "request/connection.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "socketserver/detail/io/channel.hpp"
 
 namespace socketserver::detail {
@@ -39,7 +39,7 @@ void ServerLink::cut() noexcept {
 
 void ServerLink::forget_other_threads() noexcept { pins_ = ServerPin::held_here(*this); }
 
-ServerPin::ServerPin(Connection& connection) noexcept : owned_{connection.registry->server} {
+ServerPin::ServerPin(Connection& connection) noexcept : owned_{connection.table->server} {
     connection.pin = this;
     pin(*owned_);
 }

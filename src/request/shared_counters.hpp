@@ -55,7 +55,7 @@ struct SharedCounters {
     // Not initialised: what the kernel maps is zero, and a page of it is had when it is used.
     alignas(Worker) std::array<std::byte, most_workers * sizeof(Worker)> worker_memory;
 
-    /// Where children leave the reason for which their request ended, see Registry.
+    /// Where children leave the reason for which their request ended, see RequestTable.
     static constexpr std::size_t most_outcomes = 4096;
     std::array<std::atomic<unsigned char>, most_outcomes> outcomes{};
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "request/connection.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "server/accept_error.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
@@ -20,7 +20,7 @@ using detail::AcceptAction;
 using detail::Clock;
 using detail::ConnectionHandle;
 using detail::Place;
-using detail::Registry;
+using detail::RequestTable;
 using detail::Turn;
 
 constexpr std::chrono::milliseconds shortest_pause{1};
@@ -29,7 +29,7 @@ constexpr std::chrono::milliseconds longest_pause{100};
 }  // namespace
 
 bool ServerBase::take_place(Place& place) noexcept {
-    Registry& registry = *state_->registry;
+    RequestTable& table = *state_->table;
     if (state_->life.load(std::memory_order_relaxed).has_cancelled) {
         place.refused = RefuseCause::stopping;
         return true;
@@ -37,8 +37,8 @@ bool ServerBase::take_place(Place& place) noexcept {
     // A server that refuses clients takes its place after accepting. A worker that took one before,
     // and then found that another worker had accepted the client, would have made a third worker
     // refuse a client although there was room.
-    if (!registry.limits.waits()) return true;
-    place.take(registry);
+    if (!table.limits.waits()) return true;
+    place.take(table);
     return !place.refused;
 }
 
@@ -47,20 +47,20 @@ void ServerBase::open_connection(ConnectionHandle& record, Place& place,
     if (state_->pause.load(std::memory_order_relaxed).count() > 0) {
         state_->pause = std::chrono::milliseconds{0};
     }
-    Registry& registry = *state_->registry;
-    if (!place.refused && !registry.limits.waits()) place.take(registry);
+    RequestTable& table = *state_->table;
+    if (!place.refused && !table.limits.waits()) place.take(table);
     place.use_turn();
     try {
-        record = registry.open(client_address, descriptor, place);
+        record = table.open(client_address, descriptor, place);
     } catch (...) {
         // A connection for which there is no memory is counted as well.
-        ++registry.counters->accepted;
-        ++registry.counters->of(CloseReason::error);
+        ++table.counters->accepted;
+        ++table.counters->of(CloseReason::error);
         throw;
     }
-    if (place.refused || !registry.limits.limits_addresses()) return;
+    if (place.refused || !table.limits.limits_addresses()) return;
     try {
-        record->place.take_share(registry, record->client_address);
+        record->place.take_share(table, record->client_address);
     } catch (...) {
         record->reason = CloseReason::error;
         throw;
@@ -69,7 +69,7 @@ void ServerBase::open_connection(ConnectionHandle& record, Place& place,
 }
 
 void ServerBase::count_refused(const ConnectionHandle& record, RefuseCause cause) noexcept {
-    if (record) state_->registry->refuse(*record, cause);
+    if (record) state_->table->refuse(*record, cause);
 }
 
 void ServerBase::announce_opened(const ConnectionHandle& record) {
@@ -79,8 +79,8 @@ void ServerBase::announce_opened(const ConnectionHandle& record) {
 }
 
 void ServerBase::announce_closed(ConnectionHandle record) noexcept {
-    if (!record || state_->registry->in_child() || !record->is_announced) return;
-    const CloseReason reason = state_->registry->reason_of(*record);
+    if (!record || state_->table->in_child() || !record->is_announced) return;
+    const CloseReason reason = state_->table->reason_of(*record);
     const auto duration = Clock::now() - record->opened;
     // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers
     // of the address in the record, which needs them for the limit of each address.
@@ -106,10 +106,10 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
         if (action == AcceptAction::nothing_there) return Turn::nothing;
         if (action == AcceptAction::fatal) {
             // A Unix socket that no longer listens says this at the end of its queue.
-            if (state_->registry->is_draining()) return Turn::nothing;
+            if (state_->table->is_draining()) return Turn::nothing;
             throw;
         }
-        ++state_->registry->counters->accept_errors;
+        ++state_->table->counters->accept_errors;
         try {
             handle_accept_error(failure);
         } catch (...) {
@@ -119,7 +119,7 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
     } catch (const std::bad_alloc&) {
         // Memory was lacking to receive the request, or for what was accepted and is lost. Without
         // a pause the loop would spin.
-        ++state_->registry->counters->accept_errors;
+        ++state_->table->counters->accept_errors;
         report_server_error(error);
         return pause_accepting();
     } catch (...) {
@@ -129,7 +129,7 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
 }
 
 detail::Turn ServerBase::pause_accepting() noexcept {
-    state_->registry->lingering.end();  // they hold descriptors, and memory of the kernel
+    state_->table->lingering.end();  // they hold descriptors, and memory of the kernel
     const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
     state_->accept_again = Clock::now() + pause;
     state_->pause = pause;
@@ -145,7 +145,7 @@ void ServerBase::resume() noexcept {
 
 Statistics ServerBase::statistics() const {
     Statistics statistics;
-    state_->registry->read(statistics);
+    state_->table->read(statistics);
     policy_->mixin_statistics(statistics);
     return statistics;
 }

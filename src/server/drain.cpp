@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
@@ -24,7 +24,7 @@ using detail::Clock;
 using detail::Current;
 using detail::deadline_after;
 using detail::DrainOrder;
-using detail::Registry;
+using detail::RequestTable;
 using detail::ServerMark;
 using detail::TimePoint;
 
@@ -52,11 +52,11 @@ std::uint64_t sum(const auto& counters) {
 
 /// The counters that a drain reports, at one moment.
 struct Counted {
-    explicit Counted(const Registry& registry)
-        : closed{sum(registry.counters->closed)},
-          idle{registry.counters->idle_closed},
-          cancelled{registry.counters->of(CloseReason::cancelled)},
-          refused{sum(registry.counters->refused)} {}
+    explicit Counted(const RequestTable& table)
+        : closed{sum(table.counters->closed)},
+          idle{table.counters->idle_closed},
+          cancelled{table.counters->of(CloseReason::cancelled)},
+          refused{sum(table.counters->refused)} {}
 
     std::uint64_t closed;
     std::uint64_t idle;
@@ -77,10 +77,10 @@ DrainReport report(const Counted& before, const Counted& after, std::uint64_t re
 
 }  // namespace
 
-bool ServerBase::is_draining() const noexcept { return state_->registry->is_draining(); }
+bool ServerBase::is_draining() const noexcept { return state_->table->is_draining(); }
 
 bool ServerBase::is_drained() {
-    if (!state_->life.load().queue_is_served || !state_->registry->is_empty() ||
+    if (!state_->life.load().queue_is_served || !state_->table->is_empty() ||
         !policy_->mixin_ended()) {
         return false;
     }
@@ -106,8 +106,8 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         throw std::logic_error("drain() waits for the handlers, and was called in one");
     }
     own_in_this_process();
-    const Registry& registry = *state_->registry;
-    const Counted before{registry};
+    const RequestTable& table = *state_->table;
+    const Counted before{table};
 
     std::unique_lock lock{state_->mutex};
     if (state_->lifecycle.view().is_closed) return {};
@@ -129,11 +129,11 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
     std::thread drain_thread = state_->take_drain_thread();
     lock.unlock();
 
-    const std::uint64_t remaining = registry.size();
+    const std::uint64_t remaining = table.size();
     if (actions.has(Action::policy_kill)) policy_->mixin_cancel(true);
     if (drain_thread.joinable()) drain_thread.join();
     if (ended) policy_->mixin_close(remaining == 0);
-    return report(before, Counted{registry}, remaining);
+    return report(before, Counted{table}, remaining);
 }
 
 void ServerBase::serve_in_drain_thread() noexcept {

@@ -11,7 +11,7 @@
 #include "io/socket_error.hpp"
 #include "os/sys.hpp"
 #include "request/connection.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "socketserver/transport.hpp"
 
 namespace socketserver::detail {
@@ -84,13 +84,13 @@ void close_connection(Socket& connection) noexcept {
     if (record == nullptr || !is_still_sending(connection, *record)) {
         return connection.close();
     }
-    const std::shared_ptr<Registry> registry = record->registry;
+    const std::shared_ptr<RequestTable> table = record->table;
     connection.channel().filter.reset();  // what lingers is read and thrown away
     const int descriptor = connection.detach();
-    if (registry->in_child()) {
+    if (table->in_child()) {
         Lingering::linger_here(descriptor);
     } else {
-        registry->linger(descriptor);
+        table->linger(descriptor);
     }
 }
 

@@ -10,7 +10,7 @@
 namespace socketserver {
 
 const std::shared_ptr<detail::ServerLink>& PolicyHost::link() const noexcept {
-    return server_->state_->registry->server;
+    return server_->state_->table->server;
 }
 
 void PolicyHost::report_server_error(std::exception_ptr error) noexcept {
@@ -24,7 +24,7 @@ bool PolicyHost::wait_unless_stopped(int descriptor) const {
 }
 
 void PolicyHost::enter_child() noexcept {
-    server_->state_->registry->enter_child();
+    server_->state_->table->enter_child();
     detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
     Socket& socket = *server_->socket_;
     // A datagram request answers through this socket.
@@ -35,7 +35,7 @@ void PolicyHost::announce_closed(detail::ConnectionHandle connection) noexcept {
     server_->announce_closed(std::move(connection));
 }
 
-void PolicyHost::prepare_workers() { server_->state_->registry->limits.share(); }
+void PolicyHost::prepare_workers() { server_->state_->table->limits.share(); }
 
 void PolicyHost::enter_worker(int stop) {
     detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
@@ -48,7 +48,7 @@ void PolicyHost::leave_worker() noexcept { server_->socket_.reset(); }
 
 void PolicyHost::worker_has_ended(int pid) noexcept {
     const detail::ServerState& state = *server_->state_;
-    state.registry->count_out_worker(
+    state.table->count_out_worker(
         pid, state.life.load().has_cancelled ? CloseReason::cancelled : CloseReason::error);
 }
 

@@ -6,7 +6,7 @@
 #include <system_error>
 
 #include "request/connection.hpp"
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/errors.hpp"
 #include "socketserver/server_base.hpp"
@@ -34,10 +34,10 @@ ServerPin* begin(Connection* record) noexcept {
 ServerBase& find_server(const ServerBase* server, const Connection* record, ServerPin& pin) {
     if (server == nullptr) throw std::logic_error("this handler serves no server's request");
     // Without a record, or with that of another server, which gave the request to this one.
-    if (record == nullptr || !record->registry->server->leads_to(*server)) {
+    if (record == nullptr || !record->table->server->leads_to(*server)) {
         return HandlerAccess::link_of(*server).server();
     }
-    const ServerLink& link = *record->registry->server;
+    const ServerLink& link = *record->table->server;
     if (record->may_outlive_server && pin.pin(link)) return pin.server();
     return link.server();  // or throws
 }
@@ -55,7 +55,7 @@ ServerBase& server_of(const ServerBase* server, Datagram& request, ServerPin& pi
 }
 
 const ServerLink& HandlerAccess::link_of(const ServerBase& server) noexcept {
-    return *server.state_->registry->server;
+    return *server.state_->table->server;
 }
 
 void throw_finish_error(std::exception_ptr of_handle) {

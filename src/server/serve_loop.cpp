@@ -148,7 +148,7 @@ void ServerBase::server_close() {
         if (state_->serving <= (serves_here ? 1 : 0)) let_go();
     }
     policy_->mixin_close(!in_handler);
-    state_->registry->lingering.end();  // those of requests that have ended since the loop did
+    state_->table->lingering.end();  // those of requests that have ended since the loop did
 }
 
 void ServerBase::call_service_actions() noexcept {

@@ -126,7 +126,7 @@ Socket& ServerBase::socket() const {
 void ServerBase::let_go() noexcept {
     // Not closed: a datagram request may still answer through it.
     socket_.reset();
-    state_->registry->lingering.end();
+    state_->table->lingering.end();
     state_->copies.leave();
     // A server that was never served here may have been made for a child to serve, which has not
     // begun yet: a program becomes a daemon so.
@@ -143,7 +143,7 @@ void ServerBase::own_in_this_process() {
     const pid_t self = ::getpid();
     pid_t before = state_->owner;
     // The children and workers of the library ask their parent to stop.
-    if (before == self || state_->is_worker || state_->registry->in_child()) return;
+    if (before == self || state_->is_worker || state_->table->in_child()) return;
     while (before != self) {
         if (before == 0 || !state_->owner.compare_exchange_strong(before, 0)) {
             ::sched_yield();  // another thread is about it
@@ -157,7 +157,7 @@ void ServerBase::own_in_this_process() {
             state_->owner = before;
             throw;
         }
-        state_->registry->server->forget_other_threads();
+        state_->table->server->forget_other_threads();
         detail::SignalTable::adopt(state_->stop_waker);
         state_->owner = before = self;
     }
@@ -172,7 +172,7 @@ void ServerBase::end_before_destruction() noexcept {
     if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
     server_close();
     if (state_->drain_thread.joinable()) state_->drain_thread.join();
-    state_->registry->server->cut();
+    state_->table->server->cut();
 }
 
 void ServerBase::wake_loop() const noexcept { state_->loop_waker.wake(); }

@@ -34,18 +34,18 @@ constexpr std::chrono::milliseconds shortest_pause{1};
 }  // namespace
 
 ServerState::ServerState(ServerBase& server, const ServerOptions& options, bool is_stream)
-    : registry{std::make_shared<Registry>(options, is_stream, std::make_shared<ServerLink>(server),
-                                          loop_waker, stop_waker)},
+    : table{std::make_shared<RequestTable>(options, is_stream, std::make_shared<ServerLink>(server),
+                                           loop_waker, stop_waker)},
       owner{::getpid()} {}
 
-ServerState::~ServerState() { registry->leave_server(); }
+ServerState::~ServerState() { table->leave_server(); }
 
 void ServerState::part_from_parent(const ServerOptions& options, bool is_stream, int serving_here) {
     auto own =
-        std::make_shared<Registry>(options, is_stream, registry->server, loop_waker, stop_waker);
+        std::make_shared<RequestTable>(options, is_stream, table->server, loop_waker, stop_waker);
     stop_waker.renew();
     loop_waker.renew();
-    registry = std::move(own);
+    table = std::move(own);
     Lifecycle copy;
     if (life.load().is_closed) copy = copy.step({Event::Kind::close_asked}, {}).next;
     begin_anew(copy);
@@ -63,7 +63,7 @@ TimePoint ServerState::accept_at() const noexcept {
     }
     if (now.has_cancelled) return {};
     if (paused.load(std::memory_order_relaxed) && !now.is_draining()) return never;
-    return registry->limits.accept_at();
+    return table->limits.accept_at();
 }
 
 void ServerState::begin_anew(const Lifecycle& own) noexcept {
@@ -77,7 +77,7 @@ Actions ServerState::step(const Event& event) noexcept {
     const auto [next, actions] = lifecycle.step(event, Clock::now());
     lifecycle = next;
     if (!is_worker) {  // which reads what its parent writes here
-        SharedCounters::Drain& workers = registry->counters->drain;
+        SharedCounters::Drain& workers = table->counters->drain;
         workers.until = next.order().until;
         workers.handshakes_until = next.order().handshakes_until;
         workers.leaves_queue = next.order().leaves_queue;
@@ -92,9 +92,9 @@ Actions ServerState::step(const Event& event) noexcept {
 }
 
 void ServerState::take(Actions actions) noexcept {
-    if (actions.has(Action::end_idle_input)) registry->end_idle_input();
-    if (actions.has(Action::end_fresh_input)) registry->end_fresh_input();
-    if (actions.has(Action::cancel_requests)) registry->cancel_all();
+    if (actions.has(Action::end_idle_input)) table->end_idle_input();
+    if (actions.has(Action::end_fresh_input)) table->end_fresh_input();
+    if (actions.has(Action::cancel_requests)) table->cancel_all();
     if (!actions.has(Action::stop_serving)) return;
     if (is_worker) {
         stop = true;  // its waker is the parent's
@@ -128,7 +128,7 @@ void ServerState::wait_for_event(std::unique_lock<std::mutex>& lock) {
 
 Event ServerState::event_in_drain() const noexcept {
     if (is_served()) return {};
-    return {.kind = Event::Kind::serving_ended, .requests_remain = !registry->is_empty()};
+    return {.kind = Event::Kind::serving_ended, .requests_remain = !table->is_empty()};
 }
 
 Actions ServerState::turn() noexcept {
@@ -148,7 +148,7 @@ void ServerState::enter_worker(int control) {
     is_worker = true;
     stop_waker.watch(control);
     loop_waker.renew();
-    registry->enter_worker();
+    table->enter_worker();
 }
 
 void ServerState::obey_parent() noexcept {
@@ -162,7 +162,7 @@ void ServerState::obey_parent() noexcept {
     // A stop stays where it is, so that everybody sees it who waits for stop_fileno().
     if (order != WorkerOrder::stop) receive(0);
     // Retiring in a drain would leave the clients in the queue to nobody.
-    if (registry->is_draining()) {
+    if (table->is_draining()) {
         follow_parents_drain();
     } else {
         stop = true;
@@ -170,7 +170,7 @@ void ServerState::obey_parent() noexcept {
 }
 
 void ServerState::follow_parents_drain() noexcept {
-    const SharedCounters::Drain& parents = registry->counters->drain;
+    const SharedCounters::Drain& parents = table->counters->drain;
     const std::lock_guard lock{mutex};
     // Told anew each time: another drain in the parent may have less time.
     step({Event::Kind::drain_asked,
@@ -233,7 +233,7 @@ Serving::~Serving() {
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
     const Lifecycle::View life = state_.life;
-    if (state_.stop || life.is_draining()) state_.registry->lingering.end();
+    if (state_.stop || life.is_draining()) state_.table->lingering.end();
     // The thread of a drain is not the caller whom a close lets return at once.
     if (!life.is_closed || !state_.drain_thread_serves) {
         state_.stop_waker.reset();
@@ -255,7 +255,7 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
     entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
     entries[mixin] = {policy, POLLIN, 0};
-    Lingering& lingerers = state_.registry->lingering;
+    Lingering& lingerers = state_.table->lingering;
     entries[lingering] = {lingerers.fileno(), POLLIN, 0};
     const int ready = poll(entries.data(), entries.size(),
                            std::min({until, state_.drain_deadline(), lingerers.next_end()}));

@@ -12,7 +12,7 @@
 #include <mutex>
 #include <thread>
 
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 #include "server/lifecycle.hpp"
 #include "server/server_copies.hpp"
 #include "server/unix_path.hpp"
@@ -33,7 +33,7 @@ namespace socketserver::detail {
 struct ServerState {
     Waker stop_waker;
     Waker loop_waker;  ///< the serve loop looks again whether it may accept
-    std::shared_ptr<Registry> registry;
+    std::shared_ptr<RequestTable> table;
     ServerCopies copies;
     std::atomic<bool> stop{false};
 
@@ -92,9 +92,7 @@ struct ServerState {
     /// In the serving thread, which found nobody to accept.
     Lifecycle::Actions queue_is_empty() noexcept;
     /// While a drain must expect further connections, although the queue is empty.
-    TimePoint handshakes_until() const noexcept {
-        return registry->counters->drain.handshakes_until;
-    }
+    TimePoint handshakes_until() const noexcept { return table->counters->drain.handshakes_until; }
 
     /// @name In a worker
     /// @{

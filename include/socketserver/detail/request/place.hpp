@@ -13,7 +13,7 @@ class Address;
 
 namespace socketserver::detail {
 
-class Registry;
+class RequestTable;
 
 /// What a request has of the limits in ServerOptions: room (max_connections), a turn
 /// (max_accept_rate) and a share (max_connections_per_address). Whoever owns the object has them;
@@ -24,33 +24,33 @@ class SOCKETSERVER_EXPORT Place {
     /// Nothing yet.
     Place() noexcept = default;
     Place(Place&& other) noexcept
-        : registry_{std::exchange(other.registry_, nullptr)},
+        : table_{std::exchange(other.table_, nullptr)},
           has_room_{other.has_room_},
           has_turn_{other.has_turn_},
           share_of_{other.share_of_} {}
     Place& operator=(Place&&) = delete;
     ~Place() {
-        if (registry_ != nullptr) give_back();
+        if (table_ != nullptr) give_back();
     }
 
     /// Takes room and a turn. If one of them is not to be had, says which by `refused`.
-    void take(Registry& registry) noexcept;
+    void take(RequestTable& table) noexcept;
     /// The same with a share, when the address of the client is known. That outlives the place.
     ///
     /// @throws std::bad_alloc
-    void take_share(Registry& registry, const Address& client_address);
+    void take_share(RequestTable& table, const Address& client_address);
     /// A request has been accepted.
     void use_turn() noexcept { has_turn_ = false; }
     /// Gives everything back.
     void give_back() noexcept;
     /// In a child process: what the place stands for is the parent's.
-    void leave_to_parent() noexcept { registry_ = nullptr; }
+    void leave_to_parent() noexcept { table_ = nullptr; }
 
     /// Why the client that comes with this place is to be refused.
     std::optional<RefuseCause> refused{};
 
   private:
-    Registry* registry_ = nullptr;  // null: there is nothing to give back
+    RequestTable* table_ = nullptr;  // null: there is nothing to give back
     bool has_room_ = false;
     bool has_turn_ = false;
     const Address* share_of_ = nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "request/registry.hpp"
+#include "request/request_table.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -20,8 +20,9 @@ constexpr unsigned char no_outcome = 0xff;
 
 }  // namespace
 
-Registry::Registry(const ServerOptions& options, bool is_stream, std::shared_ptr<ServerLink> link,
-                   const Waker& loop_waker, const Waker& stop_waker)
+RequestTable::RequestTable(const ServerOptions& options, bool is_stream,
+                           std::shared_ptr<ServerLink> link, const Waker& loop_waker,
+                           const Waker& stop_waker)
     : limits{options, is_stream},
       server{std::move(link)},
       idle_timeout{options.idle_timeout},
@@ -29,14 +30,14 @@ Registry::Registry(const ServerOptions& options, bool is_stream, std::shared_ptr
       loop_waker_{&loop_waker},
       stop_waker_{&stop_waker} {}
 
-void Registry::leave_server() noexcept {
+void RequestTable::leave_server() noexcept {
     if (in_child_) return;
     const std::lock_guard lock{mutex_};
     loop_waker_ = stop_waker_ = nullptr;
     lingering.end();
 }
 
-void Registry::linger(int descriptor) noexcept {
+void RequestTable::linger(int descriptor) noexcept {
     const std::lock_guard lock{mutex_};
     if (loop_waker_ == nullptr) {
         sys::calls.close(descriptor);  // there is no loop any more that would look after it
@@ -46,12 +47,12 @@ void Registry::linger(int descriptor) noexcept {
     loop_waker_->wake();
 }
 
-void Registry::wake_loop() noexcept {
+void RequestTable::wake_loop() noexcept {
     const std::lock_guard lock{mutex_};
     if (loop_waker_ != nullptr) loop_waker_->wake();
 }
 
-bool Registry::is_stopping() const noexcept {
+bool RequestTable::is_stopping() const noexcept {
     std::unique_lock lock{mutex_, std::defer_lock};
     if (!in_child_) lock.lock();
     if (stop_waker_ == nullptr) return true;
@@ -59,7 +60,7 @@ bool Registry::is_stopping() const noexcept {
     return ::poll(&stop, 1, 0) > 0;
 }
 
-ConnectionHandle Registry::open(const Address& client_address, int fd, Place& place) {
+ConnectionHandle RequestTable::open(const Address& client_address, int fd, Place& place) {
     static_assert(sizeof(Connection) <= RecordMemory::slot_size);
     Address copy{client_address};
     ConnectionHandle connection{::new (record_memory.take()) Connection{
@@ -74,13 +75,13 @@ ConnectionHandle Registry::open(const Address& client_address, int fd, Place& pl
     return connection;
 }
 
-void Registry::refuse(Connection& connection, RefuseCause cause) noexcept {
+void RequestTable::refuse(Connection& connection, RefuseCause cause) noexcept {
     connection.is_refused = true;
     if (worker_ != nullptr) --worker_->active;
     ++counters->of(cause);
 }
 
-void Registry::disown_descriptor(Connection& connection) noexcept {
+void RequestTable::disown_descriptor(Connection& connection) noexcept {
     if (in_child_) {
         connection.fd = -1;
         return;
@@ -89,7 +90,7 @@ void Registry::disown_descriptor(Connection& connection) noexcept {
     connection.fd = -1;
 }
 
-void Registry::end(Connection& connection) noexcept {
+void RequestTable::end(Connection& connection) noexcept {
     counters->bytes_in += connection.bytes_in;
     counters->bytes_out += connection.bytes_out;
     const CloseReason reason = reason_of(connection);
@@ -115,7 +116,7 @@ void Registry::end(Connection& connection) noexcept {
     if (was_last && last_wakes_loop_) wake_loop();
 }
 
-CloseReason Registry::reason_of(const Connection& connection) noexcept {
+CloseReason RequestTable::reason_of(const Connection& connection) noexcept {
     if (connection.outcome != -1 && !in_child_) {
         const unsigned char outcome = outcome_of(connection);
         if (outcome != no_outcome) return static_cast<CloseReason>(outcome);
@@ -126,11 +127,11 @@ CloseReason Registry::reason_of(const Connection& connection) noexcept {
     return connection.client_ended ? CloseReason::client_closed : CloseReason::finished;
 }
 
-std::atomic<unsigned char>& Registry::outcome_of(const Connection& connection) noexcept {
+std::atomic<unsigned char>& RequestTable::outcome_of(const Connection& connection) noexcept {
     return counters->outcomes.at(static_cast<std::size_t>(connection.outcome));
 }
 
-void Registry::share_outcome(Connection& connection) noexcept {
+void RequestTable::share_outcome(Connection& connection) noexcept {
     {
         const std::lock_guard lock{mutex_};
         if (!free_outcomes_.empty()) {
@@ -151,18 +152,18 @@ void Registry::share_outcome(Connection& connection) noexcept {
     outcome_of(connection) = no_outcome;
 }
 
-void Registry::end_idle_input() noexcept {
+void RequestTable::end_idle_input() noexcept {
     last_wakes_loop_ = true;
     counters->drain.ends_idle = true;
     end_input(Connection::Phase::idle);
 }
 
-void Registry::end_fresh_input() noexcept {
+void RequestTable::end_fresh_input() noexcept {
     counters->drain.ends_fresh = true;
     end_input(Connection::Phase::fresh);
 }
 
-void Registry::enter_worker() noexcept {
+void RequestTable::enter_worker() noexcept {
     // A thread of the parent may have held the lock at the fork, and changed the list: both begin
     // anew, what the parent serves is not served here.
     ::new (static_cast<void*>(&mutex_)) std::mutex;
@@ -183,7 +184,7 @@ void Registry::enter_worker() noexcept {
     limits.enter_worker(number);
 }
 
-void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
+void RequestTable::count_out_worker(int pid, CloseReason reason) noexcept {
     std::size_t number = 0;
     for (SharedCounters::Worker& each : counters->workers()) {
         if (each.pid.load() != pid) {
@@ -197,12 +198,12 @@ void Registry::count_out_worker(int pid, CloseReason reason) noexcept {
     }
 }
 
-bool Registry::is_input_over(Connection::Phase phase) const noexcept {
+bool RequestTable::is_input_over(Connection::Phase phase) const noexcept {
     if (phase == Connection::Phase::idle) return is_draining();
     return phase == Connection::Phase::fresh && counters->drain.ends_fresh.load();
 }
 
-void Registry::end_input_if_over(Connection& connection) const noexcept {
+void RequestTable::end_input_if_over(Connection& connection) const noexcept {
     const int fd = connection.fd;
     if (fd == -1 || !is_input_over(connection.phase.load())) return;
     // What has arrived can still be received; then comes the end of the stream.
@@ -210,14 +211,14 @@ void Registry::end_input_if_over(Connection& connection) const noexcept {
     connection.idle_ended = true;
 }
 
-void Registry::end_input(Connection::Phase phase) noexcept {
+void RequestTable::end_input(Connection::Phase phase) noexcept {
     const std::lock_guard lock{mutex_};
     for (Connection* each = first_; each != nullptr; each = each->next) {
         if (each->phase.load() == phase) end_input_if_over(*each);
     }
 }
 
-void Registry::cancel_all() noexcept {
+void RequestTable::cancel_all() noexcept {
     const std::lock_guard lock{mutex_};
     for (Connection* each = first_; each != nullptr; each = each->next) {
         each->cancelled = true;
@@ -225,7 +226,7 @@ void Registry::cancel_all() noexcept {
     }
 }
 
-void Registry::read(Statistics& statistics) const noexcept {
+void RequestTable::read(Statistics& statistics) const noexcept {
     // In this order: what has ended was accepted before, so the difference is never negative. Once
     // more if something was accepted meanwhile, or it would be too large.
     std::uint64_t before = 0;

@@ -27,11 +27,11 @@ namespace socketserver::detail {
 /// the counters are shared, and no lock is taken.
 ///
 /// Thread safety: all members may be called from any thread.
-class Registry : public std::enable_shared_from_this<Registry> {
+class RequestTable : public std::enable_shared_from_this<RequestTable> {
   public:
     /// @throws std::system_error if there is no memory.
-    Registry(const ServerOptions& options, bool is_stream, std::shared_ptr<ServerLink> link,
-             const Waker& loop_waker, const Waker& stop_waker);
+    RequestTable(const ServerOptions& options, bool is_stream, std::shared_ptr<ServerLink> link,
+                 const Waker& loop_waker, const Waker& stop_waker);
     /// The server goes, and its wakers with it.
     void leave_server() noexcept;
 
