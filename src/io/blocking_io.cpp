@@ -45,8 +45,7 @@ int kernel_wait(const Channel& channel, Direction direction, TimePoint until) {
 
 /// The timeout is the kernel's own business while one operation is one system call. False: the
 /// kernel does not take it on.
-bool has_kernel_timeout(Channel& channel) {
-    if (channel.kernel_timeout_is_set.load()) return true;
+bool set_kernel_timeout(Channel& channel) {
     // Rounded up before it is split: just below a second the rest is a whole one.
     const auto each = std::chrono::ceil<std::chrono::microseconds>(
         std::max(channel.timeout, std::chrono::nanoseconds{0}));
@@ -74,7 +73,8 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
     }
     // Taken before the first attempt, or a signal would begin the time anew.
     const TimePoint until = channel.until();
-    if (channel.deadline.load() == never && has_kernel_timeout(channel)) {
+    if (channel.deadline.load() == never &&
+        (channel.kernel_timeout_is_set.load() || set_kernel_timeout(channel))) {
         const std::ptrdiff_t result = call(flags);
         if (result != -1) return result;
         if (errno != EINTR && errno != EAGAIN) return -1;

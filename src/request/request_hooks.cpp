@@ -18,17 +18,18 @@ namespace {
 using Phase = Connection::Phase;
 using Timeout = std::optional<std::chrono::nanoseconds>;
 
-/// Without the timeouts nothing is written: another thread may use the channel in the other
-/// direction.
+/// Only if RequestTable::has_timeouts, so that without nothing is written: another thread may use
+/// the channel in the other direction.
 void set_deadline(Channel& channel, const Timeout& timeout) {
-    if (!timeout && channel.deadline.load() == never) return;
     channel.deadline.store(timeout ? deadline_after(*timeout) : never);
 }
 
 void begin_request(Channel& channel, Connection& connection) {
     connection.phase.store(Phase::busy, std::memory_order_release);
     connection.answered.store(false, std::memory_order_relaxed);
-    set_deadline(channel, connection.table->request_timeout);
+    if (connection.table->has_timeouts) {
+        set_deadline(channel, connection.table->request_timeout);
+    }
 }
 
 /// Of a request that has begun. Costs nothing if requests may take as long as they like.
@@ -64,7 +65,7 @@ Input before_receive(Channel& channel, bool partial) {
         }
     }
     if (phase == Phase::busy || !connection->is_waited_for) {
-        set_deadline(channel, table.idle_timeout);
+        if (table.has_timeouts) set_deadline(channel, table.idle_timeout);
         connection->is_waited_for = true;
     }
     if (phase == Phase::busy) {

@@ -42,6 +42,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     const std::shared_ptr<ServerLink> server;
     const std::optional<std::chrono::nanoseconds> idle_timeout;
     const std::optional<std::chrono::nanoseconds> request_timeout;
+    const bool has_timeouts;  ///< one of the two
 
     /// A request was accepted.
     ///

@@ -20,10 +20,11 @@ std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening
                                                          bool is_byte_stream) {
     std::optional<std::pair<Socket, Address>> accepted;
     SockAddr peer;
-    const int descriptor = sys::retry_on_eintr([&] {
+    int descriptor = -1;
+    do {
         peer.size = sizeof peer.storage;
-        return sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
-    });
+        descriptor = sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
+    } while (descriptor == -1 && errno == EINTR);
     if (descriptor == -1) {
         if (errno != EAGAIN) throw_system_error("accept");
         return accepted;

@@ -147,9 +147,9 @@ void Scheduler::resume(Fiber& fiber) noexcept {
     here.serving = fiber.serving;
     here.request = fiber.serves_request;
     *exceptions_ = fiber.exceptions;
-    slice_watch_.begin(fiber.request.get());
+    if (slice_watch_.is_enabled()) slice_watch_.begin(fiber.request.get());
     switch_context(loop_, fiber.context);
-    slice_watch_.end();
+    if (slice_watch_.is_enabled()) slice_watch_.end();
     if (fiber.ended) {
         *exceptions_ = {};
         if (!fiber.is_main) bury(fiber);

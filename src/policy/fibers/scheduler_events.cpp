@@ -20,11 +20,11 @@ void Scheduler::wait_for_events() {
     mailbox_.is_awake();
     const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
     // In steps, each on what the one before has fetched, so that the waits for memory overlap.
-    for (const epoll_event& event : reported) prefetch(FdRecord::at(event.data.u64), 1);
+    for (const epoll_event& event : reported) __builtin_prefetch(FdRecord::at(event.data.u64), 1);
     for (const epoll_event& event : reported) {
         const FdRecord* record = FdRecord::at(event.data.u64);
         if (record == nullptr) continue;
-        prefetch(record->waiting, 1);
+        __builtin_prefetch(record->waiting, 1);
         prefetch(record->connection, 2);
     }
     for (const epoll_event& event : reported) report(event);

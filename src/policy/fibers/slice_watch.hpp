@@ -12,20 +12,19 @@
 namespace socketserver::detail {
 
 /// Which request a worker runs at the moment, and since when: for the thread that looks whether one
-/// of them blocks its worker. Costs nothing unless enabled.
+/// of them blocks its worker. begin() and end() are called only if it is enabled.
 class SliceWatch {
   public:
     void enable() noexcept { enabled_ = true; }
     bool is_enabled() const noexcept { return enabled_; }
 
     void begin(const RequestJob* request) {
-        if (!enabled_ || request == nullptr) return;
+        if (request == nullptr) return;
         const std::lock_guard lock{mutex_};
         running_ = request;
         since_ = Clock::now();
     }
     void end() {
-        if (!enabled_) return;
         const std::lock_guard lock{mutex_};
         running_ = nullptr;
     }
