@@ -14,6 +14,7 @@ class Datagram;
 namespace detail {
 ConnectionHandle& record_of(Datagram& request);
 SOCKETSERVER_EXPORT int undelivered(const Datagram& request) noexcept;
+/// The request that the calling thread, or fiber, serves, if it is a datagram.
 Connection* datagram_request() noexcept;
 }  // namespace detail
 

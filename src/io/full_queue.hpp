@@ -44,8 +44,6 @@ class FullQueue {
     bool is_request_over_ = false;
 };
 
-/// The request that the calling thread, or fiber, serves, if it is a datagram.
-Connection* datagram_request() noexcept;
 /// Called when a reply to `to` has failed with errno. If that is the client's doing, because it has
 /// gone or does not read, the request remembers it. errno is not changed.
 void note_undelivered(const Address& to) noexcept;
