@@ -139,7 +139,53 @@ class Http:
         return int(re.search(r"(\d+) requests in", text).group(1))
 
 
+class Store:
+    """redis-benchmark, half SET and half GET, against the store and redis-server."""
+
+    label, target = "fiber, redis-server", 1.0
+
+    def __init__(self, build, pipeline, with_journal=False):
+        self.pipeline = pipeline
+        self.with_journal = with_journal
+        self.missing = [name for name in ("redis-benchmark", "redis-server") if not tool(name)]
+        self.ours = program(build, "store")
+        if not self.ours:
+            self.missing.append("store")
+
+    def measure(self, is_ours, seconds, cores):
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            return self._measure(is_ours, seconds, cores, folder)
+
+    def _measure(self, is_ours, seconds, cores, folder):
+        port = free_port()
+        if is_ours:
+            argv = [self.ours, str(port), "--host", "127.0.0.1", "--policy", "fiber", "--workers", "1",
+                    *(["--journal", folder + "/journal"] if self.with_journal else [])]
+        else:
+            argv = [tool("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                    "--dir", folder, "--appendonly", "yes" if self.with_journal else "no",
+                    "--appendfsync", "no"]
+        with Server(argv, port, cores) as server:
+            count = 20_000 * self.pipeline
+            self._clients(port, count, cores)  # the keys are there, and the speed is known
+            began = time.monotonic()
+            self._clients(port, count, cores)
+            count = max(1, round(seconds / (time.monotonic() - began))) * count
+            return figures(server, lambda: self._clients(port, count, cores))
+
+    def _clients(self, port, count, cores):
+        text = run([tool("redis-benchmark"), "-p", str(port), "-t", "set,get", "-n", str(count // 2),
+                    "-c", "50", "-P", str(self.pipeline), "-r", "100000", "-d", "64", "--csv"], cores)
+        if text.count("\n") != 3 or "rror" in text:
+            raise BenchError(text)
+        return count
+
+
 LOADS = {
     "http-1k": lambda build: Http(build, 1024),
     "http-100k": lambda build: Http(build, 102400),
+    "store": lambda build: Store(build, 1),
+    "store-pipelined": lambda build: Store(build, 16),
+    "store-journal": lambda build: Store(build, 1, with_journal=True),
+    "store-journal-pipelined": lambda build: Store(build, 16, with_journal=True),
 }

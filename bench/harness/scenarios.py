@@ -167,6 +167,11 @@ def app_scenarios():
     for name, size in (("http-1k", "1 KiB"), ("http-100k", "100 KiB")):
         yield Scenario(name, f"the file server of examples/apps beside nginx, a file of {size}",
                        special="app", default=False)
+    for name, how in (("store", "a command at a time"), ("store-pipelined", "16 at once"),
+                      ("store-journal", "a command at a time, each change in a file"),
+                      ("store-journal-pipelined", "16 at once, each change in a file")):
+        yield Scenario(name, f"the store of examples/apps beside redis-server, {how}",
+                       special="app", default=False)
 
 
 def peers(load):

@@ -10,6 +10,7 @@ import random
 import re
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -20,6 +21,7 @@ import time
 
 from example import Example, ask
 
+signal.alarm(110)  # several programs, one after the other
 POLICY = sys.argv[2]
 WORKERS = ["--workers", 8] if POLICY in ("pool", "prefork") else []
 ONE_BY_ONE = "forking", "synchronous"  # one connection at a time, or a slow start of each
