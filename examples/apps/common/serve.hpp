@@ -17,7 +17,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -115,9 +115,26 @@ void run(Server& server, const ServeOptions& options) {
     server.serve_forever();
 }
 
-/// serve() by one policy. Made once for each handler and policy, with and without TLS.
-template <class Handler, template <class> class MixIn>
-void serve_by(const ServeOptions& options, const std::function<Handler()>& make_handler) {
+/// Calls `serve`, a template of functions, for the policy of this name.
+template <State state, class Serve>
+void by_policy(const std::string& policy, Serve serve) {
+    if (policy == "synchronous") return serve.template operator()<ss::SynchronousMixIn>();
+    if (policy == "threading") return serve.template operator()<ss::ThreadingMixIn>();
+    if (policy == "pool") return serve.template operator()<ss::ThreadPoolMixIn>();
+    if constexpr (state == State::none) {
+        if (policy == "forking") return serve.template operator()<ss::ForkingMixIn>();
+        if (policy == "prefork") return serve.template operator()<ss::PreforkMixIn>();
+    }
+#ifdef HAVE_FIBERS
+    if (policy == "fiber") return serve.template operator()<ss::FiberMixIn>();
+#endif
+    throw std::invalid_argument(fmt::format("no policy is called {}", policy));
+}
+
+/// Makes a TCP server, with TLS if there is a certificate, and calls `use` with it.
+template <class Handler, template <class> class MixIn, class Use>
+void with_tcp_server(const ServeOptions& options, const std::function<Handler()>& make_handler,
+                     Use use) {
     const ss::Address address{options.host, options.port};
     using Server = ss::TCPServer<Handler, MixIn>;
 #ifdef HAVE_TLS
@@ -126,11 +143,11 @@ void serve_by(const ServeOptions& options, const std::function<Handler()>& make_
                                      {.certfile = options.certfile, .keyfile = options.keyfile},
                                      server_options(options),
                                      make_handler};
-        return run(server, options);
+        return use(server);
     }
 #endif
     Server server{address, server_options(options), make_handler};
-    run(server, options);
+    use(server);
 }
 
 /// Serves TCP by the handlers that `make_handler` returns, as the options say.
@@ -138,29 +155,28 @@ void serve_by(const ServeOptions& options, const std::function<Handler()>& make_
 /// @throws what the server's constructor throws.
 template <class Handler, State state>
 void serve(const ServeOptions& options, const std::function<Handler()>& make_handler) {
-    if (options.policy == "synchronous") {
-        return serve_by<Handler, ss::SynchronousMixIn>(options, make_handler);
-    }
-    if (options.policy == "threading") {
-        return serve_by<Handler, ss::ThreadingMixIn>(options, make_handler);
-    }
-    if (options.policy == "pool") {
-        return serve_by<Handler, ss::ThreadPoolMixIn>(options, make_handler);
-    }
-    if constexpr (state == State::none) {
-        if (options.policy == "forking") {
-            return serve_by<Handler, ss::ForkingMixIn>(options, make_handler);
-        }
-        if (options.policy == "prefork") {
-            return serve_by<Handler, ss::PreforkMixIn>(options, make_handler);
-        }
-    }
-#ifdef HAVE_FIBERS
-    if (options.policy == "fiber") {
-        return serve_by<Handler, ss::FiberMixIn>(options, make_handler);
-    }
-#endif
-    throw std::invalid_argument(fmt::format("no policy is called {}", options.policy));
+    by_policy<state>(options.policy, [&]<template <class> class MixIn>() {
+        with_tcp_server<Handler, MixIn>(options, make_handler,
+                                        [&](auto& server) { run(server, options); });
+    });
+}
+
+/// Serves TCP, and UDP on the same port, by the same policy. The datagrams have a serving thread of
+/// their own, so no policy forks.
+template <class StreamHandler, class DatagramHandler>
+void serve_both(const ServeOptions& options, const std::function<StreamHandler()>& make_stream,
+                const std::function<DatagramHandler()>& make_datagram) {
+    by_policy<State::in_memory>(options.policy, [&]<template <class> class MixIn>() {
+        with_tcp_server<StreamHandler, MixIn>(options, make_stream, [&](auto& tcp) {
+            const std::uint16_t port = tcp.server_address().port();
+            ss::UDPServer<DatagramHandler, MixIn> udp{{options.host, port}, {}, make_datagram};
+            set_workers(udp, options.workers);
+            const ss::ShutdownOnSignal signals{udp};
+            fmt::print(stderr, "serving on {}\n", udp.server_address());
+            const std::jthread datagrams{[&] { udp.serve_forever(); }};
+            run(tcp, options);
+        });
+    });
 }
 
 /// Reads the command line and serves; what is wrong goes to stderr. Returns the exit status.
