@@ -209,8 +209,10 @@ TEST_CASE("bytes that are none of TLS are an exception, and stay one") {
     Pair pair = tls_pair(contexts, some_pair());
     send_raw(pair.far, "this is no record of TLS, and must not be taken for one");
     CHECK_THROWS_AS(pair.near.recv(100), SSLError);
+    // OpenSSL 3.0, and 3.5.
     CHECK_THAT(text_of([&] { pair.near.recv(100); }),
-               ContainsSubstring("recv: TLS: wrong version"));
+               ContainsSubstring("recv: TLS: wrong version") ||
+                   ContainsSubstring("recv: TLS: bad record type"));
     CHECK_THROWS_AS(pair.near.sendall("x"), SSLError);
     CHECK_THROWS_AS(pair.far.recv(100), SSLError);  // an alert
 }
