@@ -137,7 +137,8 @@ def check_files(example, root):
 
     # What is not there, and what must not be reached.
     for path in ("/nothing", "/../secret.txt", "/%2e%2e/secret.txt", "/sub/../../secret.txt", "/out", "/absolute",
-                 "/up/secret.txt", "/..%2fsecret.txt", "/small.txt/", "/fifo", "/" + "x" * 300, "/sub/%2e%2e%2f%2e%2e%2fsecret.txt"):
+                 "/up/secret.txt", "/..%2fsecret.txt", "/small.txt/", "/fifo", "/" + "x" * 300,
+                 "/sub/%2e%2e%2f%2e%2e%2fsecret.txt"):
         response, body = get(path)
         assert response.status == 404 and b"secret" not in body, (path, response.status, body)
     for path in "/%zz", "/%0", "/a%00b", "small.txt":
@@ -307,7 +308,8 @@ def check_tls(folder, root):
 with tempfile.TemporaryDirectory() as work:
     site = make_site(work)
     log = pathlib.Path(work) / "log"
-    with Example(0, "--policy", POLICY, *WORKERS, "--directory", site, "--log", log, "--gzip-static", "--drain", 1) as server:
+    with Example(0, "--policy", POLICY, *WORKERS, "--directory", site, "--log", log, "--gzip-static", "--drain",
+                 1) as server:
         check_files(server, site)
         check_protocol(server)
         check_clients(server, site)

@@ -52,8 +52,10 @@ def check_messages(example, collected):
     with example.connect(socket.SOCK_DGRAM) as client:
         for message, line in (
                 (RFC5424, AS_LINE),
-                (b"<34>Oct 11 22:14:15 mymachine su: 'su root' failed", "Oct 11 22:14:15 mymachine auth.crit su: 'su root' failed"),
-                (b"<13>Feb  5 17:32:18 10.0.0.99 Use the BFG!", "Feb  5 17:32:18 10.0.0.99 user.notice -: Use the BFG!"),
+                (b"<34>Oct 11 22:14:15 mymachine su: 'su root' failed",
+                 "Oct 11 22:14:15 mymachine auth.crit su: 'su root' failed"),
+                (b"<13>Feb  5 17:32:18 10.0.0.99 Use the BFG!",
+                 "Feb  5 17:32:18 10.0.0.99 user.notice -: Use the BFG!"),
                 (b"<30>Feb  5 17:32:18 cron[12]: run\n\0", "Feb  5 17:32:18 127.0.0.1 daemon.info cron[12]: run"),
                 (b"<0>1 - - - - - -", None),  # says nothing
                 (b"<0>1 - - - - - - text", "- 127.0.0.1 kern.emerg -: text"),
