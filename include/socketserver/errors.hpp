@@ -144,6 +144,29 @@ class SOCKETSERVER_EXPORT HandshakeError : public SSLError {
     bool server_side_;
 };
 
+/// Why a connection has no header of the PROXY protocol (proxy_protocol.hpp).
+enum class ProxyHeaderFailure : unsigned char {
+    not_a_header,   ///< it begins with something else
+    malformed,      ///< it begins as a header, and goes on as none
+    too_long,       ///< longer than `longest_proxy_line`, or `longest_proxy_header`
+    timed_out,      ///< it was not there in its time
+    client_closed,  ///< the connection ended before
+};
+
+/// A connection that has to begin with a header of the PROXY protocol does not. It counts as
+/// CloseReason::proxy_header, and the default handle_error() prints nothing: who connected is to
+/// blame.
+class SOCKETSERVER_EXPORT ProxyHeaderError : public std::runtime_error {
+  public:
+    ProxyHeaderError(ProxyHeaderFailure reason, const std::string& text);
+    ~ProxyHeaderError() override;
+
+    ProxyHeaderFailure reason() const noexcept { return reason_; }
+
+  private:
+    ProxyHeaderFailure reason_;
+};
+
 /// finish() threw after handle() had already thrown. `what()` tells the error of finish(); the
 /// error of handle() is nested in it, as Python keeps it in `__context__`.
 class SOCKETSERVER_EXPORT FinishError : public std::runtime_error, public std::nested_exception {

@@ -52,6 +52,10 @@ HandshakeError::HandshakeError(HandshakeFailure reason, bool server_side, const 
     : SSLError(text, code), reason_{reason}, server_side_{server_side} {}
 HandshakeError::~HandshakeError() = default;
 
+ProxyHeaderError::ProxyHeaderError(ProxyHeaderFailure reason, const std::string& text)
+    : std::runtime_error("PROXY header: " + text), reason_{reason} {}
+ProxyHeaderError::~ProxyHeaderError() = default;
+
 FinishError::FinishError(const std::string& text, std::exception_ptr of_finish)
     : std::runtime_error(text), of_finish_{std::move(of_finish)} {}
 FinishError::~FinishError() = default;
