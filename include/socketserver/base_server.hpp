@@ -76,9 +76,9 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
     /// Whether to serve a request; it is closed if not. Runs in the serving thread.
     virtual bool verify_request(const Request&, const Address&) { return true; }
     /// Called for a connection that is beyond a limit, or that the policy has no room for, before
-    /// it is closed; it may say so to the client, but must not wait. Runs in the serving thread.
-    /// What it sends arrives, unless the client goes on sending for long
-    /// (docs/guide/production.md).
+    /// it is closed; it may say so to the client, but must not wait. Runs in the serving thread;
+    /// for a client that is known by a header of the PROXY protocol, where that is read. What it
+    /// sends arrives, unless the client goes on sending for long (docs/guide/production.md).
     virtual void refuse_request(Request&, const Address& /*client_address*/, RefuseCause) {}
     /// Gives a request to the policy. An override that serves it elsewhere moves it from `request`.
     virtual void process_request(Request&& request, const Address& client_address);
@@ -108,6 +108,7 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
 
   private:
     detail::Turn serve_one() final;
+    bool introduce(Request& request, Address& client_address);
     void admit(detail::Place& place, Request& request, const Address& client_address);
     void refuse(Request& request, const Address& client_address, RefuseCause cause) noexcept;
     void call_handle_error(Request& request, const Address& client_address,

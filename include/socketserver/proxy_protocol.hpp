@@ -89,6 +89,6 @@ SOCKETSERVER_EXPORT std::optional<std::pair<ProxyHeader, std::size_t>> parse_pro
 
 /// The header with which the connection of a request began; null if its server did not read one.
 /// Valid until the request has ended, or its socket was moved away.
-SOCKETSERVER_EXPORT const ProxyHeader* proxy_header(const Socket& request) noexcept;
+SOCKETSERVER_EXPORT const ProxyHeader* proxy_header(Socket& request) noexcept;
 
 }  // namespace socketserver

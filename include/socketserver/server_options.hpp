@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace socketserver {
 
@@ -12,6 +14,15 @@ enum class Overload : unsigned char {
     wait,   ///< they wait in the kernel's queue until there is room
     close,  ///< they are accepted, refuse_request() is called, and they are closed
     reset,  ///< the same, but the connection is reset, after which the kernel keeps nothing of it
+};
+
+/// Which connections begin with a header of the PROXY protocol (proxy_protocol.hpp). A peer is who
+/// has connected: the proxy, if there is one.
+enum class ProxyProtocol : unsigned char {
+    off,                 ///< none: what comes is the handler's
+    required,            ///< all
+    from_networks,       ///< those of peers in `proxy_networks`; others are served as they are
+    only_from_networks,  ///< the same, but other peers are refused (RefuseCause::untrusted_peer)
 };
 
 /// How a server is set up: the class attributes of Python's servers, read once, at construction.
@@ -61,6 +72,18 @@ struct ServerOptions {
     /// What a server sends without being asked counts as a request. For a Unix datagram this is how
     /// long a reply waits for its client (UnixDatagramServer).
     std::optional<std::chrono::nanoseconds> request_timeout{};
+
+    /// Which connections begin with a header of the PROXY protocol. Where one has to come, a
+    /// connection without is closed (CloseReason::proxy_header); else anybody could claim to be
+    /// anybody. client_address() is then the client that the header names, and
+    /// `max_connections_per_address` counts by it, as soon as the header is there. It is read where
+    /// the request is served. No effect on datagram servers.
+    ProxyProtocol proxy_protocol = ProxyProtocol::off;
+    /// The networks of trusted proxies, as Address::in_network() takes them: "10.0.0.0/8", "::1".
+    /// "unix:" stands for every peer on a Unix socket.
+    std::vector<std::string> proxy_networks{};
+    /// How long a header may take, however many bytes of it come.
+    std::chrono::nanoseconds proxy_header_timeout = std::chrono::seconds{5};
 };
 
 }  // namespace socketserver

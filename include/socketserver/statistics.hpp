@@ -18,8 +18,9 @@ enum class CloseReason : unsigned char {
     cancelled,      ///< the server broke it off, at the deadline of a drain
     error,          ///< any other exception left the handler, or its process crashed
     handshake,      ///< the client and the server could not agree on TLS (HandshakeError)
+    proxy_header,   ///< it had to begin with a header of the PROXY protocol (ProxyHeaderError)
 };
-inline constexpr std::size_t close_reasons = 8;
+inline constexpr std::size_t close_reasons = 9;
 
 /// Why a connection was accepted and not served.
 enum class RefuseCause : unsigned char {
@@ -29,8 +30,9 @@ enum class RefuseCause : unsigned char {
     verify_request,               ///< verify_request() said no
     policy_full,                  ///< the policy had no room for it: ThreadPoolMixIn::when_full
     stopping,                     ///< it came too late for a drain
+    untrusted_peer,               ///< ProxyProtocol::only_from_networks
 };
-inline constexpr std::size_t refuse_causes = 6;
+inline constexpr std::size_t refuse_causes = 7;
 
 /// What a server has done so far, at one moment; see ServerBase::statistics().
 ///

@@ -91,8 +91,8 @@ class TLSServer : public Server {
     /// @{
 
     /// Makes the handshake, then calls prepare_request() of `Server`. An override that has to read
-    /// something before the handshake (a header of the PROXY protocol) calls this one after it. If
-    /// it does not call it at all, the handshake takes place when it has returned.
+    /// something before the handshake calls this one after it. If it does not call it at all, the
+    /// handshake takes place when it has returned.
     void prepare_request(Socket& request, Address& client_address) override {
         secure(request, client_address);
         Server::prepare_request(request, client_address);

@@ -46,6 +46,8 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
             connection->reason =
                 failure.server_side() ? CloseReason::handshake : CloseReason::error;
         }
+    } catch (const ProxyHeaderError&) {
+        connection->reason = CloseReason::proxy_header;
     } catch (const LineTooLong&) {
         connection->reason = CloseReason::limit;
     } catch (const std::system_error&) {

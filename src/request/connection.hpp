@@ -10,6 +10,7 @@
 #include "socketserver/detail/io/channel.hpp"
 #include "socketserver/detail/request/connection.hpp"
 #include "socketserver/detail/request/place.hpp"
+#include "socketserver/proxy_protocol.hpp"
 #include "socketserver/statistics.hpp"
 
 namespace socketserver::detail {
@@ -62,11 +63,13 @@ class Connection {
     bool is_handled = false;    ///< has reached its handler: who moves the socket now keeps it
     bool client_ended = false;
     bool may_outlive_server = false;  ///< whoever serves it needs a ServerPin
+    bool expects_proxy_header = false;
     int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it
     int outcome = -1;     ///< where a child leaves its reason, see SharedCounters
     ServerPin* pin = nullptr;  ///< for its handler, if it may outlive its server
-    Address client_address;
-    Place place;  ///< under the limits
+    std::unique_ptr<const ProxyHeader> proxy_header;
+    Address client_address;  ///< changed by an introduction, under the lock
+    Place place;             ///< under the limits
     TimePoint opened = Clock::now();
     std::atomic<int> fd;         ///< under the lock; -1: not to be broken off
     Connection* next = nullptr;  ///< in the list

@@ -53,7 +53,11 @@ Limits::Limits(const ServerOptions& options, bool is_stream)
       is_most_of_all_{options.max_connections.has_value()},
       most_per_address_{options.max_connections_per_address.value_or(0)},
       interval_{interval_of(options)},
-      burst_{burst_of(options)} {}
+      burst_{burst_of(options)},
+      are_announced_{options.proxy_protocol != ProxyProtocol::off} {
+    // Where clients are known by a header, a process that serves one of them takes the share.
+    if (are_announced_ && most_per_address_ > 0) shared_ = std::make_unique<SharedLimits>();
+}
 
 TimePoint Limits::accept_at() noexcept {
     if (!waits_) return {};
@@ -135,7 +139,7 @@ std::optional<Origin> Limits::origin_of(const Address& address) {
 bool Limits::take_share(const Address& address) {
     const std::optional<Origin> origin = origin_of(address);
     if (!origin) return true;
-    if (worker_) return shared_->take_share(*worker_, *origin, most_per_address_);
+    if (shares_addresses()) return shared_->take_share(own_number(), *origin, most_per_address_);
     const std::lock_guard lock{mutex_};
     std::size_t& count = shares_[*origin];
     if (count == most_per_address_) return false;
@@ -146,7 +150,7 @@ bool Limits::take_share(const Address& address) {
 void Limits::give_back_share(const Address& address) noexcept {
     const std::optional<Origin> origin = origin_of(address);
     if (!origin) return;
-    if (worker_) return shared_->give_back_share(*worker_, *origin);
+    if (shares_addresses()) return shared_->give_back_share(own_number(), *origin);
     const std::lock_guard lock{mutex_};
     const auto share = shares_.find(*origin);
     if (--share->second == 0) shares_.erase(share);
@@ -185,6 +189,11 @@ void Place::take_share(RequestTable& table, const Address& client_address) {
     } else {
         refused = RefuseCause::max_connections_per_address;
     }
+}
+
+void Place::give_back_share() noexcept {
+    if (table_ == nullptr || share_of_ == nullptr) return;
+    table_->limits.give_back_share(*std::exchange(share_of_, nullptr));
 }
 
 void Place::give_back() noexcept {

@@ -66,6 +66,8 @@ class SOCKETSERVER_EXPORT Limits {
   private:
     static std::optional<Origin> origin_of(const Address& address);
     bool shares_room() const noexcept { return worker_ && is_most_of_all_; }
+    bool shares_addresses() const noexcept { return worker_ || are_announced_; }
+    std::size_t own_number() const noexcept { return worker_.value_or(SharedLimits::parent); }
     std::size_t taken() noexcept;
     TimePoint turn_at() noexcept;
 
@@ -75,6 +77,7 @@ class SOCKETSERVER_EXPORT Limits {
     const std::size_t most_per_address_;  // 0: no limit
     const Clock::duration interval_;      // between two accepts; 0: no limit
     const Clock::duration burst_;
+    const bool are_announced_;  // clients, by headers of the PROXY protocol
 
     std::atomic<std::size_t> taken_{0};
     std::atomic<bool> waiting_{false};

@@ -10,11 +10,13 @@ namespace socketserver {
 namespace {
 
 constexpr std::array<std::string_view, close_reasons> reason_names{
-    "finished", "client_closed", "reset", "timed_out", "limit", "cancelled", "error", "handshake"};
+    "finished",  "client_closed", "reset",     "timed_out",   "limit",
+    "cancelled", "error",         "handshake", "proxy_header"};
 constexpr std::array<std::string_view, refuse_causes> cause_names{
     "max_connections", "max_connections_per_address",
     "max_accept_rate", "verify_request",
-    "policy_full",     "stopping"};
+    "policy_full",     "stopping",
+    "untrusted_peer"};
 
 bool is_letter(char each) {
     return (each >= 'a' && each <= 'z') || (each >= 'A' && each <= 'Z') || each == '_';

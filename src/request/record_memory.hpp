@@ -19,7 +19,7 @@ namespace socketserver::detail {
 /// Thread safety: all members may be called from any thread.
 class RecordMemory {
   public:
-    static constexpr std::size_t slot_size = 192;
+    static constexpr std::size_t slot_size = 208;
 
     /// From the heap if all is taken.
     ///

@@ -13,13 +13,6 @@
 
 namespace socketserver::detail {
 
-namespace {
-
-/// In a child's outcome: it has not written any.
-constexpr unsigned char no_outcome = 0xff;
-
-}  // namespace
-
 RequestTable::RequestTable(const ServerOptions& options, bool is_stream,
                            std::shared_ptr<ServerLink> link, const Waker& loop_waker,
                            const Waker& stop_waker)
@@ -28,6 +21,7 @@ RequestTable::RequestTable(const ServerOptions& options, bool is_stream,
       idle_timeout{options.idle_timeout},
       request_timeout{options.request_timeout},
       has_timeouts{idle_timeout || request_timeout},
+      proxies{options},
       loop_waker_{&loop_waker},
       stop_waker_{&stop_waker} {}
 
@@ -76,6 +70,41 @@ ConnectionHandle RequestTable::open(const Address& client_address, int fd, Place
     return connection;
 }
 
+void RequestTable::settle(Connection& connection) {
+    Place& place = connection.place;
+    switch (proxies.expect_from(connection.client_address)) {
+        case ProxyPeers::Answer::header:
+            connection.expects_proxy_header = true;
+            break;
+        case ProxyPeers::Answer::refuse:
+            place.refused = RefuseCause::untrusted_peer;
+            break;
+        case ProxyPeers::Answer::no_header:
+            if (limits.limits_addresses()) place.take_share(*this, connection.client_address);
+            break;
+    }
+}
+
+bool RequestTable::introduce(Connection& connection, const Address& client_address) {
+    Address copy{client_address};
+    ChildOutcome* const told = in_child_ ? outcome_of(connection) : nullptr;
+    if (in_child_) {
+        connection.client_address = std::move(copy);
+    } else {
+        const std::lock_guard lock{mutex_};
+        connection.client_address = std::move(copy);
+    }
+    const bool takes_share = limits.limits_addresses();
+    // First, so that the parent gives back a share with which this process dies.
+    if (told != nullptr) told->announce(connection.client_address, takes_share);
+    if (!takes_share) return true;
+    connection.place.take_share(*this, connection.client_address);
+    if (!connection.place.refused) return true;
+    connection.reason = CloseReason::limit;
+    if (told != nullptr) told->has_share = false;
+    return false;
+}
+
 void RequestTable::refuse(Connection& connection, RefuseCause cause) noexcept {
     connection.is_refused = true;
     if (worker_ != nullptr) --worker_->active;
@@ -98,12 +127,16 @@ void RequestTable::end(Connection& connection) noexcept {
     if (connection.idle_ended && reason != CloseReason::cancelled) ++counters->idle_closed;
     if (in_child_) {
         // The request is still the parent's: it counts the end when it has waited for this child.
-        if (connection.outcome != -1) {
-            outcome_of(connection) = static_cast<unsigned char>(reason);
+        if (ChildOutcome* const told = outcome_of(connection)) {
+            told->is_refused = connection.is_refused;
+            told->reason = static_cast<unsigned char>(reason);
+        } else {
+            connection.place.give_back_share();
         }
         connection.place.leave_to_parent();
         return;
     }
+    learn_from_child(connection);
     if (worker_ != nullptr && !connection.is_refused) --worker_->active;
     if (!connection.is_refused) ++counters->of(reason);
     {
@@ -118,9 +151,10 @@ void RequestTable::end(Connection& connection) noexcept {
 }
 
 CloseReason RequestTable::reason_of(const Connection& connection) noexcept {
-    if (connection.outcome != -1 && !in_child_) {
-        const unsigned char outcome = outcome_of(connection);
-        if (outcome != no_outcome) return static_cast<CloseReason>(outcome);
+    const ChildOutcome* const told = in_child_ ? nullptr : outcome_of(connection);
+    if (told != nullptr) {
+        const unsigned char reason = told->reason;
+        if (reason != ChildOutcome::no_reason) return static_cast<CloseReason>(reason);
         return connection.cancelled.load() ? CloseReason::cancelled : CloseReason::error;
     }
     if (connection.reason != CloseReason::finished) return connection.reason;
@@ -128,8 +162,22 @@ CloseReason RequestTable::reason_of(const Connection& connection) noexcept {
     return connection.client_ended ? CloseReason::client_closed : CloseReason::finished;
 }
 
-std::atomic<unsigned char>& RequestTable::outcome_of(const Connection& connection) noexcept {
-    return counters->outcomes.at(static_cast<std::size_t>(connection.outcome));
+ChildOutcome* RequestTable::outcome_of(const Connection& connection) noexcept {
+    if (connection.outcome == -1) return nullptr;
+    return &outcomes_->at(static_cast<std::size_t>(connection.outcome));
+}
+
+void RequestTable::learn_from_child(Connection& connection) noexcept {
+    ChildOutcome* const told = outcome_of(connection);
+    if (told == nullptr || in_child_) return;
+    connection.is_refused = connection.is_refused || told->is_refused;
+    if (!told->is_announced.exchange(false)) return;
+    try {
+        connection.client_address = told->client_address();
+    } catch (const std::bad_alloc&) {
+        return;  // the path of a Unix socket, which is under no limit
+    }
+    if (told->has_share) connection.place.adopt_share(*this, connection.client_address);
 }
 
 void RequestTable::share_outcome(Connection& connection) noexcept {
@@ -138,19 +186,20 @@ void RequestTable::share_outcome(Connection& connection) noexcept {
         if (!free_outcomes_.empty()) {
             connection.outcome = free_outcomes_.back();
             free_outcomes_.pop_back();
-        } else if (used_outcomes_ < static_cast<int>(SharedCounters::most_outcomes)) {
+        } else if (used_outcomes_ < static_cast<int>(ChildOutcomes::most)) {
             try {
+                if (!outcomes_) outcomes_.emplace();
                 // Room to give it back without an allocation, which could fail.
-                free_outcomes_.reserve(SharedCounters::most_outcomes);
-            } catch (const std::bad_alloc&) {
-                return;  // what this child tells is lost
+                free_outcomes_.reserve(ChildOutcomes::most);
+            } catch (const std::exception&) {
+                return;  // for want of memory: what this child tells is lost
             }
             connection.outcome = used_outcomes_++;
         } else {
             return;  // more children than that: what they tell is lost
         }
     }
-    outcome_of(connection) = no_outcome;
+    outcome_of(connection)->clear();
 }
 
 void RequestTable::end_idle_input() noexcept {
@@ -170,6 +219,9 @@ void RequestTable::enter_worker() noexcept {
     ::new (static_cast<void*>(&mutex_)) std::mutex;
     first_ = nullptr;
     count_ = 0;
+    outcomes_.reset();
+    free_outcomes_.clear();
+    used_outcomes_ = 0;
     is_signalled_ = true;
     lingering.disown();
     DrainSignal::listen();

@@ -8,9 +8,11 @@
 #include <optional>
 #include <vector>
 
+#include "request/child_outcomes.hpp"
 #include "request/connection.hpp"
 #include "request/limits.hpp"
 #include "request/lingering.hpp"
+#include "request/proxy_peers.hpp"
 #include "request/record_memory.hpp"
 #include "request/shared_counters.hpp"
 #include "socketserver/detail/os/waker.hpp"
@@ -43,11 +45,21 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     const std::optional<std::chrono::nanoseconds> idle_timeout;
     const std::optional<std::chrono::nanoseconds> request_timeout;
     const bool has_timeouts;  ///< one of the two
+    const ProxyPeers proxies;
 
     /// A request was accepted.
     ///
     /// @throws std::bad_alloc, with `place` untouched.
     ConnectionHandle open(const Address& client_address, int fd, Place& place);
+    /// What the address of the peer says: whether a header of the PROXY protocol has to come, or
+    /// else whether this client has too many connections. A refusal stands in its place.
+    ///
+    /// @throws std::bad_alloc
+    void settle(Connection& connection);
+    /// The client is known by its header. False: it has too many connections.
+    ///
+    /// @throws std::bad_alloc
+    bool introduce(Connection& connection, const Address& client_address);
     void refuse(Connection& connection, RefuseCause cause) noexcept;
     /// Nobody breaks the connection off from now on: its descriptor is about to be closed.
     void disown_descriptor(Connection& connection) noexcept;
@@ -69,6 +81,8 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     }
     bool in_child() const noexcept { return in_child_; }
     void share_outcome(Connection& connection) noexcept;
+    /// In the parent, when a child has ended: takes what it has told of the client.
+    void learn_from_child(Connection& connection) noexcept;
     /// In a worker, which counts what it accepts for itself.
     void enter_worker() noexcept;
     /// In the parent, when a worker has gone: counts what it has not brought to an end.
@@ -104,7 +118,8 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     void read(Statistics& statistics) const noexcept;
 
   private:
-    std::atomic<unsigned char>& outcome_of(const Connection& connection) noexcept;
+    /// Null: there is none.
+    ChildOutcome* outcome_of(const Connection& connection) noexcept;
 
     void end_input(Connection::Phase phase) noexcept;
 
@@ -118,6 +133,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     const Waker* loop_waker_;  // null when the server is gone
     const Waker* stop_waker_;  // the same
     Connection* first_ = nullptr;
+    std::optional<ChildOutcomes> outcomes_;  // of the children that this process forks
     std::vector<int> free_outcomes_;
     int used_outcomes_ = 0;
 };

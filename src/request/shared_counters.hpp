@@ -54,11 +54,6 @@ struct SharedCounters {
     }
     // Not initialised: what the kernel maps is zero, and a page of it is had when it is used.
     alignas(Worker) std::array<std::byte, most_workers * sizeof(Worker)> worker_memory;
-
-    /// Where children leave the reason for which their request ended, see RequestTable.
-    static constexpr std::size_t most_outcomes = 4096;
-    std::array<std::atomic<unsigned char>, most_outcomes> outcomes{};
-
     Counter& of(CloseReason reason) { return closed[static_cast<std::size_t>(reason)]; }
     Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }
 };

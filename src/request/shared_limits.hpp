@@ -24,8 +24,10 @@ using Origin = std::pair<AddressFamily, std::uint64_t>;
 class SOCKETSERVER_EXPORT SharedLimits {
   public:
     /// Workers are numbered as in SharedCounters, which has a number for each of them; one that
-    /// found none would have the last one here.
-    static constexpr std::size_t workers = SharedCounters::most_workers + 1;
+    /// found none would have the number after the last. The next is that of the process which is no
+    /// worker, with the children that serve a request of it.
+    static constexpr std::size_t parent = SharedCounters::most_workers + 1;
+    static constexpr std::size_t workers = parent + 1;
 
     /// @throws std::system_error if there is no memory.
     SharedLimits();

@@ -58,9 +58,9 @@ void ServerBase::open_connection(ConnectionHandle& record, Place& place,
         ++table.counters->of(CloseReason::error);
         throw;
     }
-    if (place.refused || !table.limits.limits_addresses()) return;
+    if (place.refused || !(table.limits.limits_addresses() || !table.proxies.is_off())) return;
     try {
-        record->place.take_share(table, record->client_address);
+        table.settle(*record);
     } catch (...) {
         record->reason = CloseReason::error;
         throw;
@@ -80,6 +80,7 @@ void ServerBase::announce_opened(const ConnectionHandle& record) {
 
 void ServerBase::announce_closed(ConnectionHandle record) noexcept {
     if (!record || state_->table->in_child() || !record->is_announced) return;
+    state_->table->learn_from_child(*record);
     const CloseReason reason = state_->table->reason_of(*record);
     const auto duration = Clock::now() - record->opened;
     // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers

@@ -91,6 +91,8 @@ bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
         return true;
     } catch (const HandshakeError& failure) {
         return failure.server_side();
+    } catch (const ProxyHeaderError&) {
+        return true;
     } catch (const FinishError& both) {
         return is_no_failure(both.of_finish(), is_of_client) &&
                is_no_failure(both.nested_ptr(), is_of_client);

@@ -202,6 +202,33 @@ void failed_handshakes() {
 
 }  // namespace
 
+/// A header of the PROXY protocol comes before the handshake, in one piece with it.
+template <template <class> class MixIn>
+void behind_a_proxy() {
+    const TimeLimit limit;
+    const Files files;
+    class Named : public StreamRequestHandler {
+        void handle() override {
+            for (std::string_view line : rfile()) {
+                wfile().print("{} {} {}", client_address(), is_tls(request()), line);
+            }
+        }
+    };
+    TLSServer<TCPServer<Named, MixIn>> server{
+        any_port, files.of_server(), {.proxy_protocol = ProxyProtocol::required}};
+    ServingThread serving{server, 10ms};
+    Socket client = tests::connect(server.server_address());
+    client.sendall("PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n");
+    start_tls(client, files.client, "localhost");
+    client.sendall("hello\n");
+    BufferedReader reader{client};
+    CHECK(reader.readline() == "192.0.2.7:56324 true hello\n");
+    Socket without = tests::connect(server.server_address());
+    CHECK_THROWS_AS(start_tls(without, files.client, "localhost"), SSLError);
+    CHECK(eventually([&] { return server.statistics().closed(CloseReason::proxy_header) == 1; }));
+    serving.stop();
+}
+
 TEST_CASE("SynchronousMixIn with TLS") { both_transports<SynchronousMixIn>(); }
 TEST_CASE("ThreadingMixIn with TLS") { both_transports<ThreadingMixIn>(); }
 TEST_CASE("ForkingMixIn with TLS") { both_transports<ForkingMixIn>(); }
@@ -212,7 +239,12 @@ TEST_CASE("failed handshakes: threading") { failed_handshakes<ThreadingMixIn>();
 TEST_CASE("failed handshakes: forking") { failed_handshakes<ForkingMixIn>(); }
 TEST_CASE("failed handshakes: pool") { failed_handshakes<ThreadPoolMixIn>(); }
 TEST_CASE("failed handshakes: prefork") { failed_handshakes<PreforkMixIn>(); }
+TEST_CASE("behind a proxy: threading") { behind_a_proxy<ThreadingMixIn>(); }
+TEST_CASE("behind a proxy: forking") { behind_a_proxy<ForkingMixIn>(); }
+TEST_CASE("behind a proxy: pool") { behind_a_proxy<ThreadPoolMixIn>(); }
+TEST_CASE("behind a proxy: prefork") { behind_a_proxy<PreforkOf<ThreadingMixIn>::MixIn>(); }
 #ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("behind a proxy: fiber") { behind_a_proxy<FiberMixIn>(); }
 TEST_CASE("FiberMixIn with TLS") { both_transports<FiberMixIn>(); }
 TEST_CASE("failed handshakes: fiber") { failed_handshakes<FiberMixIn>(); }
 #endif

@@ -39,8 +39,15 @@ class SOCKETSERVER_EXPORT Place {
     ///
     /// @throws std::bad_alloc
     void take_share(RequestTable& table, const Address& client_address);
+    /// A child process has taken the share, and has told of it.
+    void adopt_share(RequestTable& table, const Address& client_address) noexcept {
+        table_ = &table;
+        share_of_ = &client_address;
+    }
     /// A request has been accepted.
     void use_turn() noexcept { has_turn_ = false; }
+    /// Gives back the share alone.
+    void give_back_share() noexcept;
     /// Gives everything back.
     void give_back() noexcept;
     /// In a child process: what the place stands for is the parent's.

@@ -9,6 +9,7 @@
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/detail/request/connection.hpp"
+#include "socketserver/detail/request/introduction.hpp"
 #include "socketserver/detail/server/get_request.hpp"
 #include "socketserver/detail/server/report.hpp"
 
@@ -25,8 +26,10 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     Address client_address;
     try {
         client_address = accepted_from;  // in here: a copy may fail for lack of memory
-        prepare_request(request, client_address);
-        finish_request(request, client_address);
+        if (introduce(request, client_address)) {
+            prepare_request(request, client_address);
+            finish_request(request, client_address);
+        }
     } catch (const detail::ForcedUnwind&) {
         throw;  // pthread_cancel: whoever owns the request closes it
     } catch (...) {
@@ -41,6 +44,22 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     }
     if (pin == nullptr || *pin) call_shutdown_request(request, client_address);
     return served;
+}
+
+/// False: the request is not to be served, and to be ended in order.
+template <class Handler, template <class> class MixIn>
+bool BaseServer<Handler, MixIn>::introduce(Request& request, Address& client_address) {
+    if constexpr (std::is_same_v<Request, Socket>) {
+        if (options().proxy_protocol == ProxyProtocol::off) return true;
+        const detail::Introduction came = detail::read_proxy_header(request, client_address);
+        if (came != detail::Introduction::refused) return came == detail::Introduction::done;
+        constexpr auto cause = RefuseCause::max_connections_per_address;
+        count_refused(detail::record_of(request), cause);
+        if (options().overload == Overload::reset) detail::reset_on_close(request);
+        refuse_request(request, client_address, cause);
+        return false;
+    }
+    return true;
 }
 
 template <class Handler, template <class> class MixIn>
