@@ -45,7 +45,7 @@ struct ProxySSL {
 };
 
 /// A header of the PROXY protocol.
-struct ProxyHeader {
+struct SOCKETSERVER_EXPORT ProxyHeader {
     int version = 0;  ///< 1 or 2
     /// The proxy connects for itself, to see whether the server answers (`LOCAL`).
     bool is_local = false;

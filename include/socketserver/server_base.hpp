@@ -25,6 +25,7 @@ class Transport;
 
 namespace detail {
 class DrainOnSignal;
+class Upgrader;
 struct HandlerAccess;
 struct ServerState;
 class Serving;
@@ -203,6 +204,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     friend class PolicyHost;
     friend class ShutdownOnSignal;
     friend class detail::DrainOnSignal;
+    friend class detail::Upgrader;
     friend struct detail::HandlerAccess;
     friend struct detail::ServerState;
     friend class detail::Serving;

@@ -23,18 +23,20 @@ struct PassedSocket {
     Socket socket{};
 };
 
-/// Takes over the sockets that were passed to this process (`LISTEN_FDS`), in their order, to be
-/// given to servers: `TCPServer<Handler> server{std::move(passed.front().socket)}`. They are closed
-/// on exec from here on, and the variables are removed from the environment, so that children do
-/// not take the sockets for theirs: a second call returns none. None were passed if `LISTEN_PID` is
-/// another process. Call it before other threads are started, because it changes the environment.
+/// Takes over the sockets that were passed to this process (`LISTEN_FDS`), by the service manager
+/// or by an older version of the program (upgrade.hpp), in their order, to be given to servers:
+/// `TCPServer<Handler> server{std::move(passed.front().socket)}`. They are closed on exec from here
+/// on, and the variables are removed from the environment, so that children do not take the sockets
+/// for theirs: a second call returns none. None were passed if `LISTEN_PID` is another process.
+/// Call it before other threads are started, because it changes the environment.
 ///
 /// @throws std::system_error if a variable is not what it has to be, or a descriptor is not open.
 SOCKETSERVER_EXPORT std::vector<PassedSocket> listen_fds();
 
 /// Tells the service manager (`NOTIFY_SOCKET`) what has happened: "READY=1", "STOPPING=1",
-/// "STATUS=3 clients", "WATCHDOG=1", or several with a newline in between. Returns whether there is
-/// a manager to tell. From any thread.
+/// "STATUS=3 clients", "WATCHDOG=1", or several with a newline in between. "READY=1" is for the
+/// version of the program that this one replaces as well. Returns whether there was anybody to
+/// tell. From any thread.
 ///
 /// @throws std::system_error if it cannot be told.
 SOCKETSERVER_EXPORT bool notify(std::string_view state);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <cstdlib>
 #include <limits>
@@ -12,6 +13,8 @@
 #include <utility>
 
 #include "io/sockaddr.hpp"
+#include "os/no_sigpipe.hpp"
+#include "os/successor.hpp"
 #include "os/sys.hpp"
 #include "os/system_error.hpp"
 #include "socketserver/address.hpp"
@@ -43,6 +46,39 @@ std::optional<Number> number_in(const char* variable) {
     return number;
 }
 
+/// To the version of this program that it replaces; -1: there is none, or it has been told.
+constinit std::atomic<int> ready_descriptor{-1};
+
+void set_close_on_exec(int descriptor) {
+    const int flags = ::fcntl(descriptor, F_GETFD);
+    if (flags == -1 || ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) == -1) {
+        detail::throw_system_error("take over the passed descriptor " + std::to_string(descriptor));
+    }
+}
+
+/// Whether there was somebody to tell.
+bool tell_predecessor() {
+    const int descriptor = ready_descriptor.exchange(-1);
+    if (descriptor == -1) return false;
+    const Socket pipe{descriptor};
+    const detail::NoSigpipe no_sigpipe;
+    // One that has given up this version has killed it, or is about to.
+    const char ready = 'r';
+    if (sys::retry_on_eintr([&] { return ::write(descriptor, &ready, 1); }) == -1) {
+        detail::throw_system_error("tell the old version that this one is ready");
+    }
+    return true;
+}
+
+bool says_ready(std::string_view state) {
+    for (;;) {
+        const std::size_t end = state.find('\n');
+        if (state.substr(0, end) == "READY=1") return true;
+        if (end == std::string_view::npos) return false;
+        state.remove_prefix(end + 1);
+    }
+}
+
 std::vector<std::string> split(std::string_view text) {
     std::vector<std::string> parts;
     for (std::size_t colon = 0; colon != std::string_view::npos;) {
@@ -67,21 +103,24 @@ std::vector<PassedSocket> listen_fds() {
         names == nullptr ? std::vector<std::string>{} : split(names);
     std::vector<PassedSocket> passed;
     for (int descriptor = first_descriptor; descriptor < first_descriptor + *count; ++descriptor) {
-        const int flags = ::fcntl(descriptor, F_GETFD);
-        if (flags == -1 || ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) == -1) {
-            detail::throw_system_error("take over the passed descriptor " +
-                                       std::to_string(descriptor));
-        }
+        set_close_on_exec(descriptor);
         const std::size_t at = passed.size();
         passed.push_back({at < named.size() ? named[at] : "unknown", Socket{descriptor}});
     }
-    for (const char* each : {listen_pid, listen_count, listen_names}) ::unsetenv(each);
+    if (const auto ready = number_in<int>(detail::ready_variable)) {
+        set_close_on_exec(*ready);
+        ready_descriptor = *ready;
+    }
+    for (const char* each : {listen_pid, listen_count, listen_names, detail::ready_variable}) {
+        ::unsetenv(each);
+    }
     return passed;
 }
 
 bool notify(std::string_view state) {
+    const bool told = says_ready(state) && tell_predecessor();
     const char* const name = std::getenv("NOTIFY_SOCKET");
-    if (name == nullptr || *name == '\0') return false;
+    if (name == nullptr || *name == '\0') return told;
     const std::string operation = std::string{"notify "} + name;
     if (*name != '/' && *name != '@') {  // AF_VSOCK, of a virtual machine's host
         throw std::system_error(std::make_error_code(std::errc::address_family_not_supported),
