@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
-// What `./dev serve [policy] [port]` runs: an echo server to talk to with nc.
+// What `./dev serve [policy] [port] [file]` runs: an echo server to talk to with nc. The file says
+// its limits, one in a line ("max_connections 100", "idle_timeout 30"), and is read again on
+// SIGHUP.
 #include <fmt/format.h>
 #include <socketserver/socketserver.hpp>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <exception>
+#include <fstream>
 #include <stdexcept>
+#include <string>
 
 namespace ss = socketserver;
 
@@ -23,9 +29,69 @@ class EchoHandler : public ss::StreamRequestHandler {
     }
 };
 
+// [live]
+volatile std::sig_atomic_t limits_have_changed = 0;
+extern "C" void note_hangup(int) { limits_have_changed = 1; }
+
+ss::LiveOptions read_limits(const std::string& path) {
+    std::ifstream file{path};
+    if (!file) throw std::runtime_error(path + " cannot be read");
+    ss::LiveOptions limits;
+    std::string name;
+    for (unsigned value = 0; file >> name >> value;) {
+        if (name == "max_connections") {
+            limits.max_connections = value;
+        } else if (name == "max_connections_per_address") {
+            limits.max_connections_per_address = value;
+        } else if (name == "max_accept_rate") {
+            limits.max_accept_rate = value;
+        } else if (name == "idle_timeout") {
+            limits.idle_timeout = std::chrono::seconds{value};
+        } else if (name == "request_timeout") {
+            limits.request_timeout = std::chrono::seconds{value};
+        } else {
+            throw std::runtime_error(path + ": there is no " + name);
+        }
+    }
+    if (!file.eof()) throw std::runtime_error(path + ": not a name and a number");
+    return limits;
+}
+
 template <template <class> class MixIn>
-void serve(std::uint16_t port, std::string_view how) {
-    ss::TCPServer<EchoHandler, MixIn> server{{"localhost", port}, {.allow_reuse_address = true}};
+class EchoServer : public ss::TCPServer<EchoHandler, MixIn> {
+    using Base = ss::TCPServer<EchoHandler, MixIn>;
+
+  public:
+    EchoServer(std::uint16_t port, std::string limits_file)
+        : Base{{"localhost", port}, {.allow_reuse_address = true}},
+          limits_file_{std::move(limits_file)} {
+        if (limits_file_.empty()) return;
+        this->set_live_options(read_limits(limits_file_));
+        std::signal(SIGHUP, note_hangup);
+    }
+    ~EchoServer() override { this->server_close(); }
+
+  protected:
+    void service_actions() override {
+        Base::service_actions();
+        if (limits_have_changed == 0) return;
+        limits_have_changed = 0;
+        try {
+            this->set_live_options(read_limits(limits_file_));
+            fmt::print(stderr, "new limits from {}\n", limits_file_);
+        } catch (const std::exception& error) {
+            fmt::print(stderr, "{}; nothing is changed\n", error.what());
+        }
+    }
+
+  private:
+    const std::string limits_file_;
+};
+// [live]
+
+template <template <class> class MixIn>
+void serve(std::uint16_t port, const std::string& limits_file, std::string_view how) {
+    EchoServer<MixIn> server{port, limits_file};
     const ss::ShutdownOnSignal signals{server};
     // Ctrl-C does not wait for clients that are still connected.
     server.daemon_threads = true;
@@ -41,19 +107,22 @@ void serve(std::uint16_t port, std::string_view how) {
     fmt::print(stderr, "\nended in order\n");
 }
 
-void serve_by(std::string_view policy, std::uint16_t port) {
+void serve_by(std::string_view policy, std::uint16_t port, const std::string& file) {
     if (policy == "synchronous") {
         return serve<ss::SynchronousMixIn>(
-            port, "One client at a time, which Ctrl-C lets finish; the others wait");
+            port, file, "One client at a time, which Ctrl-C lets finish; the others wait");
     }
-    if (policy == "threading") return serve<ss::ThreadingMixIn>(port, "A thread for each client");
-    if (policy == "forking") return serve<ss::ForkingMixIn>(port, "A process for each client");
-    if (policy == "pool") return serve<ss::ThreadPoolMixIn>(port, "So many threads for all");
+    if (policy == "threading")
+        return serve<ss::ThreadingMixIn>(port, file, "A thread for each client");
+    if (policy == "forking")
+        return serve<ss::ForkingMixIn>(port, file, "A process for each client");
+    if (policy == "pool") return serve<ss::ThreadPoolMixIn>(port, file, "So many threads for all");
     if (policy == "prefork") {
-        return serve<ss::PreforkMixIn>(port, "So many processes, each with one client at a time");
+        return serve<ss::PreforkMixIn>(port, file,
+                                       "So many processes, each with one client at a time");
     }
 #ifdef HAVE_FIBERS
-    if (policy == "fiber") return serve<ss::FiberMixIn>(port, "A fiber for each client");
+    if (policy == "fiber") return serve<ss::FiberMixIn>(port, file, "A fiber for each client");
 #endif
     throw std::invalid_argument(
         fmt::format("no policy is called {}; there are: synchronous, threading, forking, pool, "
@@ -65,9 +134,10 @@ void serve_by(std::string_view policy, std::uint16_t port) {
 
 int main(int argc, char** argv) {
     try {
-        serve_by(argc > 1 ? argv[1] : "threading", ss::parse_port(argc > 2 ? argv[2] : "9999"));
+        serve_by(argc > 1 ? argv[1] : "threading", ss::parse_port(argc > 2 ? argv[2] : "9999"),
+                 argc > 3 ? argv[3] : "");
     } catch (const std::exception& error) {
-        fmt::print(stderr, "serve: {}\nusage: serve [policy] [port]\n", error.what());
+        fmt::print(stderr, "serve: {}\nusage: serve [policy] [port] [file]\n", error.what());
         return 2;
     }
 }

@@ -131,7 +131,20 @@ class SOCKETSERVER_EXPORT ServerBase {
     ///
     /// @throws std::system_error if the server is closed.
     Socket& socket() const;
+    /// As they were at construction.
     const ServerOptions& options() const noexcept { return options_; }
+
+    /// The limits and timeouts that are in force. From any thread.
+    LiveOptions live_options() const noexcept;
+    /// Changes limits and timeouts while the server serves: all of them, so begin with what
+    /// live_options() returns. From any thread, and from any process that serves: workers of
+    /// PreforkMixIn and children of ForkingMixIn have the same.
+    ///
+    /// A limit counts from the next client on. Nobody is sent away for one that is lower than what
+    /// is there. `max_connections_per_address`, and under PreforkMixIn `max_connections`, if the
+    /// server had no such limit before, count only who is accepted from then on. A timeout counts
+    /// from the next time that it would begin.
+    void set_live_options(const LiveOptions& options) noexcept;
 
     /// Lets the loop look again whether the policy takes requests (Policy::mixin_ready()). From any
     /// thread.

@@ -25,7 +25,20 @@ enum class ProxyProtocol : unsigned char {
     only_from_networks,  ///< the same, but other peers are refused (RefuseCause::untrusted_peer)
 };
 
+/// Those of ServerOptions that may be changed while the server serves: the members of the same
+/// names, with the same meanings. See ServerBase::set_live_options().
+struct LiveOptions {
+    std::optional<std::size_t> max_connections{};
+    std::optional<std::size_t> max_connections_per_address{};
+    std::optional<std::size_t> max_accept_rate{};
+    std::optional<std::chrono::nanoseconds> idle_timeout{};
+    std::optional<std::chrono::nanoseconds> request_timeout{};
+
+    friend bool operator==(const LiveOptions&, const LiveOptions&) = default;
+};
+
 /// How a server is set up: the class attributes of Python's servers, read once, at construction.
+/// Some of them may be changed later, see LiveOptions.
 ///
 ///     TCPServer<Handler> server{{"localhost", 9999}, {.allow_reuse_address = true}};
 struct ServerOptions {

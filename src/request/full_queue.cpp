@@ -95,8 +95,8 @@ FullQueue::FullQueue(const Channel& channel, const Address& to, TimePoint until)
         return;
     }
     RequestTable& table = *request_->table;
-    if (table.request_timeout) {
-        const TimePoint end = deadline_after(*table.request_timeout, request_->opened);
+    if (const auto timeout = table.limits.settings().request_timeout()) {
+        const TimePoint end = deadline_after(*timeout, request_->opened);
         is_of_request_ = end < until_;
         until_ = std::min(until_, end);
     } else if (until_ == never) {

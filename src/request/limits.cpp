@@ -32,41 +32,55 @@ std::size_t default_most() {
         std::min<rlim_t>(limit.rlim_cur - reserve, std::numeric_limits<std::size_t>::max()));
 }
 
-Clock::duration interval_of(const ServerOptions& options) {
-    if (!options.max_accept_rate) return {};
-    return std::chrono::duration_cast<Clock::duration>(std::chrono::seconds{1}) /
-           std::max<std::size_t>(*options.max_accept_rate, 1);
+std::size_t or_unlimited(std::size_t most) {
+    return most == 0 ? std::numeric_limits<std::size_t>::max() : most;
 }
 
-/// A tenth of a second's number may come at once. Without that, connections that come together
-/// would wait for no good reason.
-Clock::duration burst_of(const ServerOptions& options) {
-    const auto more = std::max<std::size_t>(options.max_accept_rate.value_or(0) / 10, 1) - 1;
-    return interval_of(options) * static_cast<Clock::rep>(more);
+LiveOptions live_part(const ServerOptions& options) {
+    return {.max_connections = options.max_connections,
+            .max_connections_per_address = options.max_connections_per_address,
+            .max_accept_rate = options.max_accept_rate,
+            .idle_timeout = options.idle_timeout,
+            .request_timeout = options.request_timeout};
 }
 
 }  // namespace
 
 Limits::Limits(const ServerOptions& options, bool is_stream)
-    : waits_{options.overload == Overload::wait},
-      most_{options.max_connections.value_or(is_stream ? default_most() : 0)},
-      is_most_of_all_{options.max_connections.has_value()},
-      most_per_address_{options.max_connections_per_address.value_or(0)},
-      interval_{interval_of(options)},
-      burst_{burst_of(options)},
+    : settings_{live_part(options)},
+      waits_{options.overload == Overload::wait},
+      default_most_{is_stream ? default_most() : 0},
       are_announced_{options.proxy_protocol != ProxyProtocol::off} {
     // Where clients are known by a header, a process that serves one of them takes the share.
-    if (are_announced_ && most_per_address_ > 0) shared_ = std::make_unique<SharedLimits>();
+    if (are_announced_) shared_ = std::make_unique<SharedLimits>();
+}
+
+std::size_t Limits::most() const noexcept {
+    return or_unlimited(settings_.max_connections().value_or(default_most_));
+}
+
+Clock::duration Limits::interval() const noexcept {
+    const auto rate = settings_.max_accept_rate();
+    if (!rate) return {};
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::seconds{1}) /
+           std::max<std::size_t>(*rate, 1);
+}
+
+/// A tenth of a second's number may come at once. Without that, connections that come together
+/// would wait for no good reason.
+Clock::duration Limits::burst() const noexcept {
+    const auto rate = settings_.max_accept_rate().value_or(0);
+    return interval() * static_cast<Clock::rep>(std::max<std::size_t>(rate / 10, 1) - 1);
 }
 
 TimePoint Limits::accept_at() noexcept {
     if (!waits_) return {};
-    if (most_ > 0 && taken() >= most_) {
+    if (taken() >= most()) {
         waiting_ = true;
         // This looks again, because what was given back before the line above has woken nobody.
-        if (taken() >= most_) return shares_room() ? Clock::now() + look_again : never;
+        if (taken() >= most()) return shares_room() ? Clock::now() + look_again : never;
     }
-    if (interval_.count() == 0) return {};
+    if (!limits_rate()) return {};
     const TimePoint turn = turn_at();
     return turn > Clock::now() ? turn : TimePoint{};
 }
@@ -74,24 +88,23 @@ TimePoint Limits::accept_at() noexcept {
 std::size_t Limits::taken() noexcept { return shares_room() ? shared_->taken() : taken_.load(); }
 
 TimePoint Limits::turn_at() noexcept {
-    if (worker_) return shared_->next_turn() - burst_;
+    if (worker_) return shared_->next_turn() - burst();
     const std::lock_guard lock{mutex_};
-    return next_turn_ - burst_;
+    return next_turn_ - burst();
 }
 
-bool Limits::take_room() noexcept {
-    if (most_ == 0) return true;
-    if (shares_room()) return shared_->take_room(*worker_, most_);
+Room Limits::take_room() noexcept {
+    const std::size_t limit = most();
+    if (shares_room()) return shared_->take_room(*worker_, limit) ? Room::shared : Room::none;
     std::size_t taken = taken_.load(std::memory_order_relaxed);
     do {
-        if (taken >= most_) return false;
+        if (taken >= limit) return Room::none;
     } while (!taken_.compare_exchange_weak(taken, taken + 1));
-    return true;
+    return Room::own;
 }
 
-bool Limits::give_back_room() noexcept {
-    if (most_ == 0) return false;
-    if (shares_room()) {
+bool Limits::give_back_room(Room room) noexcept {
+    if (room == Room::shared) {
         shared_->give_back_room(*worker_);
     } else {
         taken_.fetch_sub(1);
@@ -102,17 +115,17 @@ bool Limits::give_back_room() noexcept {
 /// For who limits the rate, as give_back_turn().
 bool Limits::take_turn() noexcept {
     const TimePoint now = Clock::now();
-    if (worker_) return shared_->take_turn(now, interval_, burst_);
+    if (worker_) return shared_->take_turn(now, interval(), burst());
     const std::lock_guard lock{mutex_};
-    if (next_turn_ - burst_ > now) return false;
-    next_turn_ = std::max(next_turn_, now) + interval_;
+    if (next_turn_ - burst() > now) return false;
+    next_turn_ = std::max(next_turn_, now) + interval();
     return true;
 }
 
 void Limits::give_back_turn() noexcept {
-    if (worker_) return shared_->give_back_turn(interval_);
+    if (worker_) return shared_->give_back_turn(interval());
     const std::lock_guard lock{mutex_};
-    next_turn_ -= interval_;
+    next_turn_ -= interval();
 }
 
 /// IPv4 clients are told apart by their address, IPv6 clients by their /64 network, because a
@@ -138,11 +151,12 @@ std::optional<Origin> Limits::origin_of(const Address& address) {
 
 bool Limits::take_share(const Address& address) {
     const std::optional<Origin> origin = origin_of(address);
+    const std::size_t most = or_unlimited(settings_.max_connections_per_address());
     if (!origin) return true;
-    if (shares_addresses()) return shared_->take_share(own_number(), *origin, most_per_address_);
+    if (shares_addresses()) return shared_->take_share(own_number(), *origin, most);
     const std::lock_guard lock{mutex_};
     std::size_t& count = shares_[*origin];
-    if (count == most_per_address_) return false;
+    if (count >= most) return false;
     ++count;
     return true;
 }
@@ -157,8 +171,7 @@ void Limits::give_back_share(const Address& address) noexcept {
 }
 
 void Limits::share() {
-    const bool limits = is_most_of_all_ || most_per_address_ > 0 || interval_.count() > 0;
-    if (limits && shared_ == nullptr) shared_ = std::make_unique<SharedLimits>();
+    if (shared_ == nullptr) shared_ = std::make_unique<SharedLimits>();
 }
 
 void Limits::enter_worker(std::size_t number) noexcept {
@@ -171,12 +184,12 @@ void Limits::worker_has_ended(std::size_t number) noexcept {
 
 void Place::take(RequestTable& table) noexcept {
     Limits& limits = table.limits;
-    if (!limits.take_room()) {
+    room_ = limits.take_room();
+    if (room_ == Room::none) {
         refused = RefuseCause::max_connections;
         return;
     }
     table_ = &table;
-    has_room_ = true;
     if (!limits.limits_rate()) return;
     has_turn_ = limits.take_turn();
     if (!has_turn_) refused = RefuseCause::max_accept_rate;
@@ -201,7 +214,7 @@ void Place::give_back() noexcept {
     RequestTable& table = *std::exchange(table_, nullptr);
     if (has_turn_) table.limits.give_back_turn();
     if (share_of_ != nullptr) table.limits.give_back_share(*share_of_);
-    if (has_room_ && table.limits.give_back_room()) table.wake_loop();
+    if (room_ != Room::none && table.limits.give_back_room(room_)) table.wake_loop();
 }
 
 }  // namespace socketserver::detail

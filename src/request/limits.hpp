@@ -9,10 +9,12 @@
 #include <mutex>
 #include <optional>
 
+#include "request/live_settings.hpp"
 #include "request/shared_limits.hpp"
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/channel.hpp"
+#include "socketserver/detail/request/place.hpp"
 #include "socketserver/server_options.hpp"
 
 namespace socketserver::detail {
@@ -26,23 +28,28 @@ namespace socketserver::detail {
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT Limits {
   public:
+    /// @throws std::system_error if there is no memory.
     Limits(const ServerOptions& options, bool is_stream);
+
+    /// What is in force.
+    LiveSettings& settings() noexcept { return settings_; }
+    const LiveSettings& settings() const noexcept { return settings_; }
 
     /// When accepting may be tried again: `TimePoint{}` is now, `never` when room is given back.
     TimePoint accept_at() noexcept;
 
-    /// max_connections.
-    bool take_room() noexcept;
+    /// max_connections. None: there is no room.
+    Room take_room() noexcept;
     /// @return whether somebody waits for it.
-    bool give_back_room() noexcept;
+    bool give_back_room(Room room) noexcept;
 
     /// max_accept_rate.
-    bool limits_rate() const noexcept { return interval_.count() > 0; }
+    bool limits_rate() const noexcept { return settings_.max_accept_rate().has_value(); }
     bool take_turn() noexcept;
     void give_back_turn() noexcept;
 
     /// max_connections_per_address.
-    bool limits_addresses() const noexcept { return most_per_address_ > 0; }
+    bool limits_addresses() const noexcept { return settings_.max_connections_per_address() > 0; }
     bool take_share(const Address& address);
     void give_back_share(const Address& address) noexcept;
 
@@ -53,7 +60,7 @@ class SOCKETSERVER_EXPORT Limits {
     /// @{
 
     /// In the parent, before it forks the first: from now on its workers share the limits. Does
-    /// nothing without limits, or the second time.
+    /// nothing the second time.
     ///
     /// @throws std::system_error if there is no memory.
     void share();
@@ -65,19 +72,20 @@ class SOCKETSERVER_EXPORT Limits {
 
   private:
     static std::optional<Origin> origin_of(const Address& address);
-    bool shares_room() const noexcept { return worker_ && is_most_of_all_; }
+    /// The default is each process's own.
+    bool shares_room() const noexcept { return worker_ && settings_.max_connections(); }
+    std::size_t most() const noexcept;
+    Clock::duration interval() const noexcept;
+    Clock::duration burst() const noexcept;
     bool shares_addresses() const noexcept { return worker_ || are_announced_; }
     std::size_t own_number() const noexcept { return worker_.value_or(SharedLimits::parent); }
     std::size_t taken() noexcept;
     TimePoint turn_at() noexcept;
 
+    LiveSettings settings_;
     const bool waits_;
-    const std::size_t most_;              // 0: no limit
-    const bool is_most_of_all_;           // workers; the default is each process's own
-    const std::size_t most_per_address_;  // 0: no limit
-    const Clock::duration interval_;      // between two accepts; 0: no limit
-    const Clock::duration burst_;
-    const bool are_announced_;  // clients, by headers of the PROXY protocol
+    const std::size_t default_most_;  // 0: no limit
+    const bool are_announced_;        // clients, by headers of the PROXY protocol
 
     std::atomic<std::size_t> taken_{0};
     std::atomic<bool> waiting_{false};

@@ -18,7 +18,7 @@ namespace {
 using Phase = Connection::Phase;
 using Timeout = std::optional<std::chrono::nanoseconds>;
 
-/// Only if RequestTable::has_timeouts, so that without nothing is written: another thread may use
+/// Only if LiveSettings::has_timeouts(), so that without nothing is written: another thread may use
 /// the channel in the other direction.
 void set_deadline(Channel& channel, const Timeout& timeout) {
     channel.deadline.store(timeout ? deadline_after(*timeout) : never);
@@ -27,9 +27,8 @@ void set_deadline(Channel& channel, const Timeout& timeout) {
 void begin_request(Channel& channel, Connection& connection) {
     connection.phase.store(Phase::busy, std::memory_order_release);
     connection.answered.store(false, std::memory_order_relaxed);
-    if (connection.table->has_timeouts) {
-        set_deadline(channel, connection.table->request_timeout);
-    }
+    const LiveSettings& settings = connection.table->limits.settings();
+    if (settings.has_timeouts()) set_deadline(channel, settings.request_timeout());
 }
 
 /// Of a request that has begun. Costs nothing if requests may take as long as they like.
@@ -65,7 +64,8 @@ Input before_receive(Channel& channel, bool partial) {
         }
     }
     if (phase == Phase::busy || !connection->is_waited_for) {
-        if (table.has_timeouts) set_deadline(channel, table.idle_timeout);
+        const LiveSettings& settings = table.limits.settings();
+        if (settings.has_timeouts()) set_deadline(channel, settings.idle_timeout());
         connection->is_waited_for = true;
     }
     if (phase == Phase::busy) {

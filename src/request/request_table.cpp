@@ -18,9 +18,6 @@ RequestTable::RequestTable(const ServerOptions& options, bool is_stream,
                            const Waker& stop_waker)
     : limits{options, is_stream},
       server{std::move(link)},
-      idle_timeout{options.idle_timeout},
-      request_timeout{options.request_timeout},
-      has_timeouts{idle_timeout || request_timeout},
       proxies{options},
       loop_waker_{&loop_waker},
       stop_waker_{&stop_waker} {}

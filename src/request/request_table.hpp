@@ -42,9 +42,6 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     RecordMemory record_memory;
     Lingering lingering;
     const std::shared_ptr<ServerLink> server;
-    const std::optional<std::chrono::nanoseconds> idle_timeout;
-    const std::optional<std::chrono::nanoseconds> request_timeout;
-    const bool has_timeouts;  ///< one of the two
     const ProxyPeers proxies;
 
     /// A request was accepted.

@@ -144,6 +144,15 @@ void ServerBase::resume() noexcept {
     wake_loop();
 }
 
+LiveOptions ServerBase::live_options() const noexcept {
+    return state_->table->limits.settings().get();
+}
+
+void ServerBase::set_live_options(const LiveOptions& options) noexcept {
+    state_->table->limits.settings().set(options);
+    wake_loop();  // which may wait for room
+}
+
 Statistics ServerBase::statistics() const {
     Statistics statistics;
     state_->table->read(statistics);

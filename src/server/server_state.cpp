@@ -43,6 +43,7 @@ ServerState::~ServerState() { table->leave_server(); }
 void ServerState::part_from_parent(const ServerOptions& options, bool is_stream, int serving_here) {
     auto own =
         std::make_shared<RequestTable>(options, is_stream, table->server, loop_waker, stop_waker);
+    own->limits.settings().set(table->limits.settings().get());
     stop_waker.renew();
     loop_waker.renew();
     table = std::move(own);

@@ -15,6 +15,10 @@ namespace socketserver::detail {
 
 class RequestTable;
 
+/// Where the room of a request is counted: in this process, or by all workers together. What is
+/// taken there is given back there, whatever limits are set meanwhile.
+enum class Room : unsigned char { none, own, shared };
+
 /// What a request has of the limits in ServerOptions: room (max_connections), a turn
 /// (max_accept_rate) and a share (max_connections_per_address). Whoever owns the object has them;
 /// its destructor gives them back, and wakes the loop if it waits for room. A turn is used up when
@@ -25,7 +29,7 @@ class SOCKETSERVER_EXPORT Place {
     Place() noexcept = default;
     Place(Place&& other) noexcept
         : table_{std::exchange(other.table_, nullptr)},
-          has_room_{other.has_room_},
+          room_{other.room_},
           has_turn_{other.has_turn_},
           share_of_{other.share_of_} {}
     Place& operator=(Place&&) = delete;
@@ -58,7 +62,7 @@ class SOCKETSERVER_EXPORT Place {
 
   private:
     RequestTable* table_ = nullptr;  // null: there is nothing to give back
-    bool has_room_ = false;
+    Room room_ = Room::none;
     bool has_turn_ = false;
     const Address* share_of_ = nullptr;
 };

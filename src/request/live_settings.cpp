@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "request/live_settings.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <limits>
+#include <new>
+
+#include "os/shared_memory.hpp"
+
+namespace socketserver::detail {
+
+namespace {
+
+constexpr std::int64_t none = -1;
+
+std::int64_t value_of(std::optional<std::size_t> number) noexcept {
+    constexpr std::size_t most = std::numeric_limits<std::int64_t>::max();
+    return number ? static_cast<std::int64_t>(std::min(*number, most)) : none;
+}
+
+std::int64_t value_of(std::optional<std::chrono::nanoseconds> time) noexcept {
+    return time ? std::max<std::int64_t>(time->count(), 0) : none;
+}
+
+}  // namespace
+
+LiveSettings::LiveSettings(const LiveOptions& options)
+    : values_{::new (map_shared_memory(sizeof(Values), "map the settings of a server")) Values} {
+    set(options);
+}
+
+LiveSettings::~LiveSettings() { ::munmap(values_, sizeof(Values)); }
+
+void LiveSettings::set(const LiveOptions& options) noexcept {
+    values_->max_connections = value_of(options.max_connections);
+    values_->max_connections_per_address = value_of(options.max_connections_per_address);
+    values_->max_accept_rate = value_of(options.max_accept_rate);
+    values_->idle_timeout = value_of(options.idle_timeout);
+    values_->request_timeout = value_of(options.request_timeout);
+    if (options.idle_timeout || options.request_timeout) values_->has_timeouts = true;
+}
+
+LiveOptions LiveSettings::get() const noexcept {
+    return {.max_connections = max_connections(),
+            .max_connections_per_address = number(values_->max_connections_per_address),
+            .max_accept_rate = max_accept_rate(),
+            .idle_timeout = idle_timeout(),
+            .request_timeout = request_timeout()};
+}
+
+}  // namespace socketserver::detail

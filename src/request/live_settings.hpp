@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "socketserver/server_options.hpp"
+
+namespace socketserver::detail {
+
+/// The LiveOptions of a server, in memory that all of its processes have: what one of them sets is
+/// in force in all.
+///
+/// Thread safety: all members may be called from any thread.
+class LiveSettings {
+  public:
+    /// @throws std::system_error if there is no memory.
+    explicit LiveSettings(const LiveOptions& options);
+    LiveSettings(const LiveSettings&) = delete;
+    LiveSettings& operator=(const LiveSettings&) = delete;
+    ~LiveSettings();
+
+    void set(const LiveOptions& options) noexcept;
+    LiveOptions get() const noexcept;
+
+    std::optional<std::size_t> max_connections() const noexcept {
+        return number(values_->max_connections);
+    }
+    std::size_t max_connections_per_address() const noexcept {
+        return number(values_->max_connections_per_address).value_or(0);
+    }
+    std::optional<std::size_t> max_accept_rate() const noexcept {
+        return number(values_->max_accept_rate);
+    }
+    std::optional<std::chrono::nanoseconds> idle_timeout() const noexcept {
+        return time(values_->idle_timeout);
+    }
+    std::optional<std::chrono::nanoseconds> request_timeout() const noexcept {
+        return time(values_->request_timeout);
+    }
+    /// Whether there is, or was, a timeout: a deadline may be set that is to be taken back.
+    bool has_timeouts() const noexcept {
+        return values_->has_timeouts.load(std::memory_order_relaxed);
+    }
+
+  private:
+    using Value = std::atomic<std::int64_t>;  // negative: none
+    static_assert(Value::is_always_lock_free);
+    struct Values {
+        Value max_connections;
+        Value max_connections_per_address;
+        Value max_accept_rate;
+        Value idle_timeout;
+        Value request_timeout;
+        std::atomic<bool> has_timeouts;
+    };
+
+    static std::optional<std::size_t> number(const Value& value) noexcept {
+        const std::int64_t count = value.load(std::memory_order_relaxed);
+        return count < 0 ? std::nullopt : std::optional{static_cast<std::size_t>(count)};
+    }
+    static std::optional<std::chrono::nanoseconds> time(const Value& value) noexcept {
+        const std::int64_t count = value.load(std::memory_order_relaxed);
+        return count < 0 ? std::nullopt : std::optional{std::chrono::nanoseconds{count}};
+    }
+
+    Values* values_;
+};
+
+}  // namespace socketserver::detail
