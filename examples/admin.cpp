@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // An echo server with a second, small server for those who run it: /metrics for Prometheus,
-// /healthz (the process answers) and /readyz (new clients are welcome; 503 from the first moment
-// of a drain). admin [port] [admin port]
+// /healthz (the process answers), /readyz (new clients are welcome; 503 from the first moment
+// of a drain) and /connections (who is there). admin [port] [admin port]
 // Try: curl localhost:9100/metrics
 #include <fmt/format.h>
 #include <socketserver/prometheus.hpp>
 #include <socketserver/socketserver.hpp>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -39,9 +40,21 @@ class AdminHandler : public ss::StreamRequestHandler {
         } else if (request.starts_with("GET /readyz ")) {
             watched_.is_draining() ? answer("503 Service Unavailable", "draining\n")
                                    : answer("200 OK", "ready\n");
+        } else if (request.starts_with("GET /connections ")) {
+            answer("200 OK", who_is_there());
         } else {
-            answer("404 Not Found", "/metrics, /healthz or /readyz\n");
+            answer("404 Not Found", "/metrics, /healthz, /readyz or /connections\n");
         }
+    }
+    std::string who_is_there() const {
+        const auto now = std::chrono::steady_clock::now();
+        std::string text = "client seconds state received sent\n";
+        for (const ss::ConnectionInfo& each : watched_.connections()) {
+            text += fmt::format("{} {:.3f} {} {} {}\n", each.client_address,
+                                std::chrono::duration<double>(now - each.opened).count(),
+                                each.is_idle ? "idle" : "busy", each.bytes_in, each.bytes_out);
+        }
+        return text;
     }
     void answer(std::string_view status, std::string_view body,
                 std::string_view type = "text/plain") {

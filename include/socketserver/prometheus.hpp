@@ -19,14 +19,15 @@ inline constexpr std::string_view prometheus_content_type =
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
 /// Statistics in the text format of Prometheus: one metric for each of their members, named
-/// `socketserver_...`, with the reason of a close and the cause of a refusal as labels.
+/// `socketserver_...`, with the reason of a close and the cause of a refusal as labels, and
+/// histograms in seconds.
 /// examples/admin.cpp serves them.
 ///
 /// `labels` stand at each sample: they tell the servers of one program apart. May be called from
 /// any thread. Beyond Python.
 ///
 /// @throws std::invalid_argument if a label's name is not one that Prometheus takes: letters,
-///         digits and `_`, no digit in front, no two `_` in front, neither `reason` nor `cause`.
+///         digits and `_`, no digit in front, no two `_` in front, not `reason`, `cause` or `le`.
 SOCKETSERVER_EXPORT std::string prometheus_text(const Statistics& statistics,
                                                 const MetricLabels& labels = {});
 

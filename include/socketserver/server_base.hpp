@@ -8,8 +8,10 @@
 #include <optional>
 #include <stop_token>
 #include <system_error>
+#include <vector>
 
 #include "socketserver/address.hpp"
+#include "socketserver/connection_info.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/connection_handle.hpp"
 #include "socketserver/detail/request/place.hpp"
@@ -122,6 +124,13 @@ class SOCKETSERVER_EXPORT ServerBase {
 
     /// What the server has done and does. From any thread, without a lock.
     Statistics statistics() const;
+    /// Who is being served, or waits to be, in this process; of children and workers nothing but
+    /// what this process knows of them: of a child of ForkingMixIn that it serves a client, of a
+    /// worker of PreforkMixIn nothing. From any thread. Takes the lock that each request takes when
+    /// it is accepted and when it ends: for a look now and then.
+    ///
+    /// @throws std::bad_alloc
+    std::vector<ConnectionInfo> connections() const;
 
     /// The descriptor to wait on in a loop of one's own; -1 when closed.
     int fileno() const noexcept;

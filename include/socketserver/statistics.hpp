@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -34,6 +35,27 @@ enum class RefuseCause : unsigned char {
 };
 inline constexpr std::size_t refuse_causes = 7;
 
+/// How long something took, each time: how often it took how long, and all of it together.
+struct Histogram {
+    /// The upper ends of the buckets; there is one more, for what took longer.
+    static constexpr std::array<std::chrono::microseconds, 12> bounds{
+        std::chrono::microseconds{100}, std::chrono::milliseconds{1},
+        std::chrono::milliseconds{5},   std::chrono::milliseconds{10},
+        std::chrono::milliseconds{50},  std::chrono::milliseconds{100},
+        std::chrono::milliseconds{500}, std::chrono::seconds{1},
+        std::chrono::seconds{5},        std::chrono::seconds{10},
+        std::chrono::minutes{1},        std::chrono::minutes{10}};
+    /// How often it took at most as long as the bound of the same place, and longer than the one
+    /// before.
+    std::array<std::uint64_t, bounds.size() + 1> counts{};
+    std::chrono::nanoseconds sum{};
+
+    std::uint64_t count() const {
+        return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+    }
+    friend bool operator==(const Histogram&, const Histogram&) = default;
+};
+
 /// What a server has done so far, at one moment; see ServerBase::statistics().
 ///
 /// `accepted` is always the sum of `active`, every `closed` and every `refused`. A datagram counts
@@ -47,6 +69,12 @@ struct Statistics {
     /// What the clients of the connections that have ended sent, and were sent.
     std::uint64_t bytes_in = 0;
     std::uint64_t bytes_out = 0;
+
+    /// From accepting a request to its end; without those that were refused, and those that a
+    /// worker of PreforkMixIn had when it died.
+    Histogram duration{};
+    /// From accepting a request until the policy had a place for it, where it begins to be served.
+    Histogram waited{};
 
     /// What the policy runs with in this process; 0 where it has none of the kind.
     std::size_t threads = 0;

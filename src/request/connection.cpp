@@ -72,6 +72,11 @@ void ConnectionHandle::release(Connection& connection) noexcept {
     table->record_memory.give_back(&connection);
 }
 
+void note_served(const ConnectionHandle& connection) noexcept {
+    if (!connection) return;
+    connection->table->counters->waited.add(Clock::now() - connection->opened);
+}
+
 void note_failure(Socket& request, const std::exception_ptr& error) noexcept {
     note_failure(record_of(request).get(), error, request.peer_gone());
 }

@@ -46,10 +46,10 @@ class Connection {
     // On one cache line or two: what each request needs.
     const std::shared_ptr<RequestTable> table;
     std::atomic<std::uint32_t> handles{1};  ///< the ConnectionHandles
-    std::uint64_t bytes_in = 0;
-    std::uint64_t bytes_out = 0;
-    bool is_waited_for = false;  ///< its first request
-    bool done_in_drain = false;  ///< a request was finished since a drain began
+    Relaxed<std::uint64_t> bytes_in = 0;    ///< written by who receives
+    Relaxed<std::uint64_t> bytes_out = 0;   ///< written by who sends
+    bool is_waited_for = false;             ///< its first request
+    bool done_in_drain = false;             ///< a request was finished since a drain began
     /// One thread may receive while another sends: both use these two.
     std::atomic<Phase> phase{Phase::fresh};
     std::atomic<bool> answered{false};  ///< something was sent since something was received

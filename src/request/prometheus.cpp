@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/prometheus.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <stdexcept>
 
 namespace socketserver {
@@ -25,7 +28,7 @@ bool is_letter(char each) {
 void require_label_name(const std::string& name) {
     const auto is_taken = [](char each) { return is_letter(each) || (each >= '0' && each <= '9'); };
     if (name.empty() || !is_letter(name.front()) || !std::ranges::all_of(name, is_taken) ||
-        name.starts_with("__") || name == "reason" || name == "cause") {
+        name.starts_with("__") || name == "reason" || name == "cause" || name == "le") {
         throw std::invalid_argument("prometheus_text: \"" + name + "\" is no name for a label");
     }
 }
@@ -69,7 +72,7 @@ class Page {
         if (!label.empty()) add_label(labels, label, its_value);
         text_ += "socketserver_";
         text_ += name_;
-        if (!labels.empty()) text_ += '{' + labels + '}';
+        text_ += braced(labels);
         text_ += ' ' + std::to_string(value) + '\n';
     }
     void one(std::string_view name, std::string_view type, std::string_view help,
@@ -77,9 +80,31 @@ class Page {
         family(name, type, help);
         sample(value);
     }
+    void histogram(std::string_view name, std::string_view help, const Histogram& times) {
+        family(name, "histogram", help);
+        const std::string base{name};
+        const std::string bucket = base + "_bucket";
+        name_ = bucket;
+        std::uint64_t count = 0;
+        for (std::size_t i = 0; i < times.counts.size(); ++i) {
+            count += times.counts[i];
+            sample(count, "le",
+                   i < Histogram::bounds.size() ? fmt::format("{}", seconds(Histogram::bounds[i]))
+                                                : "+Inf");
+        }
+        text_ +=
+            fmt::format("socketserver_{}_sum{} {}\n", base, braced(labels_), seconds(times.sum));
+        text_ += fmt::format("socketserver_{}_count{} {}\n", base, braced(labels_), count);
+    }
     std::string take() { return std::move(text_); }
 
   private:
+    static double seconds(std::chrono::nanoseconds time) {
+        return std::chrono::duration<double>{time}.count();
+    }
+    static std::string braced(const std::string& labels) {
+        return labels.empty() ? std::string{} : '{' + labels + '}';
+    }
     static void add_label(std::string& labels, std::string_view name, std::string_view value) {
         if (!labels.empty()) labels += ',';
         labels += name;
@@ -120,6 +145,11 @@ std::string prometheus_text(const Statistics& statistics, const MetricLabels& la
              statistics.bytes_in);
     page.one("sent_bytes_total", "counter", "Bytes to clients whose connections have ended.",
              statistics.bytes_out);
+    page.histogram("request_duration_seconds",
+                   "From accepting a connection or a datagram to its end.", statistics.duration);
+    page.histogram("request_wait_seconds",
+                   "From accepting a connection or a datagram until it began to be served.",
+                   statistics.waited);
     page.one("threads", "gauge", "Threads of the policy in this process.", statistics.threads);
     page.one("children", "gauge", "Child processes of the policy.", statistics.children);
     page.one("fibers", "gauge", "Fibers of the policy in this process.", statistics.fibers);

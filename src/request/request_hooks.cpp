@@ -93,7 +93,8 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     if (connection == nullptr) return result;
     if (connection->table->is_signalled()) DrainSignal::receiving(nullptr);
     if (result > 0) {
-        connection->bytes_in += static_cast<std::uint64_t>(result);
+        connection->bytes_in.store(connection->bytes_in.load() +
+                                   static_cast<std::uint64_t>(result));
         if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
             begin_request(channel, *connection);
         }
@@ -126,7 +127,8 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
     Connection* connection = channel.connection.get();
     if (connection == nullptr) return result;
     if (result >= 0) {
-        connection->bytes_out += static_cast<std::uint64_t>(result);
+        connection->bytes_out.store(connection->bytes_out.load() +
+                                    static_cast<std::uint64_t>(result));
         connection->answered.store(true, std::memory_order_relaxed);
         return result;
     }

@@ -118,8 +118,8 @@ void RequestTable::disown_descriptor(Connection& connection) noexcept {
 }
 
 void RequestTable::end(Connection& connection) noexcept {
-    counters->bytes_in += connection.bytes_in;
-    counters->bytes_out += connection.bytes_out;
+    counters->bytes_in += connection.bytes_in.load();
+    counters->bytes_out += connection.bytes_out.load();
     const CloseReason reason = reason_of(connection);
     if (connection.idle_ended && reason != CloseReason::cancelled) ++counters->idle_closed;
     if (in_child_) {
@@ -135,7 +135,10 @@ void RequestTable::end(Connection& connection) noexcept {
     }
     learn_from_child(connection);
     if (worker_ != nullptr && !connection.is_refused) --worker_->active;
-    if (!connection.is_refused) ++counters->of(reason);
+    if (!connection.is_refused) {
+        ++counters->of(reason);
+        counters->duration.add(Clock::now() - connection.opened);
+    }
     {
         const std::lock_guard lock{mutex_};
         if (connection.next != nullptr) connection.next->previous = connection.previous;
@@ -276,6 +279,24 @@ void RequestTable::cancel_all() noexcept {
     }
 }
 
+std::vector<ConnectionInfo> RequestTable::connections() const {
+    std::vector<ConnectionInfo> all;
+    const std::lock_guard lock{mutex_};
+    for (const Connection* each = first_; each != nullptr; each = each->next) {
+        all.push_back({.client_address = each->client_address,
+                       .opened = each->opened,
+                       .is_idle = each->phase.load() != Connection::Phase::busy,
+                       .bytes_in = each->bytes_in.load(),
+                       .bytes_out = each->bytes_out.load()});
+    }
+    return all;
+}
+
+Address RequestTable::take_address(Connection& connection) noexcept {
+    const std::lock_guard lock{mutex_};
+    return std::move(connection.client_address);
+}
+
 void RequestTable::read(Statistics& statistics) const noexcept {
     // In this order: what has ended was accepted before, so the difference is never negative. Once
     // more if something was accepted meanwhile, or it would be too large.
@@ -293,6 +314,8 @@ void RequestTable::read(Statistics& statistics) const noexcept {
     } while (statistics.accepted != before && --tries > 0);
     statistics.active = statistics.accepted - statistics.closed() - statistics.refused();
     statistics.accept_errors = counters->accept_errors;
+    statistics.duration = counters->duration.read();
+    statistics.waited = counters->waited.read();
     statistics.bytes_in = counters->bytes_in;
     statistics.bytes_out = counters->bytes_out;
 }

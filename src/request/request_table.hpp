@@ -15,6 +15,7 @@
 #include "request/proxy_peers.hpp"
 #include "request/record_memory.hpp"
 #include "request/shared_counters.hpp"
+#include "socketserver/connection_info.hpp"
 #include "socketserver/detail/os/waker.hpp"
 #include "socketserver/detail/request/place.hpp"
 #include "socketserver/detail/request/server_link.hpp"
@@ -113,6 +114,10 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     /// @}
 
     void read(Statistics& statistics) const noexcept;
+    /// Those of this process.
+    std::vector<ConnectionInfo> connections() const;
+    /// Moves the address of the client out of its record, which keeps the numbers of it.
+    Address take_address(Connection& connection) noexcept;
 
   private:
     /// Null: there is none.

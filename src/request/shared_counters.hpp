@@ -3,10 +3,12 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/channel.hpp"
 #include "socketserver/statistics.hpp"
 
@@ -24,6 +26,16 @@ struct SharedCounters {
     Counter bytes_in{0};
     Counter bytes_out{0};
     Counter idle_closed{0};
+    /// A Histogram of Statistics.
+    struct SOCKETSERVER_EXPORT Times {
+        std::array<Counter, Histogram::bounds.size() + 1> counts{};
+        Counter nanoseconds{0};
+
+        void add(std::chrono::nanoseconds time) noexcept;
+        Histogram read() const noexcept;
+    };
+    Times duration;
+    Times waited;
     std::array<Counter, close_reasons> closed{};
     std::array<Counter, refuse_causes> refused{};
     /// What the processes of a server must know of its drain.

@@ -85,7 +85,7 @@ void ServerBase::announce_closed(ConnectionHandle record) noexcept {
     const auto duration = Clock::now() - record->opened;
     // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers
     // of the address in the record, which needs them for the limit of each address.
-    const Address client_address = std::move(record->client_address);
+    const Address client_address = state_->table->take_address(*record);
     record.reset();  // before the hook, so that it finds the request counted out
     try {
         connection_closed(client_address, reason, duration);
@@ -152,6 +152,8 @@ void ServerBase::set_live_options(const LiveOptions& options) noexcept {
     state_->table->limits.settings().set(options);
     wake_loop();  // which may wait for room
 }
+
+std::vector<ConnectionInfo> ServerBase::connections() const { return state_->table->connections(); }
 
 Statistics ServerBase::statistics() const {
     Statistics statistics;

@@ -67,8 +67,8 @@ namespace {
 /// request, or has; after a handler only what has come and was not read tells that more is to be
 /// expected: to wait for every client's end would cost each of them a turn.
 bool is_still_sending(Socket& connection, const Connection& record) noexcept {
-    if (record.bytes_out == 0 || record.client_ended || record.is_reset || connection.peer_gone() ||
-        record.cancelled.load()) {
+    if (record.bytes_out.load() == 0 || record.client_ended || record.is_reset ||
+        connection.peer_gone() || record.cancelled.load()) {
         return false;
     }
     char first{};

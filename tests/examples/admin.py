@@ -28,6 +28,18 @@ with Example(0, 0, addresses=2) as example:
         checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=20)
         assert checked.returncode == 0 and not checked.stderr, checked
 
+    assert 'socketserver_request_wait_seconds_count{server="echo"} 1\n' in page, page
+    other = example.connect()
+    expect(other, b"one\ntw", b"one\n")
+    names = {"%s:%d" % each.getsockname(): each for each in (client, other)}
+    while True:  # what was sent is counted a moment after it has come
+        lines = [line.split() for line in get("/connections")[1].splitlines()[1:]]
+        assert len(lines) == 2 and all(line[0] in names and float(line[1]) < 60 for line in lines), lines
+        found = {names[line[0]]: line[2:] for line in lines}
+        if found == {client: ["idle", "6", "6"], other: ["busy", "6", "4"]}:
+            break
+    other.close()
+
     # A client that is in the middle of a line keeps the drain waiting.
     client.sendall(b"not yet ")
     expect(client, b"there\nand ", b"not yet there\n")

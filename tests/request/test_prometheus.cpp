@@ -56,6 +56,30 @@ TEST_CASE("each member of the statistics is a metric") {
     CHECK(value_of("connections_closed_total{reason=\"handshake\"}") == "107");
     CHECK(value_of("connections_refused_total{cause=\"max_connections\"}") == "200");
     CHECK(value_of("connections_refused_total{cause=\"stopping\"}") == "205");
+    CHECK(value_of("connections_closed_total{reason=\"proxy_header\"}") == "108");
+    CHECK(value_of("connections_refused_total{cause=\"untrusted_peer\"}") == "206");
+}
+
+TEST_CASE("histograms: each bucket has those of the ones before, in seconds") {
+    Statistics statistics;
+    statistics.duration.counts = {1, 2, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 4};
+    statistics.duration.sum = 1250ms;
+    statistics.waited.counts.back() = 1;
+    const std::string page = prometheus_text(statistics, {{"server", "x"}});
+    const auto value_of = [&](const std::string& sample) {
+        const std::string line = line_of(page, "socketserver_" + sample);
+        return line.substr(line.rfind(' ') + 1);
+    };
+    CHECK(value_of("request_duration_seconds_bucket{server=\"x\",le=\"0.0001\"}") == "1");
+    CHECK(value_of("request_duration_seconds_bucket{server=\"x\",le=\"0.001\"}") == "3");
+    CHECK(value_of("request_duration_seconds_bucket{server=\"x\",le=\"0.5\"}") == "3");
+    CHECK(value_of("request_duration_seconds_bucket{server=\"x\",le=\"1\"}") == "6");
+    CHECK(value_of("request_duration_seconds_bucket{server=\"x\",le=\"600\"}") == "6");
+    CHECK(value_of("request_duration_seconds_bucket{server=\"x\",le=\"+Inf\"}") == "10");
+    CHECK(value_of("request_duration_seconds_sum{server=\"x\"}") == "1.25");
+    CHECK(value_of("request_duration_seconds_count{server=\"x\"}") == "10");
+    CHECK(value_of("request_wait_seconds_bucket{server=\"x\",le=\"600\"}") == "0");
+    CHECK(value_of("request_wait_seconds_count{server=\"x\"}") == "1");
 }
 
 TEST_CASE("every metric says what it is, once, before its samples") {
@@ -74,15 +98,23 @@ TEST_CASE("every metric says what it is, once, before its samples") {
             if (kind == "TYPE") {
                 std::string type;
                 words >> type;
-                CHECK(type == (current.ends_with("_total") ? "counter" : "gauge"));
+                if (current.ends_with("_seconds")) {
+                    CHECK(type == "histogram");
+                } else {
+                    CHECK(type == (current.ends_with("_total") ? "counter" : "gauge"));
+                }
             }
         } else {
-            CHECK(first.substr(0, first.find('{')) == current);
+            std::string name = first.substr(0, first.find('{'));
+            if (current.ends_with("_seconds"))
+                name.resize(name.rfind('_'));  // _bucket, _sum, _count
+            CHECK(name == current);
             ++samples;
         }
     }
-    CHECK(known.size() == 11);
-    CHECK(samples == 9 + close_reasons + refuse_causes);
+    CHECK(known.size() == 13);
+    const std::size_t of_histogram = Histogram::bounds.size() + 1 + 2;
+    CHECK(samples == 9 + close_reasons + refuse_causes + 2 * of_histogram);
 }
 
 TEST_CASE("labels stand at each sample, and are escaped") {
@@ -93,7 +125,7 @@ TEST_CASE("labels stand at each sample, and are escaped") {
 }
 
 TEST_CASE("a label that Prometheus would not take is refused") {
-    for (const char* name : {"", "1st", "a-b", "__name__", "reason", "cause", "\xc3\xa4"}) {
+    for (const char* name : {"", "1st", "a-b", "__name__", "reason", "cause", "le", "\xc3\xa4"}) {
         CAPTURE(name);
         CHECK_THROWS_AS(prometheus_text({}, {{name, "x"}}), std::invalid_argument);
     }

@@ -14,6 +14,9 @@ namespace socketserver::detail {
 inline ConnectionHandle& record_of(Socket& request) { return request.channel().connection; }
 inline ConnectionHandle& record_of(Datagram& request) { return request.connection_; }
 
+/// The policy has found a place for the request. Null is passed over.
+SOCKETSERVER_EXPORT void note_served(const ConnectionHandle& connection) noexcept;
+
 /// Remembers why a request failed.
 SOCKETSERVER_EXPORT void note_failure(Socket& request, const std::exception_ptr& error) noexcept;
 SOCKETSERVER_EXPORT void note_failure(Datagram& request, const std::exception_ptr& error) noexcept;

@@ -22,6 +22,7 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     if constexpr (std::is_same_v<Request, Datagram>) datagram = &request;
     const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request,
                                   datagram};
+    detail::note_served(detail::record_of(request));
     bool served = true;
     Address client_address;
     try {
