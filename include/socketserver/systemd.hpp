@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,9 +42,25 @@ SOCKETSERVER_EXPORT std::vector<PassedSocket> listen_fds();
 /// @throws std::system_error if it cannot be told.
 SOCKETSERVER_EXPORT bool notify(std::string_view state);
 
+/// The same with descriptors, which the manager is given copies of: at most 253. Mirrors
+/// `sd_pid_notify_with_fds(3)`.
+///
+/// @throws std::invalid_argument if there are more.
+SOCKETSERVER_EXPORT bool notify(std::string_view state, std::span<const int> descriptors);
+
+/// Says that the program reads its configuration again: "RELOADING=1" with the time, as
+/// `Type=notify-reload` wants it. Say "READY=1" when that is done. Returns as notify() does.
+SOCKETSERVER_EXPORT bool notify_reloading();
+
+/// Gives the manager copies of descriptors to keep (`FileDescriptorStoreMax=`). If the program
+/// crashes or is restarted, listen_fds() returns them under that name, and a listening socket has
+/// kept its queue. A program that the manager stops loses them. Returns as notify() does.
+SOCKETSERVER_EXPORT bool store_fds(std::string_view name, std::span<const int> descriptors);
+/// Lets the manager close those of that name.
+SOCKETSERVER_EXPORT bool remove_stored_fds(std::string_view name);
+
 /// Within which time notify("WATCHDOG=1") has to be called, again and again (`WatchdogSec=`);
-/// nothing if the manager does not watch this process. Call it in half of that time, in
-/// service_actions(): then it tells that the serve loop turns.
+/// nothing if the manager does not watch this process. ServiceNotifier does so from the serve loop.
 ///
 /// @throws std::system_error if the variable is not a number of microseconds.
 SOCKETSERVER_EXPORT std::optional<std::chrono::microseconds> watchdog_enabled();

@@ -85,8 +85,8 @@ class SOCKETSERVER_EXPORT UpgradeOnSignal {
     UpgradeOnSignal& operator=(const UpgradeOnSignal&) = delete;
     ~UpgradeOnSignal();
 
-    /// Whether a new version has taken over: then this one is not to tell its service manager that
-    /// the service stops. From any thread.
+    /// Whether a new version has taken over. From then on systemd::notify() tells the service
+    /// manager nothing: that this process ends is no stop of the service. From any thread.
     bool is_replaced() const noexcept;
 
   private:

@@ -8,10 +8,14 @@
 #include <atomic>
 #include <charconv>
 #include <cstdlib>
+#include <ctime>
 #include <limits>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
+#include "io/passed_descriptors.hpp"
+#include "io/service_manager.hpp"
 #include "io/sockaddr.hpp"
 #include "os/no_sigpipe.hpp"
 #include "os/successor.hpp"
@@ -48,6 +52,8 @@ std::optional<Number> number_in(const char* variable) {
 
 /// To the version of this program that it replaces; -1: there is none, or it has been told.
 constinit std::atomic<int> ready_descriptor{-1};
+
+constinit std::atomic<bool> has_left_service{false};
 
 void set_close_on_exec(int descriptor) {
     const int flags = ::fcntl(descriptor, F_GETFD);
@@ -90,6 +96,11 @@ std::vector<std::string> split(std::string_view text) {
 }
 
 }  // namespace
+}  // namespace socketserver::systemd
+
+void socketserver::detail::leave_service() noexcept { systemd::has_left_service = true; }
+
+namespace socketserver::systemd {
 
 std::vector<PassedSocket> listen_fds() {
     const auto pid = number_in<pid_t>(listen_pid);
@@ -117,23 +128,46 @@ std::vector<PassedSocket> listen_fds() {
     return passed;
 }
 
-bool notify(std::string_view state) {
+bool notify(std::string_view state) { return notify(state, {}); }
+
+bool notify(std::string_view state, std::span<const int> descriptors) {
     const bool told = says_ready(state) && tell_predecessor();
     const char* const name = std::getenv("NOTIFY_SOCKET");
-    if (name == nullptr || *name == '\0') return told;
+    if (name == nullptr || *name == '\0' || has_left_service.load()) return told;
     const std::string operation = std::string{"notify "} + name;
     if (*name != '/' && *name != '@') {  // AF_VSOCK, of a virtual machine's host
         throw std::system_error(std::make_error_code(std::errc::address_family_not_supported),
                                 operation);
     }
-    const detail::SockAddr to = detail::to_sockaddr(Address{name});
+    if (descriptors.size() > detail::most_descriptors) {
+        throw std::invalid_argument("notify: more than 253 descriptors");
+    }
+    detail::SockAddr to = detail::to_sockaddr(Address{name});
+    std::string text{state};
+    detail::DescriptorMessage<detail::most_descriptors> message{text.data(), text.size()};
+    message.header.msg_name = to.get();
+    message.header.msg_namelen = to.size;
+    detail::attach_descriptors(message.header, descriptors);
     const Socket socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    const ssize_t sent = sys::retry_on_eintr([&] {
-        return sys::calls.sendto(socket.fileno(), state.data(), state.size(), MSG_NOSIGNAL,
-                                 to.get(), to.size);
-    });
+    const ssize_t sent = sys::retry_on_eintr(
+        [&] { return ::sendmsg(socket.fileno(), &message.header, MSG_NOSIGNAL); });
     if (sent == -1) detail::throw_system_error(operation);
     return true;
+}
+
+bool notify_reloading() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    const std::int64_t microseconds = std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+    return notify("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(microseconds));
+}
+
+bool store_fds(std::string_view name, std::span<const int> descriptors) {
+    return notify("FDSTORE=1\nFDNAME=" + std::string{name}, descriptors);
+}
+
+bool remove_stored_fds(std::string_view name) {
+    return notify("FDSTOREREMOVE=1\nFDNAME=" + std::string{name});
 }
 
 std::optional<std::chrono::microseconds> watchdog_enabled() {

@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "io/service_manager.hpp"
 #include "io/socket_error.hpp"
 #include "os/child_process.hpp"
 #include "os/signal_table.hpp"
@@ -184,6 +185,7 @@ class Upgrader {
             return false;
         }
         tell_manager("READY=1\nMAINPID=" + std::to_string(successor.keep()));
+        leave_service();
         return true;
     }
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from example import PROGRAM, Example, expect
 
@@ -19,15 +20,24 @@ with tempfile.TemporaryDirectory() as folder:
 
     # Without a socket of the manager's; the watchdog is fed by the serve loop.
     with Example(0) as example:
+        text, stored, _, _ = socket.recv_fds(manager, 100, 4)
+        assert text == b"FDSTORE=1\nFDNAME=echo" and len(stored) == 1, (text, stored)
         assert manager.recv(100) == b"READY=1"
-        assert manager.recv(100) == b"WATCHDOG=1\nSTATUS=0 clients"
+        assert manager.recv(100).startswith(b"WATCHDOG=1\nSTATUS=0 clients")
         with example.connect() as client:
             expect(client, b"hello\n", b"hello\n")
-            while manager.recv(100) != b"WATCHDOG=1\nSTATUS=1 clients":
+            while b"STATUS=1 clients, 0 served" not in manager.recv(100):
                 pass
-    rest = [manager.recv(100)]
-    while rest[-1] != b"STOPPING=1":
-        rest.append(manager.recv(100))
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        example.process.send_signal(signal.SIGHUP)
+        while not (text := manager.recv(100)).startswith(b"RELOADING=1\nMONOTONIC_USEC="):
+            assert text.startswith((b"WATCHDOG=1", b"STATUS=")), text
+        assert before <= int(text.partition(b"USEC=")[2]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        assert manager.recv(100) == b"READY=1"
+    while b"STOPPING=1" not in (text := manager.recv(200)):
+        assert text.startswith((b"WATCHDOG=1", b"STATUS=")), text
+    while manager.recv(200) != b"STOPPING=1":  # the last word, after the loop
+        pass
     del os.environ["WATCHDOG_USEC"]
 
     # With one, as descriptor 3, and LISTEN_PID as it is after fork and exec.
@@ -35,23 +45,50 @@ with tempfile.TemporaryDirectory() as folder:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
 
-    def passed():
-        os.dup2(listener.fileno(), 3)
+    def passed(descriptor):
+        os.dup2(descriptor, 3)
         os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="echo")
         os.execv(PROGRAM[0], PROGRAM)
 
     if len(PROGRAM) == 1:
-        child = os.fork()
-        if child == 0:
-            passed()
-        client = socket.create_connection(listener.getsockname(), timeout=10)
-        expect(client, b"through the manager's socket\n", b"through the manager's socket\n")
-        assert manager.recv(100) == b"READY=1"
-        client.close()
-        os.kill(child, signal.SIGTERM)
-        assert manager.recv(100) == b"STOPPING=1"
-        assert os.waitpid(child, 0)[1] == 0
-        late = socket.create_connection(listener.getsockname(), timeout=10)  # for the next start
+        # The second is what the process before gave the manager to keep.
+        kept = socket.socket(fileno=stored[0])
+        for each in listener, kept:
+            child = os.fork()
+            if child == 0:
+                passed(each.fileno())
+            client = socket.create_connection(each.getsockname(), timeout=10)
+            expect(client, b"through the manager's socket\n", b"through the manager's socket\n")
+            assert manager.recv(100) == b"READY=1"
+            client.close()
+            os.kill(child, signal.SIGTERM)
+            while manager.recv(200) != b"STOPPING=1":
+                pass
+            assert os.waitpid(child, 0)[1] == 0
+            late = socket.create_connection(each.getsockname(), timeout=10)  # for the next start
+
+        # As systemd does it when a client comes.
+        if shutil.which("systemd-socket-activate"):
+            with socket.socket() as one:
+                one.bind(("127.0.0.1", 0))
+                address = one.getsockname()
+            activated = subprocess.Popen(
+                ["systemd-socket-activate", "--listen=%s:%d" % address, "--fdname=echo",
+                 "--setenv=NOTIFY_SOCKET", *PROGRAM], stderr=subprocess.DEVNULL)
+            while True:
+                try:
+                    client = socket.create_connection(address, timeout=10)
+                    break
+                except ConnectionRefusedError:
+                    assert activated.poll() is None
+                    time.sleep(0.01)
+            expect(client, b"activated\n", b"activated\n")
+            assert manager.recv(100) == b"READY=1"
+            client.close()
+            activated.terminate()
+            assert activated.wait(timeout=20) == 0
+        else:
+            print("skipped: systemd-socket-activate is not installed")
 
     if shutil.which("systemd-analyze"):
         units = pathlib.Path(sys.argv[2])
