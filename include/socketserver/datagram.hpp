@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "socketserver/address.hpp"
+#include "socketserver/detail/export.hpp"
+#include "socketserver/detail/io/arrival.hpp"
 #include "socketserver/detail/io/connection_handle.hpp"
 #include "socketserver/socket.hpp"
 
@@ -24,17 +28,42 @@ Connection* datagram_request() noexcept;
 /// The socket is shared with the server and with the other requests; Socket::sendto() may be called
 /// on it from all of them at once. It stays open while a Datagram refers to it, so that a handler
 /// can still answer after server_close().
-class Datagram {
+class SOCKETSERVER_EXPORT Datagram {
   public:
     Datagram() = default;
-    Datagram(std::string data, bool truncated, std::shared_ptr<Socket> socket)
-        : data_{std::move(data)}, truncated_{truncated}, socket_{std::move(socket)} {}
+    Datagram(std::string data, bool truncated, std::shared_ptr<Socket> socket,
+             const detail::Arrival& arrival = {})
+        : data_{std::move(data)},
+          truncated_{truncated},
+          arrival_{arrival},
+          socket_{std::move(socket)} {}
 
     /// What was received; may be empty, because a datagram may be.
     const std::string& data() const noexcept { return data_; }
     /// Whether the datagram was longer than `ServerOptions::max_packet_size` and was cut there.
     bool truncated() const noexcept { return truncated_; }
+    /// The server's socket. What a handler sends through it to `client_address()` comes from the
+    /// address that the client has asked, see local_address().
     Socket& socket() const noexcept { return *socket_; }
+    /// The address that the datagram was sent to: one of this machine, a group that the server has
+    /// joined, or a broadcast address. For a server that is bound to one address it is that one;
+    /// one that is bound to all of them ("" or "::") learns it from the kernel with each datagram.
+    ///
+    /// @throws std::system_error if the socket was closed.
+    Address local_address() const;
+    /// The number of the network interface that the datagram came by, as `if_nametoindex` has it;
+    /// 0 if the server is bound to one address, and did not ask for it (IP_PKTINFO).
+    std::uint32_t interface_index() const noexcept { return arrival_.interface; }
+
+    /// @name For derived parts of the library
+    /// @{
+
+    /// If it came through this socket, and the kernel has told where; otherwise null.
+    const detail::Arrival* arrival_through(const detail::Channel& channel) const noexcept {
+        const bool is_told = arrival_.family != AddressFamily::none;
+        return is_told && socket_ && &socket_->channel() == &channel ? &arrival_ : nullptr;
+    }
+    /// @}
 
   private:
     friend detail::ConnectionHandle& detail::record_of(Datagram& request);
@@ -43,6 +72,7 @@ class Datagram {
 
     std::string data_;
     bool truncated_ = false;
+    detail::Arrival arrival_;
     std::shared_ptr<Socket> socket_;
     detail::ConnectionHandle connection_;  // what the server keeps of this request
 };

@@ -58,6 +58,11 @@ class SOCKETSERVER_EXPORT Transport {
     /// @throws std::system_error.
     virtual void prepare_bind(const Socket& socket, const Address& address,
                               const ServerOptions& options) const;
+    /// Sets on a socket what the transport needs for receiving; by default nothing. Called before a
+    /// socket is bound, after prepare_bind(), and for a socket that is adopted.
+    ///
+    /// @throws std::system_error.
+    virtual void prepare_receive(const Socket& socket, const Address& address) const;
     /// @}
 
     /// @name For a drain (ServerBase::drain())

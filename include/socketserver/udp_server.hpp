@@ -14,6 +14,10 @@ class SOCKETSERVER_EXPORT UDPTransport final : public DatagramTransport {
     /// `ServerOptions::allow_reuse_address` and `allow_reuse_port`.
     void prepare_bind(const Socket& socket, const Address& address,
                       const ServerOptions& options) const override;
+    /// Bound to every address, the server learns with each datagram to which one it was sent.
+    void prepare_receive(const Socket& socket, const Address& address) const override;
+    std::optional<std::pair<Datagram, Address>> get_request(const std::shared_ptr<Socket>& bound,
+                                                            const ServerOptions& options) const;
     /// Drops what comes.
     void stop_queueing(const Socket& socket) const noexcept override;
 };
@@ -22,6 +26,8 @@ class SOCKETSERVER_EXPORT UDPTransport final : public DatagramTransport {
 ///
 /// `Handler` derives from DatagramRequestHandler or BaseRequestHandler<Datagram>. A datagram that
 /// is longer than `ServerOptions::max_packet_size` is cut and says so (Datagram::truncated()).
+/// A reply comes from the address that the client has asked, also if the server is bound to all
+/// addresses of the machine.
 ///
 /// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
 /// BaseServer. Mirrors `socketserver.UDPServer`.

@@ -126,6 +126,11 @@ std::string_view host_text(const Address& address, HostText& text) noexcept {
     return AddressAccess::host(address, text);
 }
 
+bool is_wildcard(const Address& address) noexcept {
+    return address.family() != AddressFamily::host_name && address.is_inet() &&
+           AddressAccess::ip(address) == Ip{};
+}
+
 Address from_sockaddr(const SockAddr& address) {
     switch (address.storage.ss_family) {
         case AF_INET:

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "socketserver/address.hpp"
+#include "socketserver/detail/io/arrival.hpp"
 
 namespace socketserver::detail {
 
@@ -13,10 +14,15 @@ struct ReceivedDatagram {
     std::string data;  ///< as large as what came
     bool truncated;
     Address from;  ///< empty: of a Unix sender without a name
+    Arrival arrival;
 };
 
 /// Takes a datagram, of which at most `size` bytes are kept. Does not wait. Nothing: errno says
 /// why, EAGAIN if none is there.
-std::optional<ReceivedDatagram> receive_datagram(int descriptor, std::size_t size);
+///
+/// `is_told`: what the socket has asked the kernel to tell of each datagram is taken too. Not for
+/// Unix sockets, whose senders could fill the process with descriptors that way.
+std::optional<ReceivedDatagram> receive_datagram(int descriptor, std::size_t size,
+                                                 bool is_told = false);
 
 }  // namespace socketserver::detail

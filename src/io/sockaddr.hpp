@@ -25,6 +25,9 @@ struct SockAddr {
 SockAddr to_sockaddr(const Address& address);
 Address from_sockaddr(const SockAddr& address);
 
+/// 0.0.0.0 or ::, which stand for every address of this machine.
+bool is_wildcard(const Address& address) noexcept;
+
 /// AF_INET, AF_INET6 or AF_UNIX.
 int domain_of(const Address& address);
 

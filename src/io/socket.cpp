@@ -6,10 +6,13 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <system_error>
 #include <utility>
 
+#include "io/arrival.hpp"
 #include "io/buffer_pool.hpp"
 #include "io/close_on_fork.hpp"
 #include "io/full_queue.hpp"
@@ -44,6 +47,28 @@ Direction input_needs(const detail::Channel& channel) {
 
 Direction output_needs(const detail::Channel& channel) {
     return channel.filter == nullptr ? Direction::write : channel.filter->send_waits_for();
+}
+
+/// Without waiting; from the address that `arrival` says, if it is not null.
+ssize_t send_datagram(const detail::Channel& channel, std::string_view data, const SockAddr& to,
+                      const detail::Arrival* arrival) {
+    constexpr int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (arrival == nullptr) {
+        return sys::retry_on_eintr([&] {
+            return sys::calls.sendto(channel.fd, data.data(), data.size(), flags, to.get(),
+                                     to.size);
+        });
+    }
+    // sendmsg() only reads both.
+    iovec part{const_cast<char*>(data.data()), data.size()};
+    msghdr message{};
+    message.msg_name = const_cast<sockaddr*>(to.get());
+    message.msg_namelen = to.size;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<std::byte, detail::arrival_size> control{};
+    detail::send_from(*arrival, message, control.data());
+    return sys::retry_on_eintr([&] { return sys::calls.sendmsg(channel.fd, &message, flags); });
 }
 
 int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM : SOCK_DGRAM; }
@@ -249,6 +274,8 @@ void Socket::sendall(std::string_view data) { transmit(data); }
 void Socket::sendto(std::string_view data, const Address& address) {
     const SockAddr to = detail::to_sockaddr(address);
     const TimePoint until = channel_.until();
+    const detail::Arrival* const arrival =
+        channel_.answers_requests ? detail::arrival_of_request(channel_, address) : nullptr;
     std::optional<detail::FullQueue> full_queue;
     const auto wait = [&] {
         if (!address.is_unix()) return wait_again(channel_, Direction::write, until);
@@ -258,11 +285,7 @@ void Socket::sendto(std::string_view data, const Address& address) {
     do {
         // A server that is being stopped still answers: it is not refused.
         static_cast<void>(detail::begin_operation());
-        const ssize_t sent = sys::retry_on_eintr([&] {
-            return sys::calls.sendto(channel_.fd, data.data(), data.size(),
-                                     MSG_NOSIGNAL | MSG_DONTWAIT, to.get(), to.size);
-        });
-        if (sent != -1) return;
+        if (send_datagram(channel_, data, to, arrival) != -1) return;
     } while (errno == EAGAIN && wait() == 0);
     if (channel_.answers_requests) detail::note_undelivered(address);
     if (full_queue && full_queue->is_request_over()) {

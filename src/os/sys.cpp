@@ -62,6 +62,7 @@ constexpr Calls real{
     .recv = ::recv,
     .send = ::send,
     .recvmsg = ::recvmsg,
+    .sendmsg = ::sendmsg,
     .sendto = ::sendto,
     .sendfile = ::sendfile,
     .poll = ::poll,

@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "io/arrival.hpp"
 #include "request/connection.hpp"
 #include "request/request_table.hpp"
 #include "socketserver/datagram.hpp"
@@ -75,6 +76,15 @@ Connection* datagram_request() noexcept {
     const ServerMark* mark = current().request;
     return mark != nullptr && mark->datagram() != nullptr ? mark->datagram()->connection_.get()
                                                           : nullptr;
+}
+
+const Arrival* arrival_of_request(const Channel& channel, const Address& to) noexcept {
+    const ServerMark* mark = current().request;
+    if (mark == nullptr || mark->datagram() == nullptr) return nullptr;
+    const Arrival* const arrival = mark->datagram()->arrival_through(channel);
+    if (arrival == nullptr) return nullptr;
+    const Connection* request = datagram_request();
+    return request != nullptr && request->client_address == to ? arrival : nullptr;
 }
 
 void note_undelivered(const Address& to) noexcept {

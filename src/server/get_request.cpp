@@ -13,6 +13,7 @@
 #include "request/connection.hpp"
 #include "request/request_table.hpp"
 #include "socketserver/transport.hpp"
+#include "socketserver/udp_server.hpp"
 
 namespace socketserver::detail {
 
@@ -39,11 +40,13 @@ std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening
 }
 
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
-                                                            std::size_t max_packet_size) {
-    auto received = receive_datagram(socket->fileno(), max_packet_size);
+                                                            std::size_t max_packet_size,
+                                                            bool is_told) {
+    auto received = receive_datagram(socket->fileno(), max_packet_size, is_told);
     if (received) {
-        return std::pair{Datagram{std::move(received->data), received->truncated, socket},
-                         std::move(received->from)};
+        return std::pair{
+            Datagram{std::move(received->data), received->truncated, socket, received->arrival},
+            std::move(received->from)};
     }
     if (errno == EAGAIN) return {};
     throw_system_error("receive a datagram");
@@ -107,6 +110,11 @@ std::optional<std::pair<Socket, Address>> ConnectionTransport::get_request(
 std::optional<std::pair<Datagram, Address>> DatagramTransport::get_request(
     const std::shared_ptr<Socket>& bound, const ServerOptions& options) const {
     return detail::receive_request(bound, options.max_packet_size);
+}
+
+std::optional<std::pair<Datagram, Address>> UDPTransport::get_request(
+    const std::shared_ptr<Socket>& bound, const ServerOptions& options) const {
+    return detail::receive_request(bound, options.max_packet_size, true);
 }
 
 }  // namespace socketserver

@@ -85,6 +85,7 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     }
     server_address_ = numeric_address_ = socket_->getsockname();
     transport.check_address(server_address_);
+    transport.prepare_receive(*socket_, server_address_);
     set_close_on_exec(*socket_);
     detail::CloseOnFork::add_server(fileno());
     socket_->channel().answers_requests = !transport.listens();
@@ -103,6 +104,7 @@ void ServerBase::server_bind() {
     // The path does nothing unless the address has one.
     state_->unix_path.claim(numeric_address_, transport_.socket_type());
     transport_.prepare_bind(*socket_, numeric_address_, options_);
+    transport_.prepare_receive(*socket_, numeric_address_);
     socket_->bind(numeric_address_);
     state_->unix_path.own(numeric_address_, transport_.socket_type());
     if (!transport_.listens()) state_->unix_path.settle();

@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 
+#include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
 #include "os/sys.hpp"
 #include "socketserver/tcp_server.hpp"
@@ -28,7 +29,7 @@ namespace {
 }
 
 void set_option(const Socket& socket, int level, int name, int value, const char* text) {
-    if (::setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
+    if (detail::sys::calls.setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
         detail::throw_system_error(text);
     }
 }
@@ -85,6 +86,8 @@ void set_mode(const Socket& socket, const Address& address, const ServerOptions&
 
 void Transport::prepare_bind(const Socket&, const Address&, const ServerOptions&) const {}
 
+void Transport::prepare_receive(const Socket&, const Address&) const {}
+
 void Transport::stop_queueing(const Socket&) const noexcept {}
 
 std::chrono::milliseconds Transport::handshake_time() const noexcept { return {}; }
@@ -135,6 +138,16 @@ Socket UDPTransport::open(const Address& address) const {
 void UDPTransport::prepare_bind(const Socket& socket, const Address&,
                                 const ServerOptions& options) const {
     reuse_as_asked(socket, options);
+}
+
+void UDPTransport::prepare_receive(const Socket& socket, const Address& address) const {
+    if (!detail::is_wildcard(address)) return;
+    // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
+    // group or broadcast.
+    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
+    if (address.family() == AddressFamily::inet6) {
+        set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");
+    }
 }
 
 void UDPTransport::stop_queueing(const Socket& socket) const noexcept {

@@ -21,9 +21,10 @@ SOCKETSERVER_EXPORT std::optional<std::pair<Socket, Address>> accept_request(
 
 /// The next datagram, at most `max_packet_size` bytes of it; nothing if there is none.
 ///
+/// @param is_told whether it may say where it arrived; not for Unix sockets.
 /// @throws std::system_error as recvmsg(2) failed.
 SOCKETSERVER_EXPORT std::optional<std::pair<Datagram, Address>> receive_request(
-    const std::shared_ptr<Socket>& socket, std::size_t max_packet_size);
+    const std::shared_ptr<Socket>& socket, std::size_t max_packet_size, bool is_told = false);
 
 /// Tells the client that no more comes. That it has gone first is no error.
 SOCKETSERVER_EXPORT void end_output(Socket& connection) noexcept;
