@@ -38,6 +38,16 @@ struct PeerCredentials {
     unsigned gid = 0;
 };
 
+/// A group of a multicast, and on which interface it is joined; see Socket::join_group().
+struct MulticastGroup {
+    Address group;  ///< its port means nothing
+    /// The name of the interface ("eth0") or its number; empty: the one that the routes of the
+    /// system name for the group, or that stands in an IPv6 address ("ff02::fb%eth0").
+    std::string interface {};
+    /// Only what this address sends (source-specific multicast); empty: what anybody sends.
+    Address source{};
+};
+
 struct ReceivedFds;
 
 namespace detail {
@@ -196,6 +206,30 @@ class SOCKETSERVER_EXPORT Socket {
     void set_receive_buffer(std::size_t size);
     void set_send_buffer(std::size_t size);
 
+    /// Receives what is sent to a group from now on. A socket may join several groups, on several
+    /// interfaces, and a group for several sources. It is bound to the port of the group, on every
+    /// address ("" or "::") or on the group's own. It receives only the groups that it has joined
+    /// itself; Linux would give it those of the other sockets of the machine as well. The groups
+    /// are left when the socket is closed.
+    ///
+    /// @throws std::system_error naming the group: it is no group, the interface does not exist or
+    /// has no route for it, or the socket has joined it already.
+    void join_group(const MulticastGroup& group);
+    /// @throws std::system_error naming the group, if it has not been joined like this.
+    void leave_group(const MulticastGroup& group);
+    /// By which interface datagrams to a group are sent, by its name or number. Without this the
+    /// routes of the system decide.
+    void set_multicast_interface(const std::string& interface);
+    /// How many routers a datagram to a group may pass, 0 to 255: 0 stays on this machine, 1 (the
+    /// default) on the network.
+    void set_multicast_ttl(int hops);
+    /// Whether sockets of this machine that have joined the group receive it as well (they do by
+    /// default).
+    void set_multicast_loop(bool on);
+    /// Lets datagrams be sent to a broadcast address; without it sending throws with
+    /// `std::errc::permission_denied`.
+    void set_broadcast(bool on);
+
     /// Sets an option of the system by its level and number, for what has no function of its own:
     /// `setsockopt(IPPROTO_IP, IP_TOS, 0x10)`. The value has the type that the kernel expects,
     /// `int` for most options. On ServerBase::socket() in an override of server_bind(), before the
@@ -261,6 +295,8 @@ class SOCKETSERVER_EXPORT Socket {
 
     void set_option(int level, int option, const void* value, std::size_t size, const char* name);
     std::size_t get_option(int level, int option, void* value, std::size_t size) const;
+    void set_of_each_version(int value, int option4, int option6, const char* name);
+    void change_membership(bool joins, const MulticastGroup& group);
     [[noreturn]] static void wrong_size(int level, int option, std::size_t expected,
                                         std::size_t actual);
 

@@ -51,11 +51,7 @@ std::uint16_t valid_port(std::string_view host, std::int64_t port) {
 
 std::uint32_t interface_index(const std::string& host, std::size_t percent) {
     const std::string name = host.substr(percent + 1);
-    unsigned index = ::if_nametoindex(name.c_str());
-    if (index == 0) {
-        const char* last = name.data() + name.size();
-        if (std::from_chars(name.data(), last, index).ptr != last) index = 0;
-    }
+    const std::uint32_t index = detail::find_interface(name);
     if (index == 0) {
         throw std::system_error(ENODEV, std::system_category(),
                                 "address " + host + ": there is no network interface \"" + name +
@@ -124,6 +120,15 @@ struct AddressAccess {
 
 std::string_view host_text(const Address& address, HostText& text) noexcept {
     return AddressAccess::host(address, text);
+}
+
+std::uint32_t find_interface(const std::string& name) noexcept {
+    unsigned index = ::if_nametoindex(name.c_str());
+    if (index == 0) {
+        const char* last = name.data() + name.size();
+        if (std::from_chars(name.data(), last, index).ptr != last) index = 0;
+    }
+    return index;
 }
 
 bool is_wildcard(const Address& address) noexcept {

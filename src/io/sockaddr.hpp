@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "socketserver/address.hpp"
@@ -24,6 +26,9 @@ struct SockAddr {
 /// @pre `address` is numeric or a Unix path, not a name.
 SockAddr to_sockaddr(const Address& address);
 Address from_sockaddr(const SockAddr& address);
+
+/// The number of a network interface, by its name or number; 0: there is none of this name.
+std::uint32_t find_interface(const std::string& name) noexcept;
 
 /// 0.0.0.0 or ::, which stand for every address of this machine.
 bool is_wildcard(const Address& address) noexcept;
