@@ -12,7 +12,7 @@ set(headers_of_io address buffered_reader buffered_writer datagram errors intege
 set(headers_of_request connection_info drain_report prometheus proxy_protocol server_options statistics)
 set(headers_of_server
     base_server handover policy policy_host request_handler server_base service_notifier shutdown_on_signal synchronous_mixin
-    tcp_server testing transport transport_server udp_server unix_server upgrade)
+    tcp_server testing transport transport_server udp_server udp_session_server unix_server upgrade)
 set(headers_of_policy/fibers fiber fiber_mixin fiber_sync)
 set(headers_of_policy/processes forking_mixin prefork_mixin)
 set(headers_of_policy/threads thread_pool_mixin threading_mixin)

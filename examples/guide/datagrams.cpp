@@ -4,6 +4,7 @@
 #include <socketserver/socketserver.hpp>
 
 #include <chrono>
+#include <future>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -21,6 +22,43 @@ class WhereHandler : public ss::DatagramRequestHandler {
     }
 };
 // [local_address]
+
+// [reply_path]
+class TimerHandler : public ss::DatagramRequestHandler {
+  public:
+    explicit TimerHandler(std::promise<ss::ReplyPath>& path) : path_{path} {}
+
+  private:
+    void handle() override {
+        path_.set_value(request().reply_path(client_address()));
+        wfile().write("wait\n");
+    }
+    std::promise<ss::ReplyPath>& path_;
+};
+// [reply_path]
+
+// [sessions]
+/// Sends a file in blocks, each again until the client has acknowledged it.
+class TransferHandler : public ss::BaseRequestHandler<> {
+    void handle() override {
+        const std::string name = request().recv(512);
+        request().settimeout(std::chrono::seconds{1});
+        for (int block = 1; block <= 3; ++block) {
+            std::string reply;
+            while (reply != fmt::format("ack {}", block)) {
+                request().sendall(fmt::format("{} block {}", name, block));
+                try {
+                    reply = request().recv(512);
+                    if (reply.empty()) return;  // the session is over
+                } catch (const ss::TimeoutError&) {
+                    continue;  // the block, or its acknowledgement, was lost: once more
+                }
+            }
+        }
+    }
+};
+using TransferServer = ss::UDPSessionServer<TransferHandler, ss::ThreadingMixIn>;
+// [sessions]
 
 void check(std::string_view got, std::string_view expected) {
     if (got != expected) throw std::runtime_error(fmt::format("{} instead of {}", got, expected));
@@ -40,6 +78,32 @@ void ask_at_two_addresses() {
     }
 }
 
+void reply_later() {
+    std::promise<ss::ReplyPath> path;
+    ss::UDPServer<TimerHandler> server{{"", 0}, {}, [&] { return TimerHandler{path}; }};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    ss::Socket client = client_of({"127.0.0.2", server.server_address().port()});
+    client.sendall("now");
+    check(client.recv(100), "wait\n");
+    path.get_future().get().send("done\n");
+    check(client.recv(100), "done\n");
+}
+
+void transfer() {
+    TransferServer server{{"127.0.0.1", 0}};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    ss::Socket client = client_of(server.server_address());
+    client.sendall("file");
+    for (const char* number : {"1", "2", "3"}) {
+        check(client.recv(100), std::string{"file block "} + number);
+        client.sendall(std::string{"ack "} + number);
+    }
+}
+
 }  // namespace
 
-int main() { ask_at_two_addresses(); }
+int main() {
+    ask_at_two_addresses();
+    reply_later();
+    transfer();
+}

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "socketserver/address.hpp"
@@ -21,6 +22,37 @@ SOCKETSERVER_EXPORT int undelivered(const Datagram& request) noexcept;
 /// The request that the calling thread, or fiber, serves, if it is a datagram.
 Connection* datagram_request() noexcept;
 }  // namespace detail
+
+/// The way back to who sent a datagram: for replies that come later than the handler's end, or from
+/// another thread. A value: copy it, keep it in a map.
+///
+/// What is sent comes from the address that the client has asked, and reaches it for as long as the
+/// program has the server's socket: a ReplyPath keeps it open, as a Datagram does. Under
+/// ForkingMixIn it ends with the child.
+///
+/// Thread safety: send() may be called from any thread or fiber, on copies and on one object.
+class SOCKETSERVER_EXPORT ReplyPath {
+  public:
+    /// Leads nowhere.
+    ReplyPath() = default;
+
+    /// Sends one datagram.
+    ///
+    /// @throws std::system_error, as Socket::sendto(); with
+    /// `std::errc::destination_address_required` if the client has no address, or this leads
+    /// nowhere.
+    void send(std::string_view data) const;
+    const Address& client_address() const noexcept { return client_address_; }
+
+  private:
+    friend class Datagram;
+    ReplyPath(std::shared_ptr<Socket> socket, const Address& client, const detail::Arrival& arrival)
+        : socket_{std::move(socket)}, client_address_{client}, arrival_{arrival} {}
+
+    std::shared_ptr<Socket> socket_;
+    Address client_address_;
+    detail::Arrival arrival_;
+};
 
 /// One received datagram, and the server's socket to answer with: the request of a datagram
 /// server (mirrors Python's pair `(data, socket)`).
@@ -54,6 +86,12 @@ class SOCKETSERVER_EXPORT Datagram {
     /// The number of the network interface that the datagram came by, as `if_nametoindex` has it;
     /// 0 if the server is bound to one address, and did not ask for it (IP_PKTINFO).
     std::uint32_t interface_index() const noexcept { return arrival_.interface; }
+
+    /// For replies after the handler's end, or from another thread: `request().reply_path(
+    /// client_address())`. The datagram stays where it is.
+    ReplyPath reply_path(const Address& client_address) const {
+        return ReplyPath{socket_, client_address, arrival_};
+    }
 
     /// @name For derived parts of the library
     /// @{

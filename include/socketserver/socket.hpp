@@ -50,7 +50,11 @@ struct MulticastGroup {
 
 struct ReceivedFds;
 
+class ReplyPath;
+
 namespace detail {
+struct Arrival;
+
 /// Output that a BufferedWriter holds back until somebody waits for the peer.
 class Corked {
   public:
@@ -287,6 +291,9 @@ class SOCKETSERVER_EXPORT Socket {
     std::ptrdiff_t receive_some(char* data, std::size_t size, int flags, bool partial = false);
     std::ptrdiff_t send_some(std::string_view data, int flags);
 
+    /// From the address that `arrival` says, or, if it is null, from the one the kernel chooses.
+    void send_datagram(std::string_view data, const Address& address,
+                       const detail::Arrival* arrival);
     std::size_t transmit(std::string_view data);
     std::size_t transmit_behind_corked(std::string_view data);
     std::size_t send_by_reading(int file, std::size_t offset, std::size_t count);
@@ -314,6 +321,7 @@ class SOCKETSERVER_EXPORT Socket {
 
     friend class BufferedReader;
     friend class BufferedWriter;
+    friend class ReplyPath;
 
     detail::Channel channel_;
     detail::Corked* corked_ = nullptr;

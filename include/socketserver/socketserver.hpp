@@ -32,5 +32,6 @@
 #include "socketserver/transport.hpp"
 #include "socketserver/transport_server.hpp"
 #include "socketserver/udp_server.hpp"
+#include "socketserver/udp_session_server.hpp"
 #include "socketserver/unix_server.hpp"
 #include "socketserver/version.hpp"

@@ -75,23 +75,42 @@ void send_from(const Arrival& arrival, msghdr& message, void* buffer) noexcept {
     }
 }
 
-Address destination_of(const Arrival& arrival, std::uint16_t port) {
+namespace {
+
+Address address_of(AddressFamily family, const Arrival::Ip& ip, std::uint32_t interface,
+                   std::uint16_t port) {
     SockAddr raw;
-    if (arrival.family == AddressFamily::inet) {
+    if (family == AddressFamily::inet) {
         auto& in = reinterpret_cast<sockaddr_in&>(raw.storage);
         in.sin_family = AF_INET;
         in.sin_port = htons(port);
-        std::memcpy(&in.sin_addr, arrival.destination.data(), sizeof in.sin_addr);
+        std::memcpy(&in.sin_addr, ip.data(), sizeof in.sin_addr);
     } else {
         auto& in6 = reinterpret_cast<sockaddr_in6&>(raw.storage);
         in6.sin6_family = AF_INET6;
         in6.sin6_port = htons(port);
-        std::memcpy(&in6.sin6_addr, arrival.destination.data(), sizeof in6.sin6_addr);
+        std::memcpy(&in6.sin6_addr, ip.data(), sizeof in6.sin6_addr);
         if (IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&in6.sin6_addr)) {
-            in6.sin6_scope_id = arrival.interface;
+            in6.sin6_scope_id = interface;
         }
     }
     return from_sockaddr(raw);
+}
+
+}  // namespace
+
+Address destination_of(const Arrival& arrival, std::uint16_t port) {
+    return address_of(arrival.family, arrival.destination, arrival.interface, port);
+}
+
+Address source_of(const Arrival& arrival, const Address& bound) {
+    if (arrival.family == AddressFamily::none || arrival.source == Arrival::Ip{}) return bound;
+    Arrival::Ip ip = arrival.source;
+    if (arrival.is_ipv4 && arrival.family == AddressFamily::inet6) {  // ::ffff:127.0.0.1
+        ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+        std::memcpy(ip.data() + 12, arrival.source.data(), 4);
+    }
+    return address_of(arrival.family, ip, arrival.interface, bound.port());
 }
 
 }  // namespace socketserver::detail

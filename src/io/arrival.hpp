@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/io/arrival.hpp"
@@ -21,6 +22,9 @@ Arrival arrival_of(msghdr& message) noexcept;
 void send_from(const Arrival& arrival, msghdr& message, void* buffer) noexcept;
 /// The address that the datagram was sent to, with this port.
 Address destination_of(const Arrival& arrival, std::uint16_t port);
+/// The address of this machine that a reply comes from, with the port of `bound`; `bound` itself if
+/// the kernel has told nothing.
+Address source_of(const Arrival& arrival, const Address& bound);
 
 /// Of the datagram that the calling thread, or fiber, serves, if a message to `to` through this
 /// socket is a reply to it, and the kernel has told where it arrived; otherwise null. Implemented

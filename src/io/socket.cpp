@@ -50,8 +50,8 @@ Direction output_needs(const detail::Channel& channel) {
 }
 
 /// Without waiting; from the address that `arrival` says, if it is not null.
-ssize_t send_datagram(const detail::Channel& channel, std::string_view data, const SockAddr& to,
-                      const detail::Arrival* arrival) {
+ssize_t send_from(const detail::Channel& channel, std::string_view data, const SockAddr& to,
+                  const detail::Arrival* arrival) {
     constexpr int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
     if (arrival == nullptr) {
         return sys::retry_on_eintr([&] {
@@ -272,10 +272,15 @@ void Socket::sendall(std::string_view data) { transmit(data); }
 }
 
 void Socket::sendto(std::string_view data, const Address& address) {
+    send_datagram(
+        data, address,
+        channel_.answers_requests ? detail::arrival_of_request(channel_, address) : nullptr);
+}
+
+void Socket::send_datagram(std::string_view data, const Address& address,
+                           const detail::Arrival* arrival) {
     const SockAddr to = detail::to_sockaddr(address);
     const TimePoint until = channel_.until();
-    const detail::Arrival* const arrival =
-        channel_.answers_requests ? detail::arrival_of_request(channel_, address) : nullptr;
     std::optional<detail::FullQueue> full_queue;
     const auto wait = [&] {
         if (!address.is_unix()) return wait_again(channel_, Direction::write, until);
@@ -285,7 +290,7 @@ void Socket::sendto(std::string_view data, const Address& address) {
     do {
         // A server that is being stopped still answers: it is not refused.
         static_cast<void>(detail::begin_operation());
-        if (send_datagram(channel_, data, to, arrival) != -1) return;
+        if (send_from(channel_, data, to, arrival) != -1) return;
     } while (errno == EAGAIN && wait() == 0);
     if (channel_.answers_requests) detail::note_undelivered(address);
     if (full_queue && full_queue->is_request_over()) {

@@ -17,6 +17,7 @@
 #include "os/sys.hpp"
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/udp_server.hpp"
+#include "socketserver/udp_session_server.hpp"
 #include "socketserver/unix_server.hpp"
 
 namespace socketserver {
@@ -34,7 +35,7 @@ void set_option(const Socket& socket, int level, int name, int value, const char
     }
 }
 
-// What the two on IP share.
+// What those on IP share.
 
 void check_inet_address(const Address& address) {
     if (!address.is_inet()) {
@@ -66,6 +67,23 @@ void attach_filter(const Socket& socket, std::array<sock_filter, size> filter) n
     const sock_fprog program{static_cast<unsigned short>(size), filter.data()};
     // Without it the door stays open: who comes is served, until nobody is found in the queue.
     ::setsockopt(socket.fileno(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+// What the two on UDP share.
+
+/// A socket that is bound to every address is told with each datagram to which it was sent.
+void tell_arrivals(const Socket& socket, const Address& address) {
+    if (!detail::is_wildcard(address)) return;
+    // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
+    // group or broadcast.
+    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
+    if (address.family() == AddressFamily::inet6) {
+        set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");
+    }
+}
+
+void drop_what_comes(const Socket& socket) noexcept {
+    attach_filter(socket, std::array<sock_filter, 1>{{{BPF_RET | BPF_K, 0, 0, 0}}});
 }
 
 // What the two in the Unix domain share.
@@ -141,17 +159,32 @@ void UDPTransport::prepare_bind(const Socket& socket, const Address&,
 }
 
 void UDPTransport::prepare_receive(const Socket& socket, const Address& address) const {
-    if (!detail::is_wildcard(address)) return;
-    // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
-    // group or broadcast.
-    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
-    if (address.family() == AddressFamily::inet6) {
-        set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");
-    }
+    tell_arrivals(socket, address);
 }
 
-void UDPTransport::stop_queueing(const Socket& socket) const noexcept {
-    attach_filter(socket, std::array<sock_filter, 1>{{{BPF_RET | BPF_K, 0, 0, 0}}});
+void UDPTransport::stop_queueing(const Socket& socket) const noexcept { drop_what_comes(socket); }
+
+int UDPSessionTransport::socket_type() const noexcept { return SOCK_DGRAM; }
+
+void UDPSessionTransport::check_address(const Address& address) const {
+    check_inet_address(address);
+}
+
+Socket UDPSessionTransport::open(const Address& address) const {
+    return open_inet(address, SocketType::datagram);
+}
+
+void UDPSessionTransport::prepare_bind(const Socket& socket, const Address&,
+                                       const ServerOptions& options) const {
+    reuse_as_asked(socket, options);
+}
+
+void UDPSessionTransport::prepare_receive(const Socket& socket, const Address& address) const {
+    tell_arrivals(socket, address);
+}
+
+void UDPSessionTransport::stop_queueing(const Socket& socket) const noexcept {
+    drop_what_comes(socket);
 }
 
 int UnixStreamTransport::socket_type() const noexcept { return SOCK_STREAM; }

@@ -117,7 +117,8 @@ TEST_CASE("a socket on \"::\" joins groups of both versions, and the loop may be
         if (!enter_network_namespace() || !add_interface("192.0.2.1")) {
             return write_text("no interface");
         }
-        if (!eventually([] { return has_ipv6_address("net0"); })) throw std::runtime_error("wait");
+        if (!eventually([] { return has_ipv6_addresses("net0"); }))
+            throw std::runtime_error("wait");
         Socket in = receiver({"::", 0});
         in.join_group({.group = group, .interface = "net0"});
         in.join_group({.group = Address{"ff02::1234%net0", 0}});

@@ -5,8 +5,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include <net/if.h>
 #include <netinet/in.h>
@@ -197,10 +200,42 @@ TEST_CASE("descriptors that a client sends to a Unix datagram server do not stay
     ::close(ends[0]);
 }
 
+TEST_CASE("a late reply, from another thread, comes from where the client asked") {
+    const TimeLimit limit;
+    class Later : public BaseRequestHandler<Datagram> {
+      public:
+        explicit Later(std::promise<ReplyPath>& path) : path_{path} {}
+
+      private:
+        void handle() override { path_.set_value(request().reply_path(client_address())); }
+        std::promise<ReplyPath>& path_;
+    };
+    std::promise<ReplyPath> promise;
+    std::future<ReplyPath> future = promise.get_future();
+    UDPServer<Later> server{Address{"", 0}, {}, [&] { return Later{promise}; }};
+    const Address server_address{"127.0.0.2", server.server_address().port()};
+    Socket client = connect(server_address, SocketType::datagram);
+    {
+        ServingThread serving{server};
+        client.sendall("?");
+        CHECK(future.wait_for(patience) == std::future_status::ready);
+    }
+    CHECK(server.statistics().active == 0);
+    const ReplyPath path = future.get();
+    CHECK(path.client_address() == client.getsockname());
+    path.send("one");
+    CHECK(client.recv(100) == "one");
+    server.server_close();  // the path keeps the socket
+    std::jthread{[copy = path] { copy.send("two"); }}.join();
+    CHECK(client.recv(100) == "two");
+    CHECK_THROWS_WITH(ReplyPath{}.send("nobody"), StartsWith("send a reply"));
+}
+
 TEST_CASE("IPv6: of several addresses the one that was asked answers") {
     const auto end = in_child([] {
         if (!enter_network_namespace()) return write_text("no namespace");
         for (const char* address : {"fd00::2", "fd00::3", "fe80::4"}) add_to_lo(address, 64);
+        if (!eventually([] { return has_ipv6_addresses("lo"); })) throw std::runtime_error("wait");
         UDPServer<Where> server{Address{"::", 0}};
         ServingThread serving{server};
         for (const std::string host : {"fd00::2", "fd00::3", "::1"}) {

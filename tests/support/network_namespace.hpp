@@ -73,9 +73,9 @@ inline bool add_interface(const char* address) {
     return has_address && is_up;
 }
 
-/// Whether an interface has an IPv6 address that may be used, which the kernel gives it some time
-/// after it is up.
-inline bool has_ipv6_address(const std::string& interface) {
+/// Whether an interface has IPv6 addresses and all of them may be used: the kernel gives it its
+/// own, and settles each, some time after it is up.
+inline bool has_ipv6_addresses(const std::string& interface) {
     std::ifstream table{"/proc/self/net/if_inet6"};
     std::string address;
     std::string index;
@@ -84,10 +84,13 @@ inline bool has_ipv6_address(const std::string& interface) {
     std::string flags;
     std::string name;
     constexpr unsigned long tentative = 0x40;
+    bool has_one = false;
     while (table >> address >> index >> prefix >> scope >> flags >> name) {
-        if (name == interface && (std::stoul(flags, nullptr, 16) & tentative) == 0) return true;
+        if (name != interface) continue;
+        if ((std::stoul(flags, nullptr, 16) & tentative) != 0) return false;
+        has_one = true;
     }
-    return false;
+    return has_one;
 }
 
 }  // namespace socketserver::tests

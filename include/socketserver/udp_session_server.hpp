@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "socketserver/base_server.hpp"
+#include "socketserver/detail/server/concepts.hpp"
+#include "socketserver/detail/server/default_factory.hpp"
+#include "socketserver/detail/server/udp_sessions.hpp"
+#include "socketserver/errors.hpp"
+#include "socketserver/transport.hpp"
+
+namespace socketserver {
+
+/// UDP, on which each client gets a socket of its own; see UDPSessionServer.
+class SOCKETSERVER_EXPORT UDPSessionTransport final : public Transport {
+  public:
+    using Request = Socket;
+
+    int socket_type() const noexcept override;
+    void check_address(const Address& address) const override;
+    Socket open(const Address& address) const override;
+    void prepare_bind(const Socket& socket, const Address& address,
+                      const ServerOptions& options) const override;
+    void prepare_receive(const Socket& socket, const Address& address) const override;
+    /// Drops what clients without a session send.
+    void stop_queueing(const Socket& socket) const noexcept override;
+    bool listens() const noexcept override { return false; }
+};
+
+/// A server on UDP whose requests are sessions: all datagrams between a client's address and the
+/// server's, from the first one until the handler returns.
+///
+///     class Handler : public BaseRequestHandler<> {
+///         void handle() override {
+///             for (std::string data; !(data = request().recv(65536)).empty();) {
+///                 request().sendall(answer_to(data));
+///             }
+///         }
+///     };
+///     UDPSessionServer<Handler, ThreadingMixIn> server{{"", 69}, {.idle_timeout = 30s}};
+///
+/// The first datagram of a client begins a session, which one handler serves, by whatever policy:
+/// in a thread, a fiber or a child of its own. Its request() is a Socket that is connected to the
+/// client: recv() waits for the client's next datagram, sendall() sends one, and its timeouts are
+/// those of every Socket. It sends from the address that the client has asked. When handle()
+/// returns, the session is over, and the client's next datagram begins another one.
+///
+/// recv() returns an empty string when the session is over: the server is drained, or the client
+/// has closed its port. Empty datagrams are passed over. A datagram that is longer than what recv()
+/// was asked for is cut. A StreamRequestHandler may serve a session as well: rfile() joins the
+/// datagrams, and each write to wfile() is one.
+///
+/// Idle: a session whose client owes the next datagram for `ServerOptions::idle_timeout`, a minute
+/// by default, ends with IdleTimeout, which handle_error() passes over and statistics() count
+/// (CloseReason::timed_out). No client says that it goes, so server_close() waits that long for
+/// what threads and children serve; drain() ends idle sessions at once.
+///
+/// Bounds: `ServerOptions::max_connections`, 1000 by default, is how many sessions there may be,
+/// and `max_connections_per_address` how many of one address. Each takes a descriptor. Linux
+/// before 6.13 looks for the session of each datagram in a list of all of them: more than some
+/// thousands are slow there.
+///
+/// Under PreforkMixIn two workers may each begin a session for a client whose first datagrams come
+/// in one burst. Several serve_forever() in one process may not.
+///
+/// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
+/// BaseServer. Beyond Python, whose programs keep a dictionary of addresses.
+template <detail::stream_handler Handler, template <class> class MixIn = SynchronousMixIn>
+class UDPSessionServer : public BaseServer<Handler, MixIn> {
+    using Base = BaseServer<Handler, MixIn>;
+
+  public:
+    using typename Base::HandlerFactory;
+
+    static constexpr std::size_t default_max_connections = 1000;
+    static constexpr std::chrono::minutes default_idle_timeout{1};
+
+    /// Binds, unless the options say otherwise. `factory` makes the handler of each session.
+    ///
+    /// @throws std::system_error naming the operation and the address.
+    explicit UDPSessionServer(const Address& server_address, const ServerOptions& options = {},
+                              HandlerFactory factory = detail::default_factory<Handler>())
+        : Base{server_address, detail::udp_session_transport(), bounded(options)} {
+        this->set_handler_factory(std::move(factory));
+        if (!options.bind_and_activate) return;
+        UDPSessionServer::server_bind();  // as this class has it: a derived one does not exist yet
+        UDPSessionServer::server_activate();
+    }
+    /// Adopts a socket that is bound.
+    ///
+    /// @throws std::system_error if it is of another kind.
+    explicit UDPSessionServer(Socket&& bound, const ServerOptions& options = {},
+                              HandlerFactory factory = detail::default_factory<Handler>())
+        : Base{std::move(bound), detail::udp_session_transport(), bounded(options)} {
+        this->set_handler_factory(std::move(factory));
+        detail::UdpSessions::share_port(this->socket());
+    }
+    ~UDPSessionServer() override { this->end_before_destruction(); }
+
+  protected:
+    void server_bind() override {
+        Base::server_bind();
+        detail::UdpSessions::share_port(this->socket());
+    }
+    std::optional<std::pair<Socket, Address>> get_request() override {
+        const WakeLoop if_more_is_waiting{*this};
+        return sessions_.begin_next(this->socket());
+    }
+    void handle_error(Socket& request, const Address& client_address,
+                      std::exception_ptr error) override {
+        try {
+            std::rethrow_exception(error);
+        } catch (const IdleTimeout&) {
+            return;
+        } catch (...) {
+            Base::handle_error(request, client_address, error);
+        }
+    }
+
+  private:
+    /// However get_request() ends. The loop would wait for the server's socket, which knows nothing
+    /// of what was taken from it.
+    struct WakeLoop {
+        explicit WakeLoop(UDPSessionServer& of) : server{of} {}
+        WakeLoop(const WakeLoop&) = delete;
+        WakeLoop& operator=(const WakeLoop&) = delete;
+        ~WakeLoop() {
+            if (server.sessions_.has_waiting()) server.wake_loop();
+        }
+        UDPSessionServer& server;
+    };
+
+    static ServerOptions bounded(ServerOptions options) {
+        if (!options.max_connections) options.max_connections = default_max_connections;
+        if (!options.idle_timeout) options.idle_timeout = default_idle_timeout;
+        return options;
+    }
+
+    detail::UdpSessions sessions_;
+};
+
+}  // namespace socketserver
