@@ -76,6 +76,14 @@ struct Statistics {
     /// From accepting a request until the policy had a place for it, where it begins to be served.
     Histogram waited{};
 
+    /// Of a datagram server, beside what was `accepted`: datagrams that were longer than
+    /// `ServerOptions::max_packet_size` and were cut; those that the kernel dropped, because they
+    /// came faster than they were received, as it told with one that came later; and what could not
+    /// be sent through the server's socket.
+    std::uint64_t datagrams_truncated = 0;
+    std::uint64_t datagrams_dropped = 0;
+    std::uint64_t replies_failed = 0;
+
     /// What the policy runs with in this process; 0 where it has none of the kind.
     std::size_t threads = 0;
     std::size_t children = 0;  ///< of ForkingMixIn, or the workers of PreforkMixIn

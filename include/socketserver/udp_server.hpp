@@ -14,7 +14,8 @@ class SOCKETSERVER_EXPORT UDPTransport final : public DatagramTransport {
     /// `ServerOptions::allow_reuse_address` and `allow_reuse_port`.
     void prepare_bind(const Socket& socket, const Address& address,
                       const ServerOptions& options) const override;
-    /// Bound to every address, the server learns with each datagram to which one it was sent.
+    /// The server learns how many datagrams the kernel has dropped, and, bound to every address, to
+    /// which one each was sent.
     void prepare_receive(const Socket& socket, const Address& address) const override;
     std::optional<std::pair<Datagram, Address>> get_request(const std::shared_ptr<Socket>& bound,
                                                             const ServerOptions& options) const;

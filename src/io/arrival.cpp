@@ -43,7 +43,7 @@ void attach(msghdr& message, void* buffer, int level, int type, const Info& info
 
 }  // namespace
 
-Arrival arrival_of(msghdr& message) noexcept {
+Arrival arrival_of(msghdr& message, std::uint32_t& dropped) noexcept {
     Arrival arrival;
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
          header = CMSG_NXTHDR(&message, header)) {
@@ -55,6 +55,8 @@ Arrival arrival_of(msghdr& message) noexcept {
             in6_pktinfo info{};
             std::memcpy(&info, CMSG_DATA(header), sizeof info);
             take(info, arrival);
+        } else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SO_RXQ_OVFL) {
+            std::memcpy(&dropped, CMSG_DATA(header), sizeof dropped);
         }
     }
     return arrival;

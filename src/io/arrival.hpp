@@ -16,8 +16,9 @@ namespace socketserver::detail {
 /// Room for what the kernel tells of a datagram; an IPv4 one on an IPv6 socket is told of twice.
 inline constexpr std::size_t arrival_size = 128;
 
-/// What the control data of a received message say.
-Arrival arrival_of(msghdr& message) noexcept;
+/// What the control data of a received message say. `dropped`: how many datagrams the kernel has
+/// dropped so far, because the queue of the socket was full; not changed if it says nothing of it.
+Arrival arrival_of(msghdr& message, std::uint32_t& dropped) noexcept;
 /// Writes into `buffer`, of `arrival_size` bytes, from where a message is to be sent.
 void send_from(const Arrival& arrival, msghdr& message, void* buffer) noexcept;
 /// The address that the datagram was sent to, with this port.

@@ -8,6 +8,7 @@
 
 #include "io/arrival.hpp"
 #include "io/buffer_pool.hpp"
+#include "io/datagram_counters.hpp"
 #include "io/sockaddr.hpp"
 #include "os/sys.hpp"
 
@@ -33,9 +34,17 @@ std::optional<ReceivedDatagram> receive_datagram(int descriptor, std::size_t siz
     });
     if (received == -1) return {};
     peer.size = message.msg_namelen;
-    return ReceivedDatagram{std::string(buffer.data(), static_cast<std::size_t>(received)),
-                            (message.msg_flags & MSG_TRUNC) != 0,
-                            peer.size == 0 ? Address{} : from_sockaddr(peer), arrival_of(message)};
+    ReceivedDatagram datagram{std::string(buffer.data(), static_cast<std::size_t>(received)),
+                              (message.msg_flags & MSG_TRUNC) != 0,
+                              peer.size == 0 ? Address{} : from_sockaddr(peer)};
+    datagram.arrival = arrival_of(message, datagram.dropped);
+    return datagram;
+}
+
+void ReceivedDatagram::count(const Channel& channel) const noexcept {
+    if (channel.datagrams == nullptr) return;
+    if (truncated) ++channel.datagrams->truncated;
+    if (dropped != 0) channel.datagrams->note_dropped(dropped);
 }
 
 }  // namespace socketserver::detail

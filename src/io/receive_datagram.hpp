@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/io/arrival.hpp"
+#include "socketserver/detail/io/channel.hpp"
 
 namespace socketserver::detail {
 
@@ -14,7 +16,11 @@ struct ReceivedDatagram {
     std::string data;  ///< as large as what came
     bool truncated;
     Address from;  ///< empty: of a Unix sender without a name
-    Arrival arrival;
+    Arrival arrival{};
+    std::uint32_t dropped = 0;  ///< by the kernel, so far; 0 also if it has not told
+
+    /// Counts what befell it, and those before it, for a server's socket.
+    void count(const Channel& channel) const noexcept;
 };
 
 /// Takes a datagram, of which at most `size` bytes are kept. Does not wait. Nothing: errno says

@@ -15,6 +15,7 @@
 #include "io/arrival.hpp"
 #include "io/buffer_pool.hpp"
 #include "io/close_on_fork.hpp"
+#include "io/datagram_counters.hpp"
 #include "io/full_queue.hpp"
 #include "io/receive_datagram.hpp"
 #include "io/request_hooks.hpp"
@@ -274,7 +275,7 @@ void Socket::sendall(std::string_view data) { transmit(data); }
 void Socket::sendto(std::string_view data, const Address& address) {
     send_datagram(
         data, address,
-        channel_.answers_requests ? detail::arrival_of_request(channel_, address) : nullptr);
+        channel_.datagrams != nullptr ? detail::arrival_of_request(channel_, address) : nullptr);
 }
 
 void Socket::send_datagram(std::string_view data, const Address& address,
@@ -292,7 +293,10 @@ void Socket::send_datagram(std::string_view data, const Address& address,
         static_cast<void>(detail::begin_operation());
         if (send_from(channel_, data, to, arrival) != -1) return;
     } while (errno == EAGAIN && wait() == 0);
-    if (channel_.answers_requests) detail::note_undelivered(address);
+    if (channel_.datagrams != nullptr) {
+        ++channel_.datagrams->undelivered;
+        detail::note_undelivered(address);
+    }
     if (full_queue && full_queue->is_request_over()) {
         throw DeadlineExceeded("sendto " + address.to_string());
     }

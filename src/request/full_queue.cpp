@@ -98,7 +98,7 @@ void note_undelivered(const Address& to) noexcept {
 
 FullQueue::FullQueue(const Channel& channel, const Address& to, TimePoint until)
     : channel_{channel}, to_{to}, until_{until} {
-    if (!channel.answers_requests) return;
+    if (channel.datagrams == nullptr) return;
     request_ = datagram_request();
     if (request_ == nullptr) {
         if (until_ == never) until_ = begin_ + moment;

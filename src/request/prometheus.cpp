@@ -150,6 +150,13 @@ std::string prometheus_text(const Statistics& statistics, const MetricLabels& la
     page.histogram("request_wait_seconds",
                    "From accepting a connection or a datagram until it began to be served.",
                    statistics.waited);
+    page.one("datagrams_truncated_total", "counter",
+             "Datagrams that were longer than the server takes.", statistics.datagrams_truncated);
+    page.one("datagrams_dropped_total", "counter",
+             "Datagrams that the kernel dropped because its queue was full.",
+             statistics.datagrams_dropped);
+    page.one("replies_failed_total", "counter", "Datagrams that could not be sent.",
+             statistics.replies_failed);
     page.one("threads", "gauge", "Threads of the policy in this process.", statistics.threads);
     page.one("children", "gauge", "Child processes of the policy.", statistics.children);
     page.one("fibers", "gauge", "Fibers of the policy in this process.", statistics.fibers);

@@ -139,6 +139,7 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
 
 Channel give_away(Channel& channel) noexcept {
     Channel given = std::exchange(channel, {});
+    given.datagrams = nullptr;  // they are those of a server, whose socket it is no more
     Connection* const connection = given.connection.get();
     if (connection == nullptr || !connection->is_handled) return given;
     connection->table->disown_descriptor(*connection);

@@ -316,6 +316,9 @@ void RequestTable::read(Statistics& statistics) const noexcept {
     statistics.accept_errors = counters->accept_errors;
     statistics.duration = counters->duration.read();
     statistics.waited = counters->waited.read();
+    statistics.datagrams_truncated = counters->datagrams.truncated;
+    statistics.datagrams_dropped = counters->datagrams.dropped;
+    statistics.replies_failed = counters->datagrams.undelivered;
     statistics.bytes_in = counters->bytes_in;
     statistics.bytes_out = counters->bytes_out;
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "io/datagram_counters.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/channel.hpp"
 #include "socketserver/statistics.hpp"
@@ -38,6 +39,7 @@ struct SharedCounters {
     Times waited;
     std::array<Counter, close_reasons> closed{};
     std::array<Counter, refuse_causes> refused{};
+    DatagramCounters datagrams{};
     /// What the processes of a server must know of its drain.
     struct Drain {
         /// A request that begins to wait for its client's next one ends instead.

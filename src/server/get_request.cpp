@@ -44,6 +44,7 @@ std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_pt
                                                             bool is_told) {
     auto received = receive_datagram(socket->fileno(), max_packet_size, is_told);
     if (received) {
+        received->count(socket->channel());
         return std::pair{
             Datagram{std::move(received->data), received->truncated, socket, received->arrival},
             std::move(received->from)};

@@ -28,7 +28,7 @@ void PolicyHost::enter_child() noexcept {
     detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
     Socket& socket = *server_->socket_;
     // A datagram request answers through this socket.
-    if (!socket.channel().answers_requests) socket.close();
+    if (socket.channel().datagrams == nullptr) socket.close();
 }
 
 void PolicyHost::announce_closed(detail::ConnectionHandle connection) noexcept {

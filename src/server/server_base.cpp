@@ -18,6 +18,7 @@
 #include "os/signal_table.hpp"
 #include "os/sys.hpp"
 #include "server/error_report.hpp"
+#include "server/server_socket.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/transport.hpp"
@@ -68,15 +69,16 @@ ServerBase::ServerBase(const Address& server_address, const Transport& transport
       state_{std::make_unique<ServerState>(*this, options, transport.listens())} {
     transport.check_address(server_address);
     numeric_address_ = server_address.resolve().front();
-    socket_ = std::make_shared<Socket>(transport.open(numeric_address_));
+    auto socket = std::make_shared<detail::ServerSocket>(transport.open(numeric_address_));
+    if (!transport.listens()) socket->count_in(state_->table);
+    socket_ = std::move(socket);
     detail::CloseOnFork::add_server(fileno());
-    socket_->channel().answers_requests = !transport.listens();
 }
 
 ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerOptions& options)
     : options_{options},
       transport_{transport},
-      socket_{std::make_shared<Socket>(std::move(bound))},
+      socket_{std::make_shared<detail::ServerSocket>(std::move(bound))},
       state_{std::make_unique<ServerState>(*this, options, transport.listens())} {
     const int type = get_option(*socket_, SO_TYPE);
     if (type != transport.socket_type()) {
@@ -88,8 +90,10 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     transport.prepare_receive(*socket_, server_address_);
     set_close_on_exec(*socket_);
     detail::CloseOnFork::add_server(fileno());
-    socket_->channel().answers_requests = !transport.listens();
-    if (!transport.listens()) return;
+    if (!transport.listens()) {
+        static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table);
+        return;
+    }
     // A service manager may hand over a socket that is bound and does not listen yet.
     if (get_option(*socket_, SO_ACCEPTCONN) == 0) socket_->listen(options_.request_queue_size);
     set_nonblocking(*socket_);
@@ -155,6 +159,9 @@ void ServerBase::own_in_this_process() {
         try {
             const bool serves_here = ServerMark::stands(this, &Current::serving);
             state_->part_from_parent(options_, transport_.listens(), serves_here ? 1 : 0);
+            if (socket_ && !transport_.listens()) {
+                static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table);
+            }
         } catch (...) {
             state_->owner = before;
             throw;

@@ -71,8 +71,10 @@ void attach_filter(const Socket& socket, std::array<sock_filter, size> filter) n
 
 // What the two on UDP share.
 
-/// A socket that is bound to every address is told with each datagram to which it was sent.
+/// A socket is told with a datagram how many were dropped before it, if any were; one that is bound
+/// to every address also to which of them it was sent.
 void tell_arrivals(const Socket& socket, const Address& address) {
+    set_option(socket, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL");
     if (!detail::is_wildcard(address)) return;
     // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
     // group or broadcast.

@@ -129,10 +129,11 @@ bool lacks_resources(int error) noexcept {
 
 struct UdpSessions::State {
     /// Everything that is in the queue of a socket. Of what belongs to `client` there is an inbox.
-    void take_all(int descriptor, const Address& client, Inbox& inbox) {
+    void take_all(Socket& socket, const Address& client, Inbox& inbox) {
         while (waiting.size() < most_waiting) {
-            auto received = receive_datagram(descriptor, largest_datagram, true);
+            auto received = receive_datagram(socket.fileno(), largest_datagram, true);
             if (!received) return;
+            received->count(socket.channel());
             if (received->from == client) {
                 inbox.put(std::move(received->data));
             } else {
@@ -166,7 +167,7 @@ bool UdpSessions::has_waiting() const noexcept { return state_->has_waiting.load
 /// taken.
 void UdpSessions::share_port(Socket& server) { server.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); }
 
-std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(const Socket& server) {
+std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(Socket& server) {
     const std::lock_guard lock{state_->mutex};
     auto& waiting = state_->waiting;
     for (;;) {
@@ -177,6 +178,7 @@ std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(const Socket& 
                 if (errno == EAGAIN) return {};
                 throw_system_error("receive a datagram");
             }
+            received->count(server.channel());
             waiting.push_back(std::move(*received));
         }
         ReceivedDatagram& first = waiting.front();
@@ -209,7 +211,7 @@ std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(const Socket& 
                 throw;
             }
             // Nothing can be sent to such a client: it has port 0, say, or no route leads there.
-            if (session) state_->take_all(session->fileno(), Address{}, *inbox);
+            if (session) state_->take_all(*session, Address{}, *inbox);
             waiting.pop_front();
             continue;
         }
@@ -226,8 +228,8 @@ std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(const Socket& 
             }
         }
         waiting.swap(others);
-        state_->take_all(server.fileno(), client, *inbox);
-        state_->take_all(session->fileno(), client, *inbox);
+        state_->take_all(server, client, *inbox);
+        state_->take_all(*session, client, *inbox);
         state_->forget_ended();
         state_->known[client] = inbox;
         state_->note_waiting();

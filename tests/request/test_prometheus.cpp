@@ -33,6 +33,9 @@ TEST_CASE("each member of the statistics is a metric") {
     statistics.accept_errors = 3;
     statistics.bytes_in = 4;
     statistics.bytes_out = 5;
+    statistics.datagrams_truncated = 10;
+    statistics.datagrams_dropped = 11;
+    statistics.replies_failed = 12;
     statistics.threads = 6;
     statistics.children = 7;
     statistics.fibers = 8;
@@ -48,6 +51,9 @@ TEST_CASE("each member of the statistics is a metric") {
     CHECK(value_of("accept_errors_total") == "3");
     CHECK(value_of("received_bytes_total") == "4");
     CHECK(value_of("sent_bytes_total") == "5");
+    CHECK(value_of("datagrams_truncated_total") == "10");
+    CHECK(value_of("datagrams_dropped_total") == "11");
+    CHECK(value_of("replies_failed_total") == "12");
     CHECK(value_of("threads") == "6");
     CHECK(value_of("children") == "7");
     CHECK(value_of("fibers") == "8");
@@ -112,9 +118,9 @@ TEST_CASE("every metric says what it is, once, before its samples") {
             ++samples;
         }
     }
-    CHECK(known.size() == 13);
+    CHECK(known.size() == 16);
     const std::size_t of_histogram = Histogram::bounds.size() + 1 + 2;
-    CHECK(samples == 9 + close_reasons + refuse_causes + 2 * of_histogram);
+    CHECK(samples == 12 + close_reasons + refuse_causes + 2 * of_histogram);
 }
 
 TEST_CASE("labels stand at each sample, and are escaped") {

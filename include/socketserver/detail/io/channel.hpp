@@ -12,6 +12,8 @@
 
 namespace socketserver::detail {
 
+struct DatagramCounters;
+
 enum class Direction : unsigned char { read, write };
 
 /// What a carrier of requests (see BlockingIo) keeps for one direction of a descriptor. It lives
@@ -68,8 +70,9 @@ struct Channel {
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
     Relaxed<bool> kernel_timeout_is_set = true;
     ByteStream stream = ByteStream::unknown;
-    /// The socket of a datagram server: what is sent through it are replies.
-    bool answers_requests = false;
+    /// Of the socket of a datagram server: what is sent through it are replies. Not owned; null for
+    /// every other socket.
+    DatagramCounters* datagrams = nullptr;
     /// For each operation; negative: none; zero: do not wait.
     std::chrono::nanoseconds timeout{-1};
     /// For all operations together.

@@ -40,7 +40,7 @@ class SOCKETSERVER_EXPORT UdpSessions {
     ///
     /// @throws std::system_error as recvmsg(2) failed, or if there is no descriptor to be had; the
     /// datagram is kept then.
-    std::optional<std::pair<Socket, Address>> begin_next(const Socket& server);
+    std::optional<std::pair<Socket, Address>> begin_next(Socket& server);
     /// Whether begin_next() would find something although the kernel has nothing.
     bool has_waiting() const noexcept;
 
