@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Passes connections on to another server, in both directions: proxy <host> <port> [own port]
 #include <fmt/format.h>
-#include <socketserver/fiber.hpp>
 #include <socketserver/socketserver.hpp>
-#include <sys/socket.h>
+
+#include <chrono>
 
 namespace ss = socketserver;
 
@@ -12,18 +12,6 @@ namespace ss = socketserver;
 #endif
 
 // [proxy]
-static void pump(ss::Socket& from, ss::Socket& to) {
-    try {
-        for (std::string data; !(data = from.recv(65536)).empty();) to.sendall(data);
-        to.shutdown(ss::ShutdownHow::write);  // the end of the stream is passed on as well
-    } catch (...) {
-        // One direction broke: the other must not wait for ever.
-        ::shutdown(from.fileno(), SHUT_RDWR);
-        ::shutdown(to.fileno(), SHUT_RDWR);
-        throw;
-    }
-}
-
 class ProxyHandler : public ss::BaseRequestHandler<> {
   public:
     explicit ProxyHandler(const ss::Address& target) : target_{target} {}
@@ -32,11 +20,7 @@ class ProxyHandler : public ss::BaseRequestHandler<> {
     void handle() override {
         using namespace std::chrono_literals;
         ss::Socket upstream = ss::create_connection(target_, ss::SocketType::stream, 5s);
-        upstream.settimeout({});  // the 5 seconds were for connecting
-        // Beside this one: a fiber in a fiber, else a thread.
-        ss::Fiber back = ss::spawn([&] { pump(upstream, request()); });
-        pump(request(), upstream);
-        back.join();  // rethrows what went wrong there
+        ss::relay(request(), upstream, 10min);  // until both have ended, or are silent for so long
     }
 
     const ss::Address& target_;

@@ -212,6 +212,22 @@ class NumberingServer : public Counters, public ss::ThreadingTCPServer<Numbering
 };
 // [shared_state]
 
+// [relay]
+class TunnelHandler : public ss::StreamRequestHandler {
+    /// A line with the port of another server on this machine, then whatever the two say.
+    void handle() override {
+        using namespace std::chrono_literals;
+        const auto line = rfile().next_line(16);
+        if (!line) return;
+        ss::Socket other = ss::create_connection({"localhost", ss::parse_port(line->text)});
+        wfile().write("connected\n");
+        const ss::RelayResult result = ss::relay(rfile(), other, 10min);
+        if (result.end != ss::RelayEnd::finished) return;
+        fmt::print("{} bytes there, {} back\n", result.a_to_b, result.b_to_a);
+    }
+};
+// [relay]
+
 void check(const std::string& actual, std::string_view expected) {
     if (actual != expected) throw std::runtime_error(fmt::format("{} != {}", actual, expected));
 }
@@ -248,6 +264,14 @@ int main() {
     const std::jthread tuning{[&](std::stop_token stop) { tuned.serve_forever(stop); }};
     ss::Socket tuned_client = ss::create_connection(tuned.server_address());
     check(ss::BufferedReader{tuned_client}.read(), "type of service 16\n");
+
+    ss::ThreadingTCPServer<TunnelHandler> tunnel{{"127.0.0.1", 0}};
+    const std::jthread tunnelling{[&](std::stop_token stop) { tunnel.serve_forever(stop); }};
+    ss::Socket guest = ss::create_connection(tunnel.server_address());
+    guest.settimeout(std::chrono::seconds{10});
+    guest.sendall(fmt::format("{}\none\n", numbering.server_address().port()));  // at once
+    guest.shutdown(ss::ShutdownHow::write);
+    check(ss::BufferedReader{guest}.read(), "connected\n3 one\n");
 
     ss::TCPServer<PatientHandler> server{
         {"127.0.0.1", 0}, {}, [] { return PatientHandler{std::chrono::milliseconds{10}}; }};

@@ -17,6 +17,10 @@ namespace socketserver {
 
 class Socket;
 
+namespace detail {
+class RelaySide;
+}
+
 /// A line without its end: see BufferedReader::next_line().
 struct Line {
     /// Without "\n" or "\r\n"; may be empty. Valid until the next call on the reader.
@@ -189,6 +193,8 @@ class SOCKETSERVER_EXPORT BufferedReader {
     Lines lines(std::size_t limit = default_line_limit) { return {*this, limit}; }
 
   private:
+    friend class detail::RelaySide;
+
     void put_back(std::string_view bytes);
     std::string_view take(std::size_t size) noexcept;
     std::string_view take_line(std::size_t from, std::size_t limit) noexcept;

@@ -54,6 +54,7 @@ class ReplyPath;
 
 namespace detail {
 struct Arrival;
+class RelaySide;
 
 /// Output that a BufferedWriter holds back until somebody waits for the peer.
 class Corked {
@@ -152,7 +153,9 @@ class SOCKETSERVER_EXPORT Socket {
     /// Waits for a connection. What is accepted has no timeout, whatever this socket has.
     std::pair<Socket, Address> accept();
     void connect(const Address& address);
-    /// Ends one or both directions; the peer sees end of stream. Mirrors `socket.shutdown`.
+    /// Ends one or both directions; the peer sees end of stream. Ending both of a connection that
+    /// is over already, because the peer has reset it, does nothing. Mirrors `socket.shutdown`,
+    /// which throws then.
     void shutdown(ShutdownHow how);
     /// Idempotent.
     void close() noexcept;
@@ -322,6 +325,7 @@ class SOCKETSERVER_EXPORT Socket {
     friend class BufferedReader;
     friend class BufferedWriter;
     friend class ReplyPath;
+    friend class detail::RelaySide;
 
     detail::Channel channel_;
     detail::Corked* corked_ = nullptr;

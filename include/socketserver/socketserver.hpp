@@ -19,6 +19,7 @@
 #include "socketserver/policy_host.hpp"
 #include "socketserver/predefined.hpp"
 #include "socketserver/prefork_mixin.hpp"
+#include "socketserver/relay.hpp"
 #include "socketserver/request_handler.hpp"
 #include "socketserver/server_base.hpp"
 #include "socketserver/server_options.hpp"

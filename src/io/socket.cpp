@@ -72,6 +72,18 @@ ssize_t send_from(const detail::Channel& channel, std::string_view data, const S
     return sys::retry_on_eintr([&] { return sys::calls.sendmsg(channel.fd, &message, flags); });
 }
 
+/// Of a socket that is not connected: whether it was. The kernel has given it a port then, and
+/// leaves the number when the connection is over. errno is not changed.
+bool was_connected(int fd) {
+    const int saved = errno;
+    SockAddr own;
+    const bool has_port = ::getsockname(fd, own.get(), &own.size) == 0 &&
+                          detail::from_sockaddr(own).is_inet() &&
+                          detail::from_sockaddr(own).port() != 0;
+    errno = saved;
+    return has_port;
+}
+
 int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM : SOCK_DGRAM; }
 
 }  // namespace
@@ -323,7 +335,9 @@ void Socket::shutdown(ShutdownHow how) {
                        : how == ShutdownHow::write ? SHUT_WR
                                                    : SHUT_RDWR;
     if (how != ShutdownHow::read && channel_.filter != nullptr) channel_.filter->shutdown(channel_);
-    if (sys::calls.shutdown(channel_.fd, native) == -1) throw_io_error(channel_, "shutdown");
+    if (sys::calls.shutdown(channel_.fd, native) == 0) return;
+    if (how == ShutdownHow::both && errno == ENOTCONN && was_connected(channel_.fd)) return;
+    throw_io_error(channel_, "shutdown");
 }
 
 void Socket::close() noexcept {

@@ -23,6 +23,8 @@
 
 namespace socketserver::detail {
 
+class BreakOffWatch;
+
 /// The requests of a server that have been accepted and have not ended, and the counters.
 ///
 /// Shared by the server and its requests, which may outlive it; the wakers are the server's and
@@ -106,6 +108,9 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     bool is_draining() const noexcept { return counters->drain.ends_idle.load(); }
     /// Breaks all connections off: the operations of their handlers throw Cancelled.
     void cancel_all() noexcept;
+    /// From the one to the other, cancel_all() wakes the watch as well.
+    void add_watch(BreakOffWatch& watch) noexcept;
+    void remove_watch(BreakOffWatch& watch) noexcept;
     /// Nothing is being served or waits to be served in this process or its children.
     bool is_empty() const noexcept { return count_.load() == 0; }
     std::size_t size() const noexcept { return count_.load(); }
@@ -136,6 +141,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     const Waker* stop_waker_;  // the same
     Connection* first_ = nullptr;
     std::optional<ChildOutcomes> outcomes_;  // of the children that this process forks
+    BreakOffWatch* first_watch_ = nullptr;
     std::vector<int> free_outcomes_;
     int used_outcomes_ = 0;
 };

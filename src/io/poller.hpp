@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <poll.h>
+
+#include "io/break_off_watch.hpp"
+#include "socketserver/detail/io/channel.hpp"
+
+namespace socketserver::detail {
+
+/// Waits for any of several descriptors: a thread in poll(2), a fiber suspended. A descriptor may
+/// be named twice, be waited for by others at the same time, and be one that epoll(7) does not
+/// take, such as a file.
+///
+/// A fiber waits for an epoll set of this object, which holds the descriptors: the set of its
+/// scheduler takes each descriptor once, and may have it already.
+///
+/// Thread safety: none. It costs a descriptor or two from the first wait until its end.
+class Poller {
+  public:
+    /// @param request what ends the wait when the server breaks it off; null: nothing does, on a
+    ///        thread. It must outlive the object.
+    explicit Poller(Connection* request = nullptr) noexcept : request_{request} {}
+    Poller(const Poller&) = delete;
+    Poller& operator=(const Poller&) = delete;
+    ~Poller();
+
+    /// What is waited for; an `fd` of -1 is passed over. May be changed between two waits. A
+    /// descriptor that was closed must not be replaced by another one of the same number.
+    std::vector<pollfd> entries;
+
+    /// As poll(2): how many are ready, 0 when the time is over, -1 with errno, which is ECANCELED
+    /// when the server ends the request.
+    int wait(TimePoint until);
+
+  private:
+    int look();
+    int wait_on_thread(TimePoint until);
+    int wait_on_carrier(TimePoint until);
+    bool update_set();
+    bool control(int operation, const pollfd& entry) const;
+
+    Connection* request_;
+    std::optional<BreakOffWatch> break_off_;  // from the first wait on
+    Channel set_;                             // the epoll set, on a carrier
+    std::vector<pollfd> watched_;             // what is in it: `events` of `fd`
+};
+
+}  // namespace socketserver::detail
