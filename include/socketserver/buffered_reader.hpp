@@ -19,7 +19,8 @@ class Socket;
 
 namespace detail {
 class RelaySide;
-}
+class Selection;
+}  // namespace detail
 
 /// A line without its end: see BufferedReader::next_line().
 struct Line {
@@ -194,6 +195,7 @@ class SOCKETSERVER_EXPORT BufferedReader {
 
   private:
     friend class detail::RelaySide;
+    friend class detail::Selection;
 
     void put_back(std::string_view bytes);
     std::string_view take(std::size_t size) noexcept;

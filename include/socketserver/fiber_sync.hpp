@@ -73,6 +73,59 @@ class SOCKETSERVER_EXPORT ConditionVariable {
     std::unique_ptr<State> state_;
 };
 
+/// A flag that some set and others wait for. Mirrors `threading.Event`.
+///
+/// Thread safety: all members may be called from any fiber of any worker, and from any thread;
+/// set() and clear() never suspend. A wait in a fiber throws Cancelled when its server is stopped.
+/// select() waits for an event and for other things.
+class Event {
+  public:
+    bool is_set() const {
+        const std::lock_guard lock{mutex_};
+        return is_set_;
+    }
+    /// Ends the waits of all.
+    void set() {
+        const std::lock_guard lock{mutex_};
+        is_set_ = true;
+        waiting_.unpark_all();
+    }
+    void clear() {
+        const std::lock_guard lock{mutex_};
+        is_set_ = false;
+    }
+    void wait() {
+        std::unique_lock lock{mutex_};
+        while (!is_set_) waiting_.wait(lock, detail::never);
+    }
+    /// False: it was not set in time.
+    bool wait_for(std::chrono::nanoseconds time) {
+        const detail::TimePoint until = detail::deadline_after(time);
+        std::unique_lock lock{mutex_};
+        while (!is_set_ && waiting_.wait(lock, until)) {
+        }
+        return is_set_;
+    }
+
+    /// @name For select()
+    /// @{
+    bool begin_watch(detail::Watch& watch) {
+        const std::lock_guard lock{mutex_};
+        if (!is_set_) waiting_.watches().add(watch);
+        return is_set_;
+    }
+    void end_watch(detail::Watch& watch) noexcept {
+        const std::lock_guard lock{mutex_};
+        waiting_.watches().remove(watch);
+    }
+    /// @}
+
+  private:
+    mutable std::mutex mutex_;  // nobody waits with it
+    detail::WaitList waiting_;
+    bool is_set_ = false;
+};
+
 /// Hands values from some fibers or threads to others, in order. Mirrors `queue.Queue`.
 ///
 /// A queue with a capacity makes push() wait while it is full. close() ends it: what is in it can
@@ -80,7 +133,8 @@ class SOCKETSERVER_EXPORT ConditionVariable {
 ///
 /// Thread safety: all members may be called from any fiber of any worker, and from any thread. What
 /// has nothing to wait for never suspends the fiber, so that it may be called with a std::mutex
-/// held: push() to a queue without a capacity, try_pop() and close().
+/// held: push() to a queue without a capacity, try_pop() and close(). select() waits for a queue
+/// and for other things.
 template <class T>
 class Queue {
   public:
@@ -124,6 +178,20 @@ class Queue {
         not_empty_.unpark_all();
         not_full_.unpark_all();
     }
+
+    /// @name For select()
+    /// @{
+    bool begin_watch(detail::Watch& watch) {
+        const std::lock_guard lock{mutex_};
+        if (closed_ || !values_.empty()) return true;
+        not_empty_.watches().add(watch);
+        return false;
+    }
+    void end_watch(detail::Watch& watch) noexcept {
+        const std::lock_guard lock{mutex_};
+        not_empty_.watches().remove(watch);
+    }
+    /// @}
 
   private:
     std::optional<T> take() {

@@ -286,6 +286,7 @@ class SOCKETSERVER_EXPORT Socket {
     void set_corked(detail::Corked* corked) noexcept { corked_ = corked; }
     detail::Corked* corked() const noexcept { return corked_; }
     detail::Channel& channel() noexcept { return channel_; }
+    const detail::Channel& channel() const noexcept { return channel_; }
     /// @}
 
   private:

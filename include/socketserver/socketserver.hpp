@@ -21,6 +21,7 @@
 #include "socketserver/prefork_mixin.hpp"
 #include "socketserver/relay.hpp"
 #include "socketserver/request_handler.hpp"
+#include "socketserver/select.hpp"
 #include "socketserver/server_base.hpp"
 #include "socketserver/server_options.hpp"
 #include "socketserver/shutdown_on_signal.hpp"

@@ -165,11 +165,20 @@ void run_blocking(const std::function<void()>& work) {
     work();
 }
 
-ServerMark::ServerMark(const void* server, Slot slot, const Datagram* datagram) noexcept
+ServerMark::ServerMark(const void* server, Slot slot) noexcept
+    : server_{server}, slot_{slot}, outer_{std::exchange(current().*slot, this)} {}
+
+ServerMark::ServerMark(const void* server, const Datagram& request) noexcept
     : server_{server},
-      slot_{slot},
-      datagram_{datagram},
-      outer_{std::exchange(current().*slot, this)} {}
+      slot_{&Current::request},
+      datagram_{&request},
+      outer_{std::exchange(current().request, this)} {}
+
+ServerMark::ServerMark(const void* server, const Socket& request) noexcept
+    : server_{server},
+      slot_{&Current::request},
+      connection_{&request},
+      outer_{std::exchange(current().request, this)} {}
 
 ServerMark::~ServerMark() { current().*slot_ = outer_; }
 

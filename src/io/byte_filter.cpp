@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/detail/io/byte_filter.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <utility>
 
 #include "io/waiting.hpp"
+#include "os/sys.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 
 namespace socketserver::detail {
@@ -30,6 +32,12 @@ std::ptrdiff_t attempt_until_done(Channel& channel, int flags, Attempt attempt,
 }  // namespace
 
 ByteFilter::~ByteFilter() = default;
+
+bool ByteFilter::look(Channel& channel) {
+    if (has_pending()) return true;
+    pollfd input{channel.fd, POLLIN, 0};
+    return sys::retry_on_eintr([&] { return sys::calls.poll(&input, 1, 0); }) != 0;
+}
 
 Direction ByteFilter::recv_waits_for() const noexcept { return Direction::read; }
 

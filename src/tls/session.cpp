@@ -184,13 +184,13 @@ void TlsSession::note_failure() {
     ERR_clear_error();
 }
 
-TlsSession::Step TlsSession::read_record(Channel& channel, char* data, std::size_t size,
+TlsSession::Step TlsSession::read_record(Channel& channel, Read read, std::span<char> buffer,
                                          std::size_t& got) {
     got = 0;
     if (is_failed_) return Step::failed;
     descriptor_ = channel.fd;
     ERR_clear_error();
-    const int result = SSL_read_ex(native(), data, size, &got);
+    const int result = read(native(), buffer.data(), buffer.size(), &got);
     const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(native(), result);
     if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_ZERO_RETURN) {
         note_failure();
@@ -204,13 +204,23 @@ TlsSession::Step TlsSession::read_record(Channel& channel, char* data, std::size
 }
 
 std::ptrdiff_t TlsSession::recv(Channel& channel, char* data, std::size_t size, bool may_wait) {
+    return receive(channel, SSL_read_ex, {data, size}, may_wait);
+}
+
+bool TlsSession::look(Channel& channel) {
+    char byte{};
+    return receive(channel, SSL_peek_ex, {&byte, 1}, false) != -1 || errno != EAGAIN;
+}
+
+std::ptrdiff_t TlsSession::receive(Channel& channel, Read read, std::span<char> buffer,
+                                   bool may_wait) {
     std::string_view received;
     for (;;) {
         {
             const Use use{*this};
             supply(received);
             std::size_t got = 0;
-            const Step step = read_record(channel, data, size, got);
+            const Step step = read_record(channel, read, buffer, got);
             if (step == Step::done) return static_cast<std::ptrdiff_t>(got);
             if (step == Step::failed) {
                 errno = protocol_error;

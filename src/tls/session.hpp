@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,7 @@ class TlsSession final : public ByteFilter {
     std::ptrdiff_t recv(Channel& channel, char* data, std::size_t size, bool may_wait) override;
     std::ptrdiff_t send(Channel& channel, std::string_view data) override;
     bool has_pending() const noexcept override;
+    bool look(Channel& channel) override;
     void shutdown(Channel& channel) noexcept override;
     void throw_error(int error, std::string_view operation) override;
 
@@ -66,9 +68,12 @@ class TlsSession final : public ByteFilter {
   private:
     enum class Step : unsigned char { done, needs_input, failed };
 
+    /// SSL_read_ex or SSL_peek_ex.
+    using Read = int (*)(SSL* ssl, void* data, std::size_t size, std::size_t* got);
+    std::ptrdiff_t receive(Channel& channel, Read read, std::span<char> buffer, bool may_wait);
     // All of these under the lock.
     Step step_handshake(Channel& channel);
-    Step read_record(Channel& channel, char* data, std::size_t size, std::size_t& got);
+    Step read_record(Channel& channel, Read read, std::span<char> buffer, std::size_t& got);
     void flush() noexcept;
     void end_output() noexcept;
     void keep_rest();

@@ -54,6 +54,7 @@ bool WaitList::wait(std::unique_lock<std::mutex>& lock, TimePoint until) {
 }
 
 bool WaitList::unpark_one() noexcept {
+    watches_.wake_all();
     if (first_ == nullptr) return false;
     Parker& parker = *first_;
     remove(parker);

@@ -11,7 +11,8 @@ struct pollfd;
 
 namespace socketserver {
 class Datagram;
-}
+class Socket;
+}  // namespace socketserver
 
 // The blocking-I/O seam. Socket asks "receive", "send", "wait until readable" of whatever carries
 // the current request. On a thread, or in a process, that is the kernel: the free functions below
@@ -86,20 +87,25 @@ class SOCKETSERVER_EXPORT ServerMark {
   public:
     using Slot = const ServerMark* Current::*;
 
-    /// `datagram`: the request, if it is one.
-    ServerMark(const void* server, Slot slot, const Datagram* datagram = nullptr) noexcept;
+    ServerMark(const void* server, Slot slot) noexcept;
+    /// With the request, which is one of the two.
+    ServerMark(const void* server, const Datagram& request) noexcept;
+    ServerMark(const void* server, const Socket& request) noexcept;
     ServerMark(const ServerMark&) = delete;
     ServerMark& operator=(const ServerMark&) = delete;
     ~ServerMark();
 
     /// Whether such a mark stands on the calling thread (or fiber).
     static bool stands(const void* server, Slot slot) noexcept;
+    /// The request, if it is one.
     const Datagram* datagram() const noexcept { return datagram_; }
+    const Socket* connection() const noexcept { return connection_; }
 
   private:
     const void* server_;
     Slot slot_;
-    const Datagram* datagram_;
+    const Datagram* datagram_ = nullptr;
+    const Socket* connection_ = nullptr;
     const ServerMark* outer_;
 };
 

@@ -46,6 +46,9 @@ class SOCKETSERVER_EXPORT ByteFilter {
     /// Whether recv() would return bytes, or the end, although the kernel has none: they have been
     /// taken from the descriptor already.
     virtual bool has_pending() const noexcept = 0;
+    /// Whether recv() would return bytes, the end or an error. Takes from the descriptor what is
+    /// there, to find out. Called as recv() is.
+    virtual bool look(Channel& channel);
     /// Called before the output of the connection is ended: tells the peer so in the filter's own
     /// way, as far as this is possible without waiting.
     virtual void shutdown(Channel& channel) noexcept = 0;

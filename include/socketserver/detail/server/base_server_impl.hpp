@@ -18,10 +18,7 @@ namespace socketserver {
 template <class Handler, template <class> class MixIn>
 bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& accepted_from,
                                                const detail::ServerPin* pin) {
-    const Datagram* datagram = nullptr;
-    if constexpr (std::is_same_v<Request, Datagram>) datagram = &request;
-    const detail::ServerMark mark{static_cast<const ServerBase*>(this), &detail::Current::request,
-                                  datagram};
+    const detail::ServerMark mark{static_cast<const ServerBase*>(this), request};
     detail::note_served(detail::record_of(request));
     bool served = true;
     Address client_address;

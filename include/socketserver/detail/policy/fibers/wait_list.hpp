@@ -5,6 +5,7 @@
 
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/channel.hpp"
+#include "socketserver/detail/io/watch.hpp"
 
 namespace socketserver::detail {
 
@@ -23,12 +24,15 @@ class SOCKETSERVER_EXPORT WaitList {
     ///
     /// @throws Cancelled in a fiber whose server is being stopped, with the lock held.
     bool wait(std::unique_lock<std::mutex>& lock, TimePoint until);
-    /// Ends the wait that has lasted the longest. False: nobody waits. Called with the lock held.
+    /// Ends the wait that has lasted the longest, and wakes all who watch: they look whether there
+    /// is something for them. False: nobody waits. Called with the lock held.
     bool unpark_one() noexcept;
     void unpark_all() noexcept {
         while (unpark_one()) {
         }
     }
+    /// Who waits in select() for this and for something else. With the lock held.
+    WatchList& watches() noexcept { return watches_; }
 
   private:
     void push(Parker& parker) noexcept;
@@ -36,6 +40,7 @@ class SOCKETSERVER_EXPORT WaitList {
 
     Parker* first_ = nullptr;
     Parker* last_ = nullptr;
+    WatchList watches_;
 };
 
 }  // namespace socketserver::detail
