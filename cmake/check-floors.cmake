@@ -8,7 +8,7 @@ cmake_path(ABSOLUTE_PATH ROOT)
 
 set(floors os io request server policy whole)  # from the lowest to the highest
 set(headers_of_os version)
-set(headers_of_io address buffered_reader buffered_writer datagram errors integers relay select socket systemd)
+set(headers_of_io address buffered_reader buffered_writer connections datagram errors integers relay select socket systemd)
 set(headers_of_request connection_info drain_report prometheus proxy_protocol server_options statistics)
 set(headers_of_server
     base_server handover policy policy_host request_handler server_base service_notifier shutdown_on_signal synchronous_mixin

@@ -8,6 +8,7 @@
 #include "socketserver/base_server.hpp"
 #include "socketserver/buffered_reader.hpp"
 #include "socketserver/buffered_writer.hpp"
+#include "socketserver/connections.hpp"
 #include "socketserver/datagram.hpp"
 #include "socketserver/drain_report.hpp"
 #include "socketserver/errors.hpp"
