@@ -97,6 +97,24 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
     virtual void close_request(Request& request);
     /// @}
 
+    /// @name Not to be overridden
+    ///
+    /// Hooks with parameters that they do not have. An override of one of them would be another
+    /// function that nobody calls; so it does not compile, with or without `override`.
+    /// @{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverloaded-virtual"  // a right override hides them, as it should
+    // A compiler quotes the line, and so says what is right.
+    // clang-format off
+    virtual void handle_error(Request&, const Address&) final = delete;  // add: std::exception_ptr
+    virtual bool verify_request(Request&, const Address&) final = delete;  // it takes a const Request&
+    virtual void process_request(Request&, const Address&) final = delete;  // it takes a Request&&
+    virtual void prepare_request(Request&, const Address&) final = delete;  // it takes an Address&
+    virtual void finish_request(const Request&, const Address&) final = delete;  // it takes a Request&
+    // clang-format on
+#pragma GCC diagnostic pop
+    /// @}
+
     /// @name For derived classes
     /// @{
 

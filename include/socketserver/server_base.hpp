@@ -88,12 +88,19 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// synchronous server) or in a forked child, where the call only asks. If nothing is being
     /// served, the next serve_forever() or handle_request() returns at once, and only that one.
     /// Connections that wait in the kernel stay there for the next serve.
-    void shutdown();
+    ///
+    /// May be overridden; a handler's `server().shutdown()` then calls the override. What stops the
+    /// server without a call of this, a signal (ShutdownOnSignal), a `std::stop_token` or a drain,
+    /// does not.
+    virtual void shutdown();
 
     /// Ends serving, closes the listening socket and waits for the requests that are being served,
     /// as far as the policy has it (`block_on_close`). Idempotent. In a handler it does not wait
     /// for other handlers; the server's destructor does.
-    void server_close();
+    ///
+    /// May be overridden. The destructor of this class calls its own, because that of the derived
+    /// class has run by then: a class that overrides it calls it in its destructor.
+    virtual void server_close();
 
     /// Stops accepting; clients wait in the kernel's queue. What was accepted is served on. From
     /// any thread.

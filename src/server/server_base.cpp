@@ -179,7 +179,7 @@ void ServerBase::set_policy(Policy& policy) noexcept {
 
 void ServerBase::end_before_destruction() noexcept {
     if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
-    server_close();
+    ServerBase::server_close();
     if (state_->drain_thread.joinable()) state_->drain_thread.join();
     state_->table->server->cut();
 }

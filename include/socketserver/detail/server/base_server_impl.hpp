@@ -137,7 +137,7 @@ void BaseServer<Handler, MixIn>::admit(detail::Place& place, Request& request,
         if (place.refused) {
             if (options().overload == Overload::reset) detail::reset_on_close(request);
             refuse(request, client_address, *place.refused);
-        } else if (!verify_request(request, client_address)) {
+        } else if (!verify_request(std::as_const(request), client_address)) {
             count_refused(record, RefuseCause::verify_request);
             call_shutdown_request(request, client_address);
         } else if (const Admission admission = static_cast<Policy&>(*this).mixin_takes();
