@@ -53,8 +53,10 @@ class SOCKETSERVER_EXPORT Address {
     ///
     /// @throws std::system_error if the path is empty, longer than the kernel takes (107 bytes), or
     /// has a zero byte in it.
-    Address(std::string path);                                      // NOLINT: implicit
-    Address(const char* path) : Address(std::string{path}) {}       // NOLINT: implicit
+    Address(std::string path);  // NOLINT: implicit
+    /// The same.
+    Address(const char* path) : Address(std::string{path}) {}  // NOLINT: implicit
+    /// The same.
     Address(std::string_view path) : Address(std::string{path}) {}  // NOLINT: implicit
 
     /// The address that a text names, as to_string() writes it and people type it:
@@ -65,9 +67,13 @@ class SOCKETSERVER_EXPORT Address {
     /// do.
     static Address parse(std::string_view text);
 
+    /// Which kind of address it is.
     AddressFamily family() const noexcept { return family_; }
+    /// Whether it is no address: default-made.
     bool empty() const noexcept { return family_ == AddressFamily::none; }
+    /// Whether it is one of a Unix-domain socket.
     bool is_unix() const noexcept { return family_ == AddressFamily::unix_path; }
+    /// Whether it has a host and a port: IPv4, IPv6 or a name.
     bool is_inet() const noexcept { return !empty() && !is_unix(); }
 
     /// The host as text, without the port: a number, or the name if it was not resolved. Empty for

@@ -38,7 +38,9 @@ namespace socketserver {
 template <class Handler, template <class> class MixIn>
 class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer<Handler, MixIn>>> {
   public:
+    /// The class of the handlers. Mirrors the attribute `RequestHandlerClass`.
     using RequestHandlerClass = Handler;
+    /// What its handlers serve: a Socket, or a Datagram.
     using Request = typename Handler::request_type;
     /// Makes the handler of each request. Called where the request is served, from several threads
     /// at once if the policy has several.
@@ -68,6 +70,7 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
         ServerBase::set_policy(*this);
     }
 
+    /// Sets what makes the handlers; in a constructor, before serving begins.
     void set_handler_factory(HandlerFactory factory) { factory_ = std::move(factory); }
 
     /// @name May be overridden

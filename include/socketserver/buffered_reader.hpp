@@ -80,6 +80,7 @@ class SOCKETSERVER_EXPORT BufferedReader {
     /// @throws LineTooLong if no whole delimiter comes within `limit` bytes; nothing is lost then.
     /// @throws std::invalid_argument if `delimiter` is empty.
     std::string_view read_until(std::string_view delimiter, std::size_t limit = default_line_limit);
+    /// The same with a literal.
     template <std::size_t size>
     std::string_view read_until(const char (&literal)[size],
                                 std::size_t limit = default_line_limit) {
@@ -126,18 +127,22 @@ class SOCKETSERVER_EXPORT BufferedReader {
     /// Lets `for (std::string_view line : reader)` run over the lines up to the end of stream.
     class iterator {
       public:
-        using iterator_category = std::input_iterator_tag;
-        using value_type = std::string_view;
-        using difference_type = std::ptrdiff_t;
-        using pointer = const std::string_view*;
-        using reference = std::string_view;
+        using iterator_category = std::input_iterator_tag;  ///< The lines can be read once.
+        using value_type = std::string_view;                ///< A line.
+        using difference_type = std::ptrdiff_t;             ///< Never used: there is no distance.
+        using pointer = const std::string_view*;            ///< To a line.
+        using reference = std::string_view;                 ///< To a line.
 
+        /// Reads the first line.
         explicit iterator(BufferedReader& reader) : reader_{&reader} { ++*this; }
+        /// The line, with its end. Valid until the reader is used again.
         std::string_view operator*() const noexcept { return line_; }
+        /// Reads the next line.
         iterator& operator++() {
             line_ = reader_->readline();
             return *this;
         }
+        /// Reads the next line.
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
             return it.line_.empty();
@@ -147,30 +152,38 @@ class SOCKETSERVER_EXPORT BufferedReader {
         BufferedReader* reader_;
         std::string_view line_;
     };
+    /// Reads the first line, with its end, and runs over those that follow.
     iterator begin() { return iterator{*this}; }
+    /// The end of the stream.
     std::default_sentinel_t end() const noexcept { return {}; }
 
     /// The lines without their ends, up to the end of stream, as next_line() returns them:
     /// `for (const auto& [text, has_end] : reader.lines())`.
     class Lines {
       public:
+        /// Runs over the lines.
         class iterator {
           public:
-            using iterator_category = std::input_iterator_tag;
-            using value_type = Line;
-            using difference_type = std::ptrdiff_t;
-            using pointer = const Line*;
-            using reference = const Line&;
+            using iterator_category = std::input_iterator_tag;  ///< The lines can be read once.
+            using value_type = Line;                            ///< A line.
+            using difference_type = std::ptrdiff_t;  ///< Never used: there is no distance.
+            using pointer = const Line*;             ///< To a line.
+            using reference = const Line&;           ///< To a line.
 
+            /// Reads the first line.
             iterator(BufferedReader& reader, std::size_t limit) : reader_{&reader}, limit_{limit} {
                 ++*this;
             }
+            /// The line. Its text is valid until the reader is used again.
             const Line& operator*() const noexcept { return *line_; }
+            /// The same.
             const Line* operator->() const noexcept { return &*line_; }
+            /// Reads the next line.
             iterator& operator++() {
                 line_ = reader_->next_line(limit_);
                 return *this;
             }
+            /// Reads the next line.
             void operator++(int) { ++*this; }
             friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
                 return !it.line_;
@@ -181,7 +194,9 @@ class SOCKETSERVER_EXPORT BufferedReader {
             std::size_t limit_;
             std::optional<Line> line_;
         };
+        /// Reads the first line.
         iterator begin() const { return {*reader_, limit_}; }
+        /// The end of the stream.
         std::default_sentinel_t end() const noexcept { return {}; }
 
       private:
@@ -191,6 +206,7 @@ class SOCKETSERVER_EXPORT BufferedReader {
         BufferedReader* reader_;
         std::size_t limit_;
     };
+    /// The lines of which none is longer than `limit` bytes; see Lines.
     Lines lines(std::size_t limit = default_line_limit) { return {*this, limit}; }
 
   private:

@@ -56,6 +56,7 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
     void print(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
         vprint(format, fmt::make_format_args(arguments...));
     }
+    /// As print(), with arguments whose types are known at run time only.
     void vprint(fmt::string_view format, fmt::format_args arguments);
 
     /// Writes an integer with as many bytes as `T` has, in network order unless told otherwise:

@@ -63,6 +63,7 @@ class SOCKETSERVER_EXPORT ReplyPath {
 class SOCKETSERVER_EXPORT Datagram {
   public:
     Datagram() = default;
+    /// For a get_request() of one's own: what the members return.
     Datagram(std::string data, bool truncated, std::shared_ptr<Socket> socket,
              const detail::Arrival& arrival = {})
         : data_{std::move(data)},

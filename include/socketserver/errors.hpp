@@ -19,6 +19,7 @@ namespace socketserver {
 /// `code()` equals `std::errc::timed_out`.
 class SOCKETSERVER_EXPORT TimeoutError : public std::system_error {
   public:
+    /// `operation` begins the text.
     explicit TimeoutError(const std::string& operation);
     ~TimeoutError() override;
 };
@@ -27,6 +28,7 @@ class SOCKETSERVER_EXPORT TimeoutError : public std::system_error {
 /// wants to say goodbye may catch it; the answer is sent, and has ServerOptions::request_timeout.
 class SOCKETSERVER_EXPORT IdleTimeout : public TimeoutError {
   public:
+    /// `operation` begins the text.
     explicit IdleTimeout(const std::string& operation);
     ~IdleTimeout() override;
 };
@@ -35,6 +37,7 @@ class SOCKETSERVER_EXPORT IdleTimeout : public TimeoutError {
 /// the client sends, or reads, too slowly. What is sent or received afterwards fails as well.
 class SOCKETSERVER_EXPORT DeadlineExceeded : public TimeoutError {
   public:
+    /// `operation` begins the text.
     explicit DeadlineExceeded(const std::string& operation);
     ~DeadlineExceeded() override;
 };
@@ -48,9 +51,11 @@ class SOCKETSERVER_EXPORT DeadlineExceeded : public TimeoutError {
 /// accident. Mirrors `asyncio.CancelledError`, which is no `Exception` for the same reason.
 class SOCKETSERVER_EXPORT Cancelled : public std::exception {
   public:
+    /// `operation` begins the text.
     explicit Cancelled(const std::string& operation);
     ~Cancelled() override;
 
+    /// The operation, and that it was cancelled.
     const char* what() const noexcept override { return text_.what(); }
     /// Equals `std::errc::operation_canceled`.
     const std::error_code& code() const noexcept { return text_.code(); }
@@ -63,6 +68,7 @@ class SOCKETSERVER_EXPORT Cancelled : public std::exception {
 /// Nothing is lost: what was received stays in the reader and can be taken with read1() or read().
 class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
   public:
+    /// Of a line.
     explicit LineTooLong(std::size_t limit);
     /// `operation` begins the text.
     LineTooLong(const std::string& operation, std::size_t limit);
@@ -74,8 +80,11 @@ class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
 /// is an `EOFError`.
 class SOCKETSERVER_EXPORT IncompleteReadError : public std::runtime_error {
   public:
+    /// `operation` begins the text; the others are what partial() and expected() return.
     IncompleteReadError(const std::string& operation, std::string partial, std::size_t expected);
+    /// A copy shares the bytes.
     IncompleteReadError(const IncompleteReadError&) noexcept = default;
+    /// A copy shares the bytes.
     IncompleteReadError& operator=(const IncompleteReadError&) noexcept = default;
     ~IncompleteReadError() override;
 
@@ -97,9 +106,11 @@ SOCKETSERVER_EXPORT const std::error_category& ssl_category() noexcept;
 /// `socketserver::tls` only. Mirrors `ssl.SSLError`.
 class SOCKETSERVER_EXPORT SSLError : public std::system_error {
   public:
+    /// With the whole text, and an error of OpenSSL if it was one.
     explicit SSLError(const std::string& text, std::error_code code = {0, ssl_category()});
     ~SSLError() override;
 
+    /// The text, without that of code().
     const char* what() const noexcept override { return text_.what(); }
 
   private:
@@ -110,6 +121,7 @@ class SOCKETSERVER_EXPORT SSLError : public std::system_error {
 /// cut off. Mirrors `ssl.SSLEOFError`.
 class SOCKETSERVER_EXPORT SSLEOFError : public SSLError {
   public:
+    /// `operation` begins the text.
     explicit SSLEOFError(const std::string& operation);
     ~SSLEOFError() override;
 };
@@ -130,10 +142,12 @@ enum class HandshakeFailure : unsigned char {
 /// A handshake failed. Mirrors what `SSLSocket.do_handshake` raises.
 class SOCKETSERVER_EXPORT HandshakeError : public SSLError {
   public:
+    /// With what the members return.
     HandshakeError(HandshakeFailure reason, bool server_side, const std::string& text,
                    std::error_code code = {0, ssl_category()});
     ~HandshakeError() override;
 
+    /// Why it failed.
     HandshakeFailure reason() const noexcept { return reason_; }
     /// Whether this side was the server: then it is the client that failed, and the server reports
     /// nothing.

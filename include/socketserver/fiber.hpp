@@ -60,10 +60,13 @@ class SOCKETSERVER_EXPORT Fiber {
     Fiber() noexcept;
     /// @throws std::system_error if there is no memory for a stack, or no thread.
     explicit Fiber(std::function<void()> function);
+    /// Takes over what runs; `other` is as default-made afterwards.
     Fiber(Fiber&& other) noexcept;
+    /// The same, after the end of what this object has.
     Fiber& operator=(Fiber&& other) noexcept;
     ~Fiber();
 
+    /// Whether there is something to wait for.
     bool joinable() const noexcept { return state_ != nullptr; }
     /// Waits for the end. Afterwards the object is as default-made.
     ///

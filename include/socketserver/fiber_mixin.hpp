@@ -55,6 +55,7 @@ class FiberMixIn : public Policy {
         detail::print_blocking(client_address, time);
     }
 
+    /// Serves a request in a fiber; called by process_request().
     void dispatch(auto&& request, Address client_address) {
         detail::hand_over<detail::RequestJob>(
             static_cast<Server&>(*this), request, client_address, false,

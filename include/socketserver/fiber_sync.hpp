@@ -30,7 +30,9 @@ class SOCKETSERVER_EXPORT Mutex {
 
     /// Not ended by a stop of the server: the one who holds it is.
     void lock();
+    /// Locks it if nobody has it; does not wait.
     bool try_lock();
+    /// Lets one that waits for it have it.
     void unlock();
 
   private:
@@ -47,7 +49,9 @@ class SOCKETSERVER_EXPORT ConditionVariable {
     ConditionVariable& operator=(const ConditionVariable&) = delete;
     ~ConditionVariable();
 
+    /// Waits until it is notified, or without a cause.
     void wait(std::unique_lock<Mutex>& lock) { wait_until(lock, detail::never); }
+    /// Waits until the predicate, which is called with the mutex locked, is true.
     template <class Predicate>
     void wait(std::unique_lock<Mutex>& lock, Predicate predicate) {
         while (!predicate()) wait(lock);
@@ -65,7 +69,9 @@ class SOCKETSERVER_EXPORT ConditionVariable {
         return true;
     }
 
+    /// Wakes one that waits. From any fiber or thread.
     void notify_one() noexcept;
+    /// Wakes all that wait. From any fiber or thread.
     void notify_all() noexcept;
 
   private:
@@ -138,6 +144,7 @@ class Event {
 template <class T>
 class Queue {
   public:
+    /// For at most so many values.
     explicit Queue(std::size_t capacity = (std::numeric_limits<std::size_t>::max)())
         : capacity_{capacity} {}
 
@@ -167,11 +174,13 @@ class Queue {
         return take();
     }
 
+    /// As pop(), without waiting.
     std::optional<T> try_pop() {
         const std::lock_guard lock{mutex_};
         return take();
     }
 
+    /// Ends the queue: no value is taken any more, and nobody waits. Idempotent.
     void close() {
         const std::lock_guard lock{mutex_};
         closed_ = true;

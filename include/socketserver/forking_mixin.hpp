@@ -60,6 +60,7 @@ class ForkingMixIn : public Policy {
         }
     }
 
+    /// Serves a request in a child process; called by process_request().
     void dispatch(auto&& request, Address client_address) {
         auto& server = static_cast<Server&>(*this);
         bool is_child = false;

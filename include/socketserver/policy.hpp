@@ -54,7 +54,10 @@ class SOCKETSERVER_EXPORT Policy {
     /// nothing: SynchronousMixIn has nothing that could outlive the server, FiberMixIn ends its
     /// handlers itself, and a child process of ForkingMixIn is no thread.
     /// @{
+
+    /// Mirrors `ThreadingMixIn.daemon_threads`.
     bool daemon_threads = false;
+    /// Mirrors `ThreadingMixIn.block_on_close`.
     bool block_on_close = true;
     /// @}
 

@@ -63,6 +63,7 @@ namespace socketserver {
 /// Beyond Python, whose module forks for each request.
 template <template <class> class Inner>
 struct PreforkOf {
+    /// The policy itself, as a server takes it.
     template <class Server>
     class MixIn;
 };
@@ -97,6 +98,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
   protected:
     MixIn() = default;
 
+    /// Serves a request by the inner policy, in the worker that accepted it.
     void dispatch(auto&& request, Address client_address) {
         if (!is_worker_) {
             server().serve_request(request, client_address);
@@ -107,6 +109,8 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
         detail::WorkerSet::announce_retirement(control_);
         this->policy_host().end_worker_loop();
     }
+
+    /// @cond  documented where Policy declares them
 
     // Each hook is the inner policy's in a worker, and here the supervisor's in the parent, whose
     // loop accepts nothing: what it waits for are its workers.
@@ -186,6 +190,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
             if (error) this->policy_host().report_server_error(error);
         });
     }
+    /// @endcond
 
   private:
     /// However the supervising thread leaves its loop.

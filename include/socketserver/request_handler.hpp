@@ -45,6 +45,7 @@ concept is_defined_above_this_code = requires {
 template <class Request = Socket>
 class BaseRequestHandler {
   public:
+    /// What the handler serves: a Socket, or a Datagram.
     using request_type = Request;
 
     BaseRequestHandler() = default;

@@ -210,6 +210,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     void set_policy(Policy& policy) noexcept;
     /// Closes what must be closed before a derived class goes. Idempotent.
     void end_before_destruction() noexcept;
+    /// The socket as datagrams share it; null when the server is closed.
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
     /// @throws the error if no request can ever be accepted again.
     detail::Turn accept_failed(std::exception_ptr error);
@@ -221,7 +222,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// @throws std::bad_alloc
     void open_connection(detail::ConnectionHandle& record, detail::Place& place,
                          const Address& client_address, int descriptor);
+    /// Counts a request that is refused.
     void count_refused(const detail::ConnectionHandle& record, RefuseCause cause) noexcept;
+    /// Calls connection_opened().
     void announce_opened(const detail::ConnectionHandle& record);
     /// The last word on a request: connection_closed().
     void announce_closed(detail::ConnectionHandle record) noexcept;

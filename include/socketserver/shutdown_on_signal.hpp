@@ -21,6 +21,7 @@ class Waker;
 
 /// For ShutdownOnSignal: the first signal begins ServerBase::drain().
 struct DrainFor {
+    /// How long the drain may take.
     std::chrono::nanoseconds within;
     /// Where another process has the socket as well, say a service manager: AcceptQueue::leave.
     AcceptQueue queue = AcceptQueue::serve;

@@ -33,8 +33,11 @@ struct KeepAlive {
 
 /// The process at the other end of a Unix socket: `SO_PEERCRED`.
 struct PeerCredentials {
+    /// Its number.
     int pid = 0;
+    /// Its effective user.
     unsigned uid = 0;
+    /// Its effective group.
     unsigned gid = 0;
 };
 
@@ -95,7 +98,9 @@ class SOCKETSERVER_EXPORT Socket {
     explicit Socket(int descriptor) noexcept { channel_.fd = descriptor; }
     /// A new socket of the family of `address`, neither bound nor connected.
     Socket(const Address& address, SocketType type);
+    /// Takes the descriptor over; `other` is closed afterwards.
     Socket(Socket&& other) noexcept;
+    /// The same, after close() of this one.
     Socket& operator=(Socket&& other) noexcept;
     ~Socket();
 
@@ -148,10 +153,13 @@ class SOCKETSERVER_EXPORT Socket {
     /// @name Connection
     /// @{
 
+    /// Gives it its address. Mirrors `socket.bind`.
     void bind(const Address& address);
+    /// Makes it accept connections, of which the kernel holds `backlog`. Mirrors `socket.listen`.
     void listen(int backlog);
     /// Waits for a connection. What is accepted has no timeout, whatever this socket has.
     std::pair<Socket, Address> accept();
+    /// Waits for the connection, as long as the timeout allows. Mirrors `socket.connect`.
     void connect(const Address& address);
     /// Ends one or both directions; the peer sees end of stream. Ending both of a connection that
     /// is over already, because the peer has reset it, does nothing. Mirrors `socket.shutdown`,
@@ -172,14 +180,18 @@ class SOCKETSERVER_EXPORT Socket {
     /// The descriptor, for what this class does not offer; -1 when closed. Still owned by the
     /// object.
     int fileno() const noexcept { return channel_.fd; }
+    /// Whether there is a descriptor.
     bool is_open() const noexcept { return channel_.fd != -1; }
+    /// Its own address. Mirrors `socket.getsockname`.
     Address getsockname() const;
+    /// The address of its peer. Mirrors `socket.getpeername`.
     Address getpeername() const;
 
     /// Sets how long each operation may take. Without a value operations wait for ever. With zero
     /// they do not wait: an operation that would have to wait throws with
     /// `std::errc::resource_unavailable_try_again`.
     void settimeout(std::optional<std::chrono::nanoseconds> timeout);
+    /// What settimeout() was given.
     std::optional<std::chrono::nanoseconds> gettimeout() const noexcept;
     /// Until when all operations together have to be done, however many they are; without a value
     /// there is no such time. An operation that would have to wait longer throws DeadlineExceeded.
@@ -211,6 +223,7 @@ class SOCKETSERVER_EXPORT Socket {
     /// not acknowledged. Linux doubles the number, within limits of the system. Set on a listening
     /// socket it counts for the connections that it accepts.
     void set_receive_buffer(std::size_t size);
+    /// The same for what is sent.
     void set_send_buffer(std::size_t size);
 
     /// Receives what is sent to a group from now on. A socket may join several groups, on several
@@ -284,7 +297,9 @@ class SOCKETSERVER_EXPORT Socket {
     /// Sets the writer that holds back output for this socket. It is flushed before the socket
     /// waits for input or sends anything else. Not owned; null for none.
     void set_corked(detail::Corked* corked) noexcept { corked_ = corked; }
+    /// What set_corked() was given.
     detail::Corked* corked() const noexcept { return corked_; }
+    /// What carries the bytes.
     detail::Channel& channel() noexcept { return channel_; }
     const detail::Channel& channel() const noexcept { return channel_; }
     /// @}
@@ -334,6 +349,7 @@ class SOCKETSERVER_EXPORT Socket {
 
 /// What Socket::recv_fds() received.
 struct ReceivedFds {
+    /// The bytes.
     std::string data;
     /// They are owned by these objects, and close-on-exec. A file, or whatever else is no socket,
     /// is taken out by detach().

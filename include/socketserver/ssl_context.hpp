@@ -51,12 +51,17 @@ class SOCKETSERVER_EXPORT SSLContext {
   public:
     /// @throws SSLError if OpenSSL has no memory for it.
     explicit SSLContext(TLSPurpose purpose);
+    /// A copy is the same context.
     SSLContext(const SSLContext&) = default;
+    /// Takes it over.
     SSLContext(SSLContext&&) noexcept = default;
+    /// A copy is the same context.
     SSLContext& operator=(const SSLContext&) = default;
+    /// Takes it over.
     SSLContext& operator=(SSLContext&&) noexcept = default;
     ~SSLContext();
 
+    /// For which side it was made.
     TLSPurpose purpose() const noexcept;
 
     /// @name Certificates
@@ -107,9 +112,13 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// @name Rules
     /// @{
 
+    /// The oldest version that is spoken: TLS 1.2 by default. Mirrors `SSLContext.minimum_version`.
     void minimum_version(TLSVersion version);
+    /// The oldest version that is spoken.
     TLSVersion minimum_version() const;
+    /// The newest version that is spoken: TLS 1.3 by default. Mirrors `SSLContext.maximum_version`.
     void maximum_version(TLSVersion version);
+    /// The newest version that is spoken.
     TLSVersion maximum_version() const;
     /// The ciphers of TLS 1.2, as `openssl ciphers` writes them. Those of TLS 1.3 are fixed.
     /// Mirrors `SSLContext.set_ciphers`.
@@ -121,10 +130,12 @@ class SOCKETSERVER_EXPORT SSLContext {
 
     /// By default `none` for a server, `required` for a client.
     void verify_mode(VerifyMode mode);
+    /// What verify_mode() was set to.
     VerifyMode verify_mode() const noexcept;
     /// Whether a client demands that the server's certificate is for the name that it connects to.
     /// True by default; switched off by `verify_mode(VerifyMode::none)`.
     void check_hostname(bool on);
+    /// What check_hostname() was set to.
     bool check_hostname() const noexcept;
 
     /// Called in a handshake, with the name that the client asks for (empty: none), where the
@@ -133,11 +144,13 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// throws ends the handshake. It should not wait for long: the connection is locked meanwhile.
     /// Comes before the table of add_cert_chain(). Mirrors `SSLContext.sni_callback`.
     using SniCallback = std::function<std::optional<SSLContext>(std::string_view server_name)>;
+    /// Sets it; an empty function takes it away.
     void sni_callback(SniCallback callback);
 
     /// An end of the stream that the peer did not announce is the end, and no SSLEOFError: for
     /// protocols that carry their length. False by default. Mirrors `suppress_ragged_eofs`.
     void suppress_ragged_eofs(bool on) noexcept;
+    /// What suppress_ragged_eofs() was set to.
     bool suppress_ragged_eofs() const noexcept;
 
     /// The keys of session tickets, with which clients resume a session: each of 80 random bytes.
@@ -148,7 +161,9 @@ class SOCKETSERVER_EXPORT SSLContext {
     ///
     /// @throws SSLError if there is none, one of another size, or more than most_ticket_keys.
     void set_ticket_keys(const std::vector<std::string>& keys);
+    /// The bytes of a key of tickets.
     static constexpr std::size_t ticket_key_size = 80;
+    /// How many keys of tickets a context takes.
     static constexpr std::size_t most_ticket_keys = 16;
     /// @}
 

@@ -68,6 +68,7 @@ struct Statistics {
     std::uint64_t accept_errors = 0;  ///< failures to accept, handle_accept_error()
     /// What the clients of the connections that have ended sent, and were sent.
     std::uint64_t bytes_in = 0;
+    /// The same.
     std::uint64_t bytes_out = 0;
 
     /// From accepting a request to its end; without those that were refused, and those that a
@@ -87,24 +88,32 @@ struct Statistics {
     /// What the policy runs with in this process; 0 where it has none of the kind.
     std::size_t threads = 0;
     std::size_t children = 0;  ///< of ForkingMixIn, or the workers of PreforkMixIn
+    /// Of FiberMixIn.
     std::size_t fibers = 0;
     std::size_t queued = 0;  ///< requests that wait in the policy's own queue
 
+    /// The connections that have ended, by CloseReason.
     std::array<std::uint64_t, close_reasons> closed_by{};
+    /// The connections that were refused, by RefuseCause.
     std::array<std::uint64_t, refuse_causes> refused_by{};
 
+    /// How many have ended for this reason.
     std::uint64_t closed(CloseReason reason) const {
         return closed_by[static_cast<std::size_t>(reason)];
     }
+    /// How many were refused for this cause.
     std::uint64_t refused(RefuseCause cause) const {
         return refused_by[static_cast<std::size_t>(cause)];
     }
+    /// How many have ended, for whatever reason.
     std::uint64_t closed() const { return sum(closed_by); }
+    /// How many were refused, for whatever cause.
     std::uint64_t refused() const { return sum(refused_by); }
     /// The requests that ended well, and those that did not.
     std::uint64_t served() const {
         return closed(CloseReason::finished) + closed(CloseReason::client_closed);
     }
+    /// The requests that did not end well.
     std::uint64_t failed() const { return closed() - served(); }
 
   private:

@@ -12,6 +12,7 @@ namespace socketserver {
 template <class Server>
 class SynchronousMixIn : public Policy {
   protected:
+    /// Serves a request; called by process_request().
     void dispatch(auto&& request, auto&& client_address) {
         static_cast<Server&>(*this).serve_request(request, client_address);
     }

@@ -21,6 +21,7 @@ namespace socketserver::systemd {
 struct PassedSocket {
     /// `FileDescriptorName=` of its unit; "unknown" if the manager named none.
     std::string name{};
+    /// It owns the descriptor, which is bound, and listens if it is one of connections.
     Socket socket{};
 };
 

@@ -29,6 +29,7 @@ namespace testing {
 
 /// What a handler is told beside its input.
 struct RunOptions {
+    /// What client_address() returns.
     Address client_address{"127.0.0.1", 50000};
     /// What server() returns; none: server() throws. It need not serve. Not owned.
     const ServerBase* server = nullptr;

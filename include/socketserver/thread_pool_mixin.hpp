@@ -67,6 +67,7 @@ class ThreadPoolMixIn : public Policy {
     std::size_t queued_requests() const noexcept { return threads_.queued(); }
 
   protected:
+    /// Queues a request for the threads; called by process_request().
     void dispatch(auto&& request, Address client_address) {
         const bool daemon = (daemon_threads || !block_on_close) &&
                             detail::let_outlive_server(detail::record_of(request));

@@ -37,6 +37,7 @@ class ThreadingMixIn : public Policy {
     bool block_on_close = true;
 
   protected:
+    /// Serves a request in a thread; called by process_request().
     void dispatch(auto&& request, Address client_address) {
         const bool daemon = (daemon_threads || !block_on_close) &&
                             detail::let_outlive_server(detail::record_of(request));

@@ -27,7 +27,9 @@ struct PeerCertificate {
         names{};                  ///< `subjectAltName`: "DNS:localhost", "IP Address:127.0.0.1"
     std::string serial_number{};  ///< hexadecimal
     std::string fingerprint{};    ///< SHA-256 of the certificate, hexadecimal
+    /// When it begins to be valid.
     std::chrono::system_clock::time_point not_before{};
+    /// When it expires.
     std::chrono::system_clock::time_point not_after{};
 };
 

@@ -20,10 +20,13 @@ namespace socketserver {
 ///
 ///     {.certfile = "cert.pem", .keyfile = "key.pem"}
 struct TLSFiles {
+    /// The file of the certificate, with its chain.
     std::string certfile{};
     /// Empty: the key is in `certfile`.
     std::string keyfile{};
+    /// Of the key, if it has one.
     std::optional<std::string> password{};
+    /// See SSLContext::set_alpn_protocols().
     std::vector<std::string> alpn_protocols{};
 
     /// @throws SSLError as SSLContext::load_cert_chain().
@@ -67,6 +70,7 @@ class TLSServer : public Server {
         const Address& server_address, const TLSFiles& files, const ServerOptions& options = {},
         HandlerFactory factory = detail::default_factory<typename Server::RequestHandlerClass>())
         : TLSServer{files.context(), server_address, options, std::move(factory)} {}
+    /// The same with a context.
     TLSServer(
         const Address& server_address, SSLContext context, const ServerOptions& options = {},
         HandlerFactory factory = detail::default_factory<typename Server::RequestHandlerClass>())
@@ -97,6 +101,8 @@ class TLSServer : public Server {
         secure(request, client_address);
         Server::prepare_request(request, client_address);
     }
+    /// Makes the handshake if an override of prepare_request() has not, then calls finish_request()
+    /// of `Server`.
     void finish_request(Socket& request, const Address& client_address) override {
         if (!is_tls(request)) secure(request, client_address);
         Server::finish_request(request, client_address);

@@ -93,6 +93,7 @@ class SOCKETSERVER_EXPORT Transport {
 /// accepted. A handler gets the connection as a Socket.
 class SOCKETSERVER_EXPORT ConnectionTransport : public Transport {
   public:
+    /// What handlers of its servers get.
     using Request = Socket;
 
     bool listens() const noexcept final { return true; }
@@ -111,6 +112,7 @@ class SOCKETSERVER_EXPORT ConnectionTransport : public Transport {
 /// through it.
 class SOCKETSERVER_EXPORT DatagramTransport : public Transport {
   public:
+    /// What handlers of its servers get.
     using Request = Datagram;
 
     bool listens() const noexcept final { return false; }

@@ -53,6 +53,7 @@ class TransportServer : public BaseServer<Handler, MixIn> {
     ~TransportServer() override { this->end_before_destruction(); }
 
   protected:
+    /// The next request, as the transport gets it; nothing if there is none.
     std::optional<std::pair<typename T::Request, Address>> get_request() override {
         static_cast<void>(this->socket());  // throws if the server is closed
         return detail::the_transport<T>.get_request(this->shared_socket(), this->options());
