@@ -172,9 +172,11 @@ enum class ProxyHeaderFailure : unsigned char {
 /// blame.
 class SOCKETSERVER_EXPORT ProxyHeaderError : public std::runtime_error {
   public:
+    /// With what reason() returns, and the whole text.
     ProxyHeaderError(ProxyHeaderFailure reason, const std::string& text);
     ~ProxyHeaderError() override;
 
+    /// Why there is none.
     ProxyHeaderFailure reason() const noexcept { return reason_; }
 
   private:

@@ -24,7 +24,9 @@ class Socket;
 /// What a header of version 2 carries beside the addresses: a type, and bytes whose meaning the
 /// type says.
 struct ProxyTLV {
+    /// What the value means; the PROXY protocol has the list.
     std::uint8_t type = 0;
+    /// Its bytes, as they came.
     std::string value{};
 
     friend bool operator==(const ProxyTLV&, const ProxyTLV&) = default;
@@ -37,8 +39,10 @@ struct ProxySSL {
     bool has_certificate = false;  ///< the client showed a certificate in this connection
     bool had_certificate = false;  ///< the same, in the TLS session that this connection may resume
     bool is_verified = false;      ///< the proxy has verified that certificate
+    /// Of TLS, as the proxy writes it.
     std::string version{};
     std::string common_name{};  ///< of the certificate
+    /// As the proxy writes it.
     std::string cipher{};
     std::string signature_algorithm{};  ///< of the certificate that the proxy shows
     std::string key_algorithm{};        ///< the same
@@ -62,6 +66,7 @@ struct SOCKETSERVER_EXPORT ProxyHeader {
     /// @name What is said by TLVs
     /// Nothing if the header does not say it. Views are valid as long as the header.
     /// @{
+
     /// The first one of a type.
     std::optional<std::string_view> tlv(std::uint8_t type) const noexcept;
     /// The protocol that the client and the proxy have agreed on, for example "h2".
@@ -70,6 +75,7 @@ struct SOCKETSERVER_EXPORT ProxyHeader {
     std::optional<std::string_view> authority() const noexcept;
     /// What the proxy calls this connection, in its logs say; at most 128 bytes.
     std::optional<std::string_view> unique_id() const noexcept;
+    /// What the proxy says of its TLS with the client.
     std::optional<ProxySSL> ssl() const;
     /// @}
 };

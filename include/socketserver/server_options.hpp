@@ -28,11 +28,13 @@ enum class ProxyProtocol : unsigned char {
 /// Those of ServerOptions that may be changed while the server serves: the members of the same
 /// names, with the same meanings. See ServerBase::set_live_options().
 struct LiveOptions {
-    std::optional<std::size_t> max_connections{};
-    std::optional<std::size_t> max_connections_per_address{};
-    std::optional<std::size_t> max_accept_rate{};
-    std::optional<std::chrono::nanoseconds> idle_timeout{};
-    std::optional<std::chrono::nanoseconds> request_timeout{};
+    std::optional<std::size_t> max_connections{};  ///< see ServerOptions::max_connections
+    std::optional<std::size_t>
+        max_connections_per_address{};  ///< see ServerOptions::max_connections_per_address
+    std::optional<std::size_t> max_accept_rate{};            ///< see ServerOptions::max_accept_rate
+    std::optional<std::chrono::nanoseconds> idle_timeout{};  ///< see ServerOptions::idle_timeout
+    std::optional<std::chrono::nanoseconds>
+        request_timeout{};  ///< see ServerOptions::request_timeout
 
     friend bool operator==(const LiveOptions&, const LiveOptions&) = default;
 };

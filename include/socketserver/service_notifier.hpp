@@ -34,6 +34,7 @@ namespace systemd {
 /// Thread safety: turn() may be called by all threads that serve. The server outlives the object.
 class SOCKETSERVER_EXPORT ServiceNotifier {
   public:
+    /// Looks whether there is a manager, and a watchdog.
     explicit ServiceNotifier(const ServerBase& server);
     ServiceNotifier(const ServiceNotifier&) = delete;
     ServiceNotifier& operator=(const ServiceNotifier&) = delete;

@@ -48,8 +48,10 @@ struct Histogram {
     /// How often it took at most as long as the bound of the same place, and longer than the one
     /// before.
     std::array<std::uint64_t, bounds.size() + 1> counts{};
+    /// All of it together.
     std::chrono::nanoseconds sum{};
 
+    /// How often it took place.
     std::uint64_t count() const {
         return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
     }

@@ -51,6 +51,7 @@ struct Upgrade {
 /// was there serves on.
 class SOCKETSERVER_EXPORT UpgradeError : public std::runtime_error {
   public:
+    /// With the whole text.
     explicit UpgradeError(const std::string& text);
     ~UpgradeError() override;
 };
