@@ -42,6 +42,7 @@ class SOCKETSERVER_EXPORT ReplyPath {
     /// `std::errc::destination_address_required` if the client has no address, or this leads
     /// nowhere.
     void send(std::string_view data) const;
+    /// Where it leads.
     const Address& client_address() const noexcept { return client_address_; }
 
   private:

@@ -84,8 +84,8 @@ struct Statistics {
     /// came faster than they were received, as it told with one that came later; and what could not
     /// be sent through the server's socket.
     std::uint64_t datagrams_truncated = 0;
-    std::uint64_t datagrams_dropped = 0;
-    std::uint64_t replies_failed = 0;
+    std::uint64_t datagrams_dropped = 0;  ///< see above
+    std::uint64_t replies_failed = 0;     ///< see above
 
     /// What the policy runs with in this process; 0 where it has none of the kind.
     std::size_t threads = 0;

@@ -17,6 +17,7 @@ class SOCKETSERVER_EXPORT UDPTransport final : public DatagramTransport {
     /// The server learns how many datagrams the kernel has dropped, and, bound to every address, to
     /// which one each was sent.
     void prepare_receive(const Socket& socket, const Address& address) const override;
+    /// The next datagram, and the address that handlers may ask for; nothing if there is none.
     std::optional<std::pair<Datagram, Address>> get_request(const std::shared_ptr<Socket>& bound,
                                                             const ServerOptions& options) const;
     /// Drops what comes.

@@ -19,6 +19,7 @@ namespace socketserver {
 /// UDP, on which each client gets a socket of its own; see UDPSessionServer.
 class SOCKETSERVER_EXPORT UDPSessionTransport final : public Transport {
   public:
+    /// What handlers of its servers get: a socket that is connected to their client.
     using Request = Socket;
 
     int socket_type() const noexcept override;
@@ -77,7 +78,9 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
   public:
     using typename Base::HandlerFactory;
 
+    /// How many sessions there may be, unless the options say it.
     static constexpr std::size_t default_max_connections = 1000;
+    /// When a session is idle, unless the options say it.
     static constexpr std::chrono::minutes default_idle_timeout{1};
 
     /// Binds, unless the options say otherwise. `factory` makes the handler of each session.
@@ -111,6 +114,7 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
         const WakeLoop if_more_is_waiting{*this};
         return sessions_.begin_next(this->socket());
     }
+    /// Passes over the end of a session that is idle.
     void handle_error(Socket& request, const Address& client_address,
                       std::exception_ptr error) override {
         try {
