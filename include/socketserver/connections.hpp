@@ -22,10 +22,10 @@ class Socket;
 
 /// What Connections::list() tells of one of them.
 struct MemberInfo {
-    std::uint64_t id = 0;  ///< of its Membership; never used again
-    Address client_address;
-    std::chrono::steady_clock::time_point since;
-    std::size_t waiting = 0;  ///< bytes that it has not taken yet
+    std::uint64_t id = 0;                         ///< of its Membership; never used again
+    Address client_address;                       ///< as the Membership was told
+    std::chrono::steady_clock::time_point since;  ///< when it entered
+    std::size_t waiting = 0;                      ///< bytes that it has not taken yet
 };
 
 /// Live connections that can be sent to, listed and closed by others than their handlers: by other
@@ -45,8 +45,10 @@ struct MemberInfo {
 /// Python has no counterpart; programs keep a `set` of their handlers, with a lock.
 class SOCKETSERVER_EXPORT Connections {
   public:
+    /// 1 MiB.
     static constexpr std::size_t default_most_waiting = std::size_t{1} << 20;
 
+    /// `most_waiting` is in bytes, for each of them.
     explicit Connections(std::size_t most_waiting = default_most_waiting) noexcept
         : most_waiting_{most_waiting} {}
     Connections(const Connections&) = delete;
@@ -63,6 +65,7 @@ class SOCKETSERVER_EXPORT Connections {
     /// The same for all, and for every one that enters from now on.
     void close_all();
 
+    /// How many there are.
     std::size_t size() const;
     /// In the order in which they have entered.
     std::vector<MemberInfo> list() const;
@@ -99,6 +102,7 @@ class SOCKETSERVER_EXPORT Membership {
     Membership& operator=(const Membership&) = delete;
     ~Membership();
 
+    /// What Connections calls it; never used again.
     std::uint64_t id() const noexcept { return id_; }
     /// Writes what waits, and may wait for the client; nobody else waits for that. False: the
     /// handler is to end.
@@ -106,7 +110,10 @@ class SOCKETSERVER_EXPORT Membership {
 
     /// @name For select()
     /// @{
+
+    /// Begins to tell `watch` when it may be ready; returns whether it is already.
     bool begin_watch(detail::Watch& watch);
+    /// Ends that.
     void end_watch(detail::Watch& watch) noexcept;
     /// @}
 

@@ -86,6 +86,7 @@ class SOCKETSERVER_EXPORT ConditionVariable {
 /// select() waits for an event and for other things.
 class Event {
   public:
+    /// Whether it is set, at this moment.
     bool is_set() const {
         const std::lock_guard lock{mutex_};
         return is_set_;
@@ -96,10 +97,12 @@ class Event {
         is_set_ = true;
         waiting_.unpark_all();
     }
+    /// Who waits from now on waits for the next set().
     void clear() {
         const std::lock_guard lock{mutex_};
         is_set_ = false;
     }
+    /// Waits until it is set.
     void wait() {
         std::unique_lock lock{mutex_};
         while (!is_set_) waiting_.wait(lock, detail::never);
@@ -115,11 +118,14 @@ class Event {
 
     /// @name For select()
     /// @{
+
+    /// Begins to tell `watch` when it may be ready; returns whether it is already.
     bool begin_watch(detail::Watch& watch) {
         const std::lock_guard lock{mutex_};
         if (!is_set_) waiting_.watches().add(watch);
         return is_set_;
     }
+    /// Ends that.
     void end_watch(detail::Watch& watch) noexcept {
         const std::lock_guard lock{mutex_};
         waiting_.watches().remove(watch);
@@ -190,12 +196,15 @@ class Queue {
 
     /// @name For select()
     /// @{
+
+    /// Begins to tell `watch` when it may be ready; returns whether it is already.
     bool begin_watch(detail::Watch& watch) {
         const std::lock_guard lock{mutex_};
         if (closed_ || !values_.empty()) return true;
         not_empty_.watches().add(watch);
         return false;
     }
+    /// Ends that.
     void end_watch(detail::Watch& watch) noexcept {
         const std::lock_guard lock{mutex_};
         not_empty_.watches().remove(watch);

@@ -21,11 +21,12 @@ enum class RelayEnd : unsigned char {
     b_failed,
 };
 
+/// What relay() has done.
 struct RelayResult {
-    std::uint64_t a_to_b = 0;  ///< bytes that were passed on
-    std::uint64_t b_to_a = 0;
-    RelayEnd end = RelayEnd::finished;
-    std::error_code error{};  ///< of the side that failed
+    std::uint64_t a_to_b = 0;           ///< bytes that were passed on
+    std::uint64_t b_to_a = 0;           ///< the same for the other direction
+    RelayEnd end = RelayEnd::finished;  ///< why it returned
+    std::error_code error{};            ///< of the side that failed
 
     friend bool operator==(const RelayResult&, const RelayResult&) = default;
 };
@@ -34,12 +35,16 @@ struct RelayResult {
 /// was read ahead is passed on first. What a BufferedWriter holds back is sent first as well.
 class RelayPeer {
   public:
+    /// Both directions pass through the connection itself.
     // NOLINTNEXTLINE(google-explicit-constructor): it stands for the connection
     explicit(false) RelayPeer(Socket& connection) noexcept : socket_{&connection} {}
+    /// What the reader has in its buffer comes first.
     // NOLINTNEXTLINE(google-explicit-constructor): the same
     explicit(false) RelayPeer(BufferedReader& reader) noexcept : reader_{&reader} {}
 
+    /// The connection; null if it was made from a reader.
     Socket* socket() const noexcept { return socket_; }
+    /// The reader; null if it was made from a connection.
     BufferedReader* reader() const noexcept { return reader_; }
 
   private:

@@ -47,9 +47,11 @@ class SOCKETSERVER_EXPORT Selectable {
 
   private:
     friend class detail::Selection;
+    /// @cond  they have their own entries
     friend SOCKETSERVER_EXPORT Selectable readable(int descriptor) noexcept;
     friend SOCKETSERVER_EXPORT Selectable writable(int descriptor) noexcept;
     friend SOCKETSERVER_EXPORT Selectable hung_up(Socket& socket) noexcept;
+    /// @endcond
 
     BufferedReader* reader_ = nullptr;
     Socket* socket_ = nullptr;
@@ -72,12 +74,14 @@ SOCKETSERVER_EXPORT Selectable hung_up(Socket& socket) noexcept;
 /// What select() has found: which of its arguments are ready, by their places.
 class SOCKETSERVER_EXPORT Selected {
   public:
+    /// For so many arguments, of which none is ready.
     explicit Selected(std::size_t size) : ready_(size) {}
 
     /// False: none is ready, the time is over.
     explicit operator bool() const noexcept { return any_; }
     /// Whether the argument at this place (0 is the first) is ready.
     bool operator[](std::size_t place) const { return ready_.at(place); }
+    /// How many arguments there were.
     std::size_t size() const noexcept { return ready_.size(); }
 
   private:

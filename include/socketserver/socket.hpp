@@ -301,6 +301,7 @@ class SOCKETSERVER_EXPORT Socket {
     detail::Corked* corked() const noexcept { return corked_; }
     /// What carries the bytes.
     detail::Channel& channel() noexcept { return channel_; }
+    /// The same.
     const detail::Channel& channel() const noexcept { return channel_; }
     /// @}
 
