@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "socketserver/detail/export.hpp"
 #include "socketserver/server_options.hpp"
 
 namespace socketserver::detail {
@@ -15,7 +16,7 @@ namespace socketserver::detail {
 /// in force in all.
 ///
 /// Thread safety: all members may be called from any thread.
-class LiveSettings {
+class SOCKETSERVER_EXPORT LiveSettings {
   public:
     /// @throws std::system_error if there is no memory.
     explicit LiveSettings(const LiveOptions& options);
