@@ -100,6 +100,7 @@ class SOCKETSERVER_EXPORT Address {
     std::string to_string() const;
 
     friend bool operator==(const Address&, const Address&) = default;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 means a zero that the compiler writes
     friend std::strong_ordering operator<=>(const Address&, const Address&) = default;
 
   private:

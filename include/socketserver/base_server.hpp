@@ -109,11 +109,13 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
 #pragma GCC diagnostic ignored "-Woverloaded-virtual"  // a right override hides them, as it should
     // A compiler quotes the line, and so says what is right.
     // clang-format off
+    // NOLINTBEGIN(modernize-use-equals-delete): they stand beside what they are taken for
     virtual void handle_error(Request&, const Address&) final = delete;  // add: std::exception_ptr
     virtual bool verify_request(Request&, const Address&) final = delete;  // it takes a const Request&
     virtual void process_request(Request&, const Address&) final = delete;  // it takes a Request&&
     virtual void prepare_request(Request&, const Address&) final = delete;  // it takes an Address&
     virtual void finish_request(const Request&, const Address&) final = delete;  // it takes a Request&
+    // NOLINTEND(modernize-use-equals-delete)
     // clang-format on
 #pragma GCC diagnostic pop
     /// @}
