@@ -17,8 +17,8 @@ class ChatHandler : public ss::StreamRequestHandler {
   private:
     void handle() override {
         ss::Membership me{room_, connection(), client_address()};
-        wfile().print("* welcome, {} are here\n", room_.size());
         room_.broadcast(fmt::format("* {} enters\n", client_address()), &me);
+        wfile().print("* welcome, {} are here\n", room_.size());
         try {
             chat(me);
         } catch (...) {
