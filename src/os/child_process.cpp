@@ -21,19 +21,6 @@ std::exception_ptr error_of(const std::string& text) {
     return std::make_exception_ptr(std::runtime_error{text});
 }
 
-pid_t fork_with_signals_blocked(void (*enter_child)() noexcept) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = sys::calls.fork();
-    const int error = errno;
-    if (pid == 0) enter_child();
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = error;
-    return pid;
-}
-
 }  // namespace
 
 pid_t fork_worker_process() { return fork_with_signals_blocked(SignalTable::enter_worker); }

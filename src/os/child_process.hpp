@@ -3,10 +3,30 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
+#include <csignal>
 #include <exception>
 #include <optional>
 
+#include "os/sys.hpp"
+
 namespace socketserver::detail {
+
+/// As fork(2). Signals are blocked until the child has returned from `enter_child`, or for good if
+/// it does not.
+template <class Enter>
+pid_t fork_with_signals_blocked(Enter enter_child) {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = sys::calls.fork();
+    const int error = errno;
+    if (pid == 0) enter_child();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = error;
+    return pid;
+}
 
 /// As fork(2). Signals are blocked until the child has told SignalTable that it is a worker, so
 /// that a signal that is meant for the parent does not end it.

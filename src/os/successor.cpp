@@ -11,7 +11,7 @@
 #include <iterator>
 #include <string_view>
 
-#include "os/sys.hpp"
+#include "os/child_process.hpp"
 #include "os/system_error.hpp"
 
 namespace socketserver::detail {
@@ -133,15 +133,7 @@ std::vector<std::string> own_command() {
 pid_t start_successor(const std::vector<std::string>& command, std::span<const int> sockets,
                       int ready, const sigset_t& signals) {
     Launch launch{command, sockets, ready};
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = sys::calls.fork();
-    const int error = errno;
-    if (pid == 0) launch.run(signals);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = error;
+    const pid_t pid = fork_with_signals_blocked([&] { launch.run(signals); });
     if (pid == -1) throw_system_error("fork a process for the new version");
     return pid;
 }
