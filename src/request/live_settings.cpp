@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "request/live_settings.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <limits>
-#include <new>
-
-#include "os/shared_memory.hpp"
 
 namespace socketserver::detail {
 
@@ -26,12 +21,7 @@ std::int64_t value_of(std::optional<std::chrono::nanoseconds> time) noexcept {
 
 }  // namespace
 
-LiveSettings::LiveSettings(const LiveOptions& options)
-    : values_{::new (map_shared_memory(sizeof(Values), "map the settings of a server")) Values} {
-    set(options);
-}
-
-LiveSettings::~LiveSettings() { ::munmap(values_, sizeof(Values)); }
+LiveSettings::LiveSettings(const LiveOptions& options) { set(options); }
 
 void LiveSettings::set(const LiveOptions& options) noexcept {
     values_->max_connections = value_of(options.max_connections);

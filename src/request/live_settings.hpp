@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "os/shared_memory.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/server_options.hpp"
 
@@ -20,9 +21,6 @@ class SOCKETSERVER_EXPORT LiveSettings {
   public:
     /// @throws std::system_error if there is no memory.
     explicit LiveSettings(const LiveOptions& options);
-    LiveSettings(const LiveSettings&) = delete;
-    LiveSettings& operator=(const LiveSettings&) = delete;
-    ~LiveSettings();
 
     void set(const LiveOptions& options) noexcept;
     LiveOptions get() const noexcept;
@@ -68,7 +66,7 @@ class SOCKETSERVER_EXPORT LiveSettings {
         return count < 0 ? std::nullopt : std::optional{std::chrono::nanoseconds{count}};
     }
 
-    Values* values_;
+    SharedMemory<Values> values_{"map the settings of a server"};
 };
 
 }  // namespace socketserver::detail

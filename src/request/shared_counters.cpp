@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "request/shared_counters.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <new>
-
-#include "os/shared_memory.hpp"
 
 namespace socketserver::detail {
 
@@ -27,11 +22,5 @@ Histogram SharedCounters::Times::read() const noexcept {
     histogram.sum = std::chrono::nanoseconds{nanoseconds.load(relaxed)};
     return histogram;
 }
-
-CountersMapping::CountersMapping()
-    : counters_{::new (map_shared_memory(sizeof(SharedCounters), "map the counters of a server"))
-                    SharedCounters} {}
-
-CountersMapping::~CountersMapping() { ::munmap(counters_, sizeof(SharedCounters)); }
 
 }  // namespace socketserver::detail

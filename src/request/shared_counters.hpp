@@ -72,20 +72,4 @@ struct SharedCounters {
     Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }
 };
 
-/// Maps the counters for as long as it lives.
-class CountersMapping {
-  public:
-    /// @throws std::system_error if there is no memory.
-    CountersMapping();
-    CountersMapping(const CountersMapping&) = delete;
-    CountersMapping& operator=(const CountersMapping&) = delete;
-    ~CountersMapping();
-
-    SharedCounters* operator->() const noexcept { return counters_; }
-    SharedCounters& operator*() const noexcept { return *counters_; }
-
-  private:
-    SharedCounters* counters_;
-};
-
 }  // namespace socketserver::detail

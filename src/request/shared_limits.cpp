@@ -2,7 +2,6 @@
 #include "request/shared_limits.hpp"
 
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -10,8 +9,6 @@
 #include <cerrno>
 #include <new>
 #include <numeric>
-
-#include "os/shared_memory.hpp"
 
 namespace socketserver::detail {
 
@@ -70,9 +67,7 @@ class SharedLimits::Lock {
     Memory& memory_;
 };
 
-SharedLimits::SharedLimits()
-    : memory_{::new (map_shared_memory(sizeof(Memory), "map the limits of worker processes"))
-                  Memory} {
+SharedLimits::SharedLimits() : memory_{"map the limits of worker processes"} {
     pthread_mutexattr_t attributes;
     ::pthread_mutexattr_init(&attributes);
     ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
@@ -82,7 +77,7 @@ SharedLimits::SharedLimits()
 }
 
 // The mutex is not destroyed: other processes may still use it.
-SharedLimits::~SharedLimits() { ::munmap(memory_, sizeof(Memory)); }
+SharedLimits::~SharedLimits() = default;
 
 bool SharedLimits::take_room(std::size_t worker, std::size_t most) noexcept {
     const Lock lock{*this};

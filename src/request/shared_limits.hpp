@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "os/shared_memory.hpp"
 #include "request/shared_counters.hpp"
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
@@ -58,7 +59,7 @@ class SOCKETSERVER_EXPORT SharedLimits {
 
     void repair() noexcept;
 
-    Memory* memory_;
+    SharedMemory<Memory> memory_;
 };
 
 }  // namespace socketserver::detail

@@ -2,7 +2,6 @@
 #include "server/server_copies.hpp"
 
 #include <poll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,9 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <new>
 
-#include "os/shared_memory.hpp"
 #include "os/sys.hpp"
 
 namespace socketserver::detail {
@@ -38,13 +35,9 @@ struct ServerCopies::Processes {
     std::array<std::atomic<pid_t>, most_processes> pids{};
 };
 
-ServerCopies::ServerCopies()
-    : processes_{::new (map_shared_memory(sizeof(Processes), "map the processes of a server"))
-                     Processes{}} {
-    join();
-}
+ServerCopies::ServerCopies() : processes_{"map the processes of a server"} { join(); }
 
-ServerCopies::~ServerCopies() { ::munmap(processes_, sizeof(Processes)); }
+ServerCopies::~ServerCopies() = default;
 
 void ServerCopies::join() noexcept {
     for (std::atomic<pid_t>& each : processes_->pids) {

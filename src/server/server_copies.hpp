@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include "os/shared_memory.hpp"
+
 namespace socketserver::detail {
 
 /// The processes that have a server of their own on one listening socket, because the program
@@ -26,7 +28,7 @@ class ServerCopies {
 
   private:
     struct Processes;
-    Processes* processes_;
+    SharedMemory<Processes> processes_;
 };
 
 }  // namespace socketserver::detail

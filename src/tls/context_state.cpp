@@ -4,17 +4,14 @@
 #include <cxxabi.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <mutex>
-#include <new>
 #include <thread>
 #include <utility>
 
-#include "os/shared_memory.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -29,13 +26,7 @@ constexpr std::string_view session_id_context = "socketserver";
 
 }  // namespace
 
-SharedWithChildren::SharedWithChildren()
-    : memory_{::new (map_shared_memory(sizeof(Memory), "make an SSLContext")) Memory{}} {}
-
-SharedWithChildren::~SharedWithChildren() {
-    OPENSSL_cleanse(memory_, sizeof *memory_);
-    ::munmap(memory_, sizeof *memory_);
-}
+SharedWithChildren::~SharedWithChildren() { OPENSSL_cleanse(&*memory_, sizeof *memory_); }
 
 void SharedWithChildren::write_keys(const TicketKeys& keys) noexcept {
     std::atomic<std::uint64_t>& version = memory_->keys_version;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "os/shared_memory.hpp"
 #include "socketserver/ssl_context.hpp"
 #include "tls/credentials.hpp"
 #include "tls/openssl.hpp"
@@ -30,7 +31,7 @@ class SharedWithChildren {
     using TicketKeys = std::vector<TicketKey>;
 
     /// @throws std::system_error if there is no memory.
-    SharedWithChildren();
+    SharedWithChildren() = default;
     SharedWithChildren(const SharedWithChildren&) = delete;
     SharedWithChildren& operator=(const SharedWithChildren&) = delete;
     ~SharedWithChildren();
@@ -54,7 +55,7 @@ class SharedWithChildren {
                    SSLContext::most_ticket_keys>
             keys;
     };
-    Memory* memory_;
+    SharedMemory<Memory> memory_{"make an SSLContext"};
 };
 
 /// What the copies of an SSLContext share. A session holds it for as long as it lives, because
