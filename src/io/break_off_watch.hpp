@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "socketserver/detail/io/connection_handle.hpp"
+#include "socketserver/detail/io/watch.hpp"
 #include "socketserver/detail/os/waker.hpp"
 
 namespace socketserver::detail {
@@ -26,13 +27,10 @@ class BreakOffWatch {
     int fileno() const noexcept { return waker_ ? waker_->fileno() : -1; }
     bool is_broken_off() const noexcept;
 
-    /// For who breaks the request off, under the lock of the list.
-    void wake() const noexcept { waker_->wake(); }
-    BreakOffWatch* next = nullptr;  ///< another one of the same server
-
   private:
     Connection* request_ = nullptr;
     std::optional<Waker> waker_;
+    Watch watch_;
 };
 
 }  // namespace socketserver::detail

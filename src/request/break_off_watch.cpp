@@ -9,12 +9,12 @@ namespace socketserver::detail {
 BreakOffWatch::BreakOffWatch(Connection* request) {
     if (request == nullptr || request->table->in_child()) return;
     request_ = request;
-    waker_.emplace();
-    request_->table->add_watch(*this);
+    watch_.waker = &waker_.emplace();
+    request_->table->add_watch(watch_);
 }
 
 BreakOffWatch::~BreakOffWatch() {
-    if (request_ != nullptr) request_->table->remove_watch(*this);
+    if (request_ != nullptr) request_->table->remove_watch(watch_);
 }
 
 bool BreakOffWatch::is_broken_off() const noexcept {

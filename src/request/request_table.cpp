@@ -8,7 +8,6 @@
 #include <new>
 #include <utility>
 
-#include "io/break_off_watch.hpp"
 #include "os/sys.hpp"
 #include "request/drain_signal.hpp"
 
@@ -219,7 +218,7 @@ void RequestTable::enter_worker() noexcept {
     // anew, what the parent serves is not served here.
     ::new (static_cast<void*>(&mutex_)) std::mutex;
     first_ = nullptr;
-    first_watch_ = nullptr;
+    watches_ = {};
     count_ = 0;
     outcomes_.reset();
     free_outcomes_.clear();
@@ -279,19 +278,17 @@ void RequestTable::cancel_all() noexcept {
         each->cancelled = true;
         if (each->fd != -1) sys::calls.shutdown(each->fd, SHUT_RDWR);
     }
-    for (const BreakOffWatch* each = first_watch_; each != nullptr; each = each->next) each->wake();
+    watches_.wake_all();
 }
 
-void RequestTable::add_watch(BreakOffWatch& watch) noexcept {
+void RequestTable::add_watch(Watch& watch) noexcept {
     const std::lock_guard lock{mutex_};
-    watch.next = std::exchange(first_watch_, &watch);
+    watches_.add(watch);
 }
 
-void RequestTable::remove_watch(BreakOffWatch& watch) noexcept {
+void RequestTable::remove_watch(Watch& watch) noexcept {
     const std::lock_guard lock{mutex_};
-    BreakOffWatch** link = &first_watch_;
-    while (*link != &watch) link = &(*link)->next;
-    *link = watch.next;
+    watches_.remove(watch);
 }
 
 std::vector<ConnectionInfo> RequestTable::connections() const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "os/shared_memory.hpp"
 #include "request/child_outcomes.hpp"
 #include "request/connection.hpp"
 #include "request/limits.hpp"
@@ -16,14 +17,13 @@
 #include "request/record_memory.hpp"
 #include "request/shared_counters.hpp"
 #include "socketserver/connection_info.hpp"
+#include "socketserver/detail/io/watch.hpp"
 #include "socketserver/detail/os/waker.hpp"
 #include "socketserver/detail/request/place.hpp"
 #include "socketserver/detail/request/server_link.hpp"
 #include "socketserver/server_options.hpp"
 
 namespace socketserver::detail {
-
-class BreakOffWatch;
 
 /// The requests of a server that have been accepted and have not ended, and the counters.
 ///
@@ -40,7 +40,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     /// The server goes, and its wakers with it.
     void leave_server() noexcept;
 
-    CountersMapping counters;
+    const SharedMemory<SharedCounters> counters{"map the counters of a server"};
     Limits limits;
     RecordMemory record_memory;
     Lingering lingering;
@@ -109,8 +109,8 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     /// Breaks all connections off: the operations of their handlers throw Cancelled.
     void cancel_all() noexcept;
     /// From the one to the other, cancel_all() wakes the watch as well.
-    void add_watch(BreakOffWatch& watch) noexcept;
-    void remove_watch(BreakOffWatch& watch) noexcept;
+    void add_watch(Watch& watch) noexcept;
+    void remove_watch(Watch& watch) noexcept;
     /// Nothing is being served or waits to be served in this process or its children.
     bool is_empty() const noexcept { return count_.load() == 0; }
     std::size_t size() const noexcept { return count_.load(); }
@@ -141,7 +141,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     const Waker* stop_waker_;  // the same
     Connection* first_ = nullptr;
     std::optional<ChildOutcomes> outcomes_;  // of the children that this process forks
-    BreakOffWatch* first_watch_ = nullptr;
+    WatchList watches_;
     std::vector<int> free_outcomes_;
     int used_outcomes_ = 0;
 };
