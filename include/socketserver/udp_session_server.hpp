@@ -12,26 +12,9 @@
 #include "socketserver/detail/server/default_factory.hpp"
 #include "socketserver/detail/server/udp_sessions.hpp"
 #include "socketserver/errors.hpp"
-#include "socketserver/transport.hpp"
+#include "socketserver/udp_server.hpp"
 
 namespace socketserver {
-
-/// UDP, on which each client gets a socket of its own; see UDPSessionServer.
-class SOCKETSERVER_EXPORT UDPSessionTransport final : public Transport {
-  public:
-    /// What handlers of its servers get: a socket that is connected to their client.
-    using Request = Socket;
-
-    int socket_type() const noexcept override;
-    void check_address(const Address& address) const override;
-    Socket open(const Address& address) const override;
-    void prepare_bind(const Socket& socket, const Address& address,
-                      const ServerOptions& options) const override;
-    void prepare_receive(const Socket& socket, const Address& address) const override;
-    /// Drops what clients without a session send.
-    void stop_queueing(const Socket& socket) const noexcept override;
-    bool listens() const noexcept override { return false; }
-};
 
 /// A server on UDP whose requests are sessions: all datagrams between a client's address and the
 /// server's, from the first one until the handler returns.
@@ -88,7 +71,7 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
     /// @throws std::system_error naming the operation and the address.
     explicit UDPSessionServer(const Address& server_address, const ServerOptions& options = {},
                               HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{server_address, detail::udp_session_transport(), bounded(options)} {
+        : Base{server_address, detail::the_transport<UDPTransport>, bounded(options)} {
         this->set_handler_factory(std::move(factory));
         if (!options.bind_and_activate) return;
         UDPSessionServer::server_bind();  // as this class has it: a derived one does not exist yet
@@ -99,7 +82,7 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
     /// @throws std::system_error if it is of another kind.
     explicit UDPSessionServer(Socket&& bound, const ServerOptions& options = {},
                               HandlerFactory factory = detail::default_factory<Handler>())
-        : Base{std::move(bound), detail::udp_session_transport(), bounded(options)} {
+        : Base{std::move(bound), detail::the_transport<UDPTransport>, bounded(options)} {
         this->set_handler_factory(std::move(factory));
         detail::UdpSessions::share_port(this->socket());
     }

@@ -17,7 +17,6 @@
 #include "os/sys.hpp"
 #include "socketserver/tcp_server.hpp"
 #include "socketserver/udp_server.hpp"
-#include "socketserver/udp_session_server.hpp"
 #include "socketserver/unix_server.hpp"
 
 namespace socketserver {
@@ -35,7 +34,7 @@ void set_option(const Socket& socket, int level, int name, int value, const char
     }
 }
 
-// What those on IP share.
+// What the two on IP share.
 
 void check_inet_address(const Address& address) {
     if (!address.is_inet()) {
@@ -67,25 +66,6 @@ void attach_filter(const Socket& socket, std::array<sock_filter, size> filter) n
     const sock_fprog program{static_cast<unsigned short>(size), filter.data()};
     // Without it the door stays open: who comes is served, until nobody is found in the queue.
     ::setsockopt(socket.fileno(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
-
-// What the two on UDP share.
-
-/// A socket is told with a datagram how many were dropped before it, if any were; one that is bound
-/// to every address also to which of them it was sent.
-void tell_arrivals(const Socket& socket, const Address& address) {
-    set_option(socket, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL");
-    if (!detail::is_wildcard(address)) return;
-    // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
-    // group or broadcast.
-    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
-    if (address.family() == AddressFamily::inet6) {
-        set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");
-    }
-}
-
-void drop_what_comes(const Socket& socket) noexcept {
-    attach_filter(socket, std::array<sock_filter, 1>{{{BPF_RET | BPF_K, 0, 0, 0}}});
 }
 
 // What the two in the Unix domain share.
@@ -161,32 +141,18 @@ void UDPTransport::prepare_bind(const Socket& socket, const Address&,
 }
 
 void UDPTransport::prepare_receive(const Socket& socket, const Address& address) const {
-    tell_arrivals(socket, address);
+    set_option(socket, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL");
+    if (!detail::is_wildcard(address)) return;
+    // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
+    // group or broadcast.
+    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
+    if (address.family() == AddressFamily::inet6) {
+        set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");
+    }
 }
 
-void UDPTransport::stop_queueing(const Socket& socket) const noexcept { drop_what_comes(socket); }
-
-int UDPSessionTransport::socket_type() const noexcept { return SOCK_DGRAM; }
-
-void UDPSessionTransport::check_address(const Address& address) const {
-    check_inet_address(address);
-}
-
-Socket UDPSessionTransport::open(const Address& address) const {
-    return open_inet(address, SocketType::datagram);
-}
-
-void UDPSessionTransport::prepare_bind(const Socket& socket, const Address&,
-                                       const ServerOptions& options) const {
-    reuse_as_asked(socket, options);
-}
-
-void UDPSessionTransport::prepare_receive(const Socket& socket, const Address& address) const {
-    tell_arrivals(socket, address);
-}
-
-void UDPSessionTransport::stop_queueing(const Socket& socket) const noexcept {
-    drop_what_comes(socket);
+void UDPTransport::stop_queueing(const Socket& socket) const noexcept {
+    attach_filter(socket, std::array<sock_filter, 1>{{{BPF_RET | BPF_K, 0, 0, 0}}});
 }
 
 int UnixStreamTransport::socket_type() const noexcept { return SOCK_STREAM; }

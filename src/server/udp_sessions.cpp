@@ -23,7 +23,6 @@
 #include "os/sys.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/io/byte_filter.hpp"
-#include "socketserver/udp_session_server.hpp"
 
 namespace socketserver::detail {
 
@@ -236,11 +235,6 @@ std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(Socket& server
         session->channel().filter = std::make_unique<SessionFilter>(inbox, client);
         return std::pair{std::move(*session), client};
     }
-}
-
-const Transport& udp_session_transport() noexcept {
-    static constexpr UDPSessionTransport transport;
-    return transport;
 }
 
 }  // namespace socketserver::detail

@@ -9,13 +9,7 @@
 #include "socketserver/detail/export.hpp"
 #include "socketserver/socket.hpp"
 
-namespace socketserver {
-
-class Transport;
-
-namespace detail {
-
-SOCKETSERVER_EXPORT const Transport& udp_session_transport() noexcept;
+namespace socketserver::detail {
 
 /// The sessions of a UDPSessionServer: makes a connected socket for each client, to which the
 /// kernel then delivers what that client sends.
@@ -49,5 +43,4 @@ class SOCKETSERVER_EXPORT UdpSessions {
     std::unique_ptr<State> state_;
 };
 
-}  // namespace detail
-}  // namespace socketserver
+}  // namespace socketserver::detail
