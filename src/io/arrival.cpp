@@ -5,7 +5,9 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <span>
 
+#include "io/control_data.hpp"
 #include "io/sockaddr.hpp"
 
 namespace socketserver::detail {
@@ -28,17 +30,6 @@ void take(const in6_pktinfo& info, Arrival& arrival) noexcept {
     std::memcpy(arrival.destination.data(), &info.ipi6_addr, sizeof info.ipi6_addr);
     if (IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr) || IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) return;
     arrival.source = arrival.destination;
-}
-
-template <class Info>
-void attach(msghdr& message, void* buffer, int level, int type, const Info& info) noexcept {
-    message.msg_control = buffer;
-    message.msg_controllen = CMSG_SPACE(sizeof info);
-    auto* const header = static_cast<cmsghdr*>(buffer);  // where the first one lies
-    header->cmsg_level = level;
-    header->cmsg_type = type;
-    header->cmsg_len = CMSG_LEN(sizeof info);
-    std::memcpy(CMSG_DATA(header), &info, sizeof info);
 }
 
 }  // namespace
@@ -68,12 +59,14 @@ void send_from(const Arrival& arrival, msghdr& message, void* buffer) noexcept {
         // Without the interface: the way back may be another one than the way here.
         in_pktinfo info{};
         std::memcpy(&info.ipi_spec_dst, arrival.source.data(), sizeof info.ipi_spec_dst);
-        attach(message, buffer, IPPROTO_IP, IP_PKTINFO, info);
+        set_control_data(message, buffer, IPPROTO_IP, IP_PKTINFO,
+                         std::as_bytes(std::span{&info, 1}));
     } else {
         in6_pktinfo info{};
         std::memcpy(&info.ipi6_addr, arrival.source.data(), sizeof info.ipi6_addr);
         if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) info.ipi6_ifindex = arrival.interface;
-        attach(message, buffer, IPPROTO_IPV6, IPV6_PKTINFO, info);
+        set_control_data(message, buffer, IPPROTO_IPV6, IPV6_PKTINFO,
+                         std::as_bytes(std::span{&info, 1}));
     }
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/buffer_pool.hpp"
+#include "io/control_data.hpp"
 #include "io/request_hooks.hpp"
 #include "io/socket_error.hpp"
 #include "io/waiting.hpp"
@@ -28,13 +29,8 @@ void attach_descriptors(msghdr& message, std::span<const int> descriptors) noexc
         message.msg_controllen = 0;
         return;
     }
-    const std::size_t size = descriptors.size_bytes();
-    message.msg_controllen = CMSG_SPACE(size);
-    auto* const header = static_cast<cmsghdr*>(message.msg_control);  // where the first one lies
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(size);
-    std::memcpy(CMSG_DATA(header), descriptors.data(), size);
+    set_control_data(message, message.msg_control, SOL_SOCKET, SCM_RIGHTS,
+                     std::as_bytes(descriptors));
 }
 
 void take_descriptors(msghdr& message, std::vector<Socket>& into) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "socketserver/systemd.hpp"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,9 +54,8 @@ constinit std::atomic<int> ready_descriptor{-1};
 
 constinit std::atomic<bool> has_left_service{false};
 
-void set_close_on_exec(int descriptor) {
-    const int flags = ::fcntl(descriptor, F_GETFD);
-    if (flags == -1 || ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) == -1) {
+void take_over(int descriptor) {
+    if (sys::set_close_on_exec(descriptor) == -1) {
         detail::throw_system_error("take over the passed descriptor " + std::to_string(descriptor));
     }
 }
@@ -114,12 +112,12 @@ std::vector<PassedSocket> listen_fds() {
         names == nullptr ? std::vector<std::string>{} : split(names);
     std::vector<PassedSocket> passed;
     for (int descriptor = first_descriptor; descriptor < first_descriptor + *count; ++descriptor) {
-        set_close_on_exec(descriptor);
+        take_over(descriptor);
         const std::size_t at = passed.size();
         passed.push_back({at < named.size() ? named[at] : "unknown", Socket{descriptor}});
     }
     if (const auto ready = number_in<int>(detail::ready_variable)) {
-        set_close_on_exec(*ready);
+        take_over(*ready);
         ready_descriptor = *ready;
     }
     for (const char* each : {listen_pid, listen_count, listen_names, detail::ready_variable}) {

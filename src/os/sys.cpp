@@ -81,6 +81,11 @@ constexpr Calls real{
 constinit const Calls kernel = real;
 constinit Calls calls = real;
 
+int set_close_on_exec(int descriptor) noexcept {
+    const int flags = ::fcntl(descriptor, F_GETFD);
+    return flags == -1 ? -1 : ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC);
+}
+
 int renumber(int descriptor) noexcept {
     const int higher = ::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     const int error = errno;

@@ -63,6 +63,9 @@ SOCKETSERVER_EXPORT extern const Calls kernel;
 /// `kernel`'s back afterwards; nobody else writes here.
 SOCKETSERVER_EXPORT extern Calls calls;
 
+/// Sets close-on-exec on a descriptor that something else has made. As fcntl(2).
+SOCKETSERVER_EXPORT int set_close_on_exec(int descriptor) noexcept;
+
 /// The part of off_standard_streams() for a descriptor that has to be moved.
 SOCKETSERVER_EXPORT int renumber(int descriptor) noexcept;
 

@@ -53,8 +53,7 @@ void set_nonblocking(const Socket& socket) {
 
 /// As every socket that the library makes: a service manager cannot hand it over in this state.
 void set_close_on_exec(const Socket& socket) {
-    const int flags = ::fcntl(socket.fileno(), F_GETFD);
-    if (flags == -1 || ::fcntl(socket.fileno(), F_SETFD, flags | FD_CLOEXEC) == -1) {
+    if (detail::sys::set_close_on_exec(socket.fileno()) == -1) {
         detail::throw_system_error("make the listening socket close-on-exec");
     }
 }
