@@ -162,7 +162,7 @@ class Flow {
     bool begin_wait() {
         if (is_over_ || !pending_.empty()) return true;
         waits_for_input_ = true;
-        may_move_ = before_wait(from_.channel(), false) == Input::look;
+        may_move_ = before_receive(from_.channel(), false) == Input::look;
         return !may_move_;
     }
     void end_wait() noexcept {
@@ -287,10 +287,8 @@ class Relay {
         struct Around {
             Relay& relay;
             ~Around() {
-                const int saved = errno;
                 relay.forward_.end_wait();
                 relay.backward_.end_wait();
-                errno = saved;
             }
         };
         int ready = -1;

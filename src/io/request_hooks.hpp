@@ -30,9 +30,8 @@ void ended_by_drain(Channel& channel) noexcept;
 /// Called after recv(2) has returned `result`, with its errno. Returns the result that the handler
 /// is to see.
 std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result);
-/// The two for who waits for input, and for something else as well, instead of receiving. The first
-/// one throws and returns what before_receive() does; the second one is called whatever came of it.
-Input before_wait(Channel& channel, bool partial);
+/// Instead of after_receive(), for who has waited for input, and for something else as well, and
+/// has received nothing. Called whatever came of before_receive(), and leaves errno as it is.
 void after_wait(const Channel& channel) noexcept;
 /// Called before sending.
 ///

@@ -123,11 +123,7 @@ bool Selection::is_ready_before(std::size_t place) {
 void Selection::look_or_wait() {
     struct Around {
         Selection& selection;
-        ~Around() {
-            const int saved = errno;
-            selection.end_waits();
-            errno = saved;
-        }
+        ~Around() { selection.end_waits(); }
     };
     int ready = 0;
     {
@@ -148,7 +144,7 @@ bool Selection::begin_waits() {
     for (std::size_t i = 0; i < things_.size(); ++i) {
         Channel* const channel = channel_of(i);
         if (channel == nullptr) continue;
-        if (before_wait(*channel, false) == Input::look) set_ready(i);
+        if (before_receive(*channel, false) == Input::look) set_ready(i);
         until_ = std::min(until_, channel->deadline.load());
         if (waits_for_bytes(i) && channel->filter != nullptr) {
             poller_.entries[i].events =

@@ -76,12 +76,11 @@ ssize_t send_from(const detail::Channel& channel, std::string_view data, const S
 /// leaves the number when the connection is over. errno is not changed.
 bool was_connected(int fd) {
     const int saved = errno;
-    SockAddr own;
-    const bool has_port = ::getsockname(fd, own.get(), &own.size) == 0 &&
-                          detail::from_sockaddr(own).is_inet() &&
-                          detail::from_sockaddr(own).port() != 0;
+    SockAddr raw;
+    const bool is_known = ::getsockname(fd, raw.get(), &raw.size) == 0;
+    const Address own = is_known ? detail::from_sockaddr(raw) : Address{};
     errno = saved;
-    return has_port;
+    return own.is_inet() && own.port() != 0;
 }
 
 int type_of(SocketType type) { return type == SocketType::stream ? SOCK_STREAM : SOCK_DGRAM; }

@@ -97,9 +97,7 @@ class HeaderReader {
             connection_.table->end_input_if_over(connection_);
         }
         const int ready = wait(channel_, Direction::read, until_);
-        const int error = errno;
-        if (is_signalled) DrainSignal::receiving(nullptr);
-        errno = error;
+        if (is_signalled) DrainSignal::receiving(nullptr);  // leaves errno as it is
         return ready == 0;
     }
 

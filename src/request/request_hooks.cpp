@@ -113,8 +113,6 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     return result;
 }
 
-Input before_wait(Channel& channel, bool partial) { return before_receive(channel, partial); }
-
 void after_wait(const Channel& channel) noexcept {
     if (channel.connection && channel.connection->table->is_signalled()) {
         DrainSignal::receiving(nullptr);

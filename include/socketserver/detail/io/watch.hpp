@@ -8,8 +8,9 @@
 
 namespace socketserver::detail {
 
-/// One select() that wants to know when something without a descriptor may have become ready. It is
-/// an entry in a list of that something, which may have many.
+/// Somebody who wants to know when something without a descriptor has changed: a select(), or a
+/// wait that a server may break off. It is an entry in a list of that something, which may have
+/// many.
 struct Watch {
     const Waker* waker = nullptr;  ///< is woken then
     Watch* next = nullptr;
