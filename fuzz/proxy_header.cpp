@@ -5,21 +5,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "require.hpp"
+
 namespace {
 
+using fuzz::require;
 namespace ss = socketserver;
-
-void require(bool condition, const char* what) {
-    if (condition) return;
-    std::fprintf(stderr, "fuzz: %s\n", what);
-    std::abort();
-}
 
 /// Whether `data` begins with a header, with its size; 0: more is needed; nothing: it is none.
 std::optional<std::size_t> size_of_header(std::string_view data) {

@@ -11,22 +11,17 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include "require.hpp"
+
 namespace {
 
+using fuzz::require;
 namespace ss = socketserver;
-
-void require(bool condition, const char* what) {
-    if (condition) return;
-    std::fprintf(stderr, "fuzz: %s\n", what);
-    std::abort();
-}
 
 /// The bytes that say what happens, one after the other; zeros when they are used up.
 class Script {
