@@ -63,14 +63,21 @@ struct RelayingServer {
     TCPServer<Relaying, MixIn> server;
 };
 
+/// One that serves, with a client and what it is connected to.
+template <template <class> class MixIn>
+struct Relayed : RelayingServer<MixIn> {
+    ServingThread serving{this->server};
+    Socket client = connect(this->server.server_address());
+    Socket upstream = this->target.accept().first;
+};
+
 }  // namespace
 
 TEST_CASE("a relay under every policy passes on much, with the ends of both sides") {
     under_every_policy([]<template <class> class MixIn>() {
-        RelayingServer<MixIn> relaying;
-        ServingThread serving{relaying.server};
-        Socket client = connect(relaying.server.server_address());
-        Socket upstream = relaying.target.accept().first;
+        Relayed<MixIn> relaying;
+        Socket& client = relaying.client;
+        Socket& upstream = relaying.upstream;
         upstream.settimeout(patience);
         const std::string much(2'000'000, 'x');
         std::string echoed;
@@ -92,10 +99,9 @@ TEST_CASE("a relay under every policy passes on much, with the ends of both side
 TEST_CASE("a drain ends the input of a relay whose client owes the next request") {
     under_every_policy([]<template <class> class MixIn>() {
         if (!drains_here<MixIn>) return;
-        RelayingServer<MixIn> relaying;
-        ServingThread serving{relaying.server};
-        Socket client = connect(relaying.server.server_address());
-        Socket upstream = relaying.target.accept().first;
+        Relayed<MixIn> relaying;
+        Socket& client = relaying.client;
+        Socket& upstream = relaying.upstream;
         upstream.settimeout(patience);
         client.sendall("question\n");
         CHECK(upstream.recv(100) == "question\n");
@@ -120,10 +126,9 @@ TEST_CASE("a drain ends the input of a relay whose client owes the next request"
 TEST_CASE("a drain breaks a relay off whose time is over, whatever it waits for") {
     under_every_policy([]<template <class> class MixIn>() {
         if (!drains_here<MixIn>) return;
-        RelayingServer<MixIn> relaying;
-        ServingThread serving{relaying.server};
-        Socket client = connect(relaying.server.server_address());
-        Socket upstream = relaying.target.accept().first;
+        Relayed<MixIn> relaying;
+        Socket& client = relaying.client;
+        Socket& upstream = relaying.upstream;
         bool client_has_gone = false;
         SECTION("for an answer") {
             client.sendall("question\n");
@@ -140,7 +145,7 @@ TEST_CASE("a drain breaks a relay off whose time is over, whatever it waits for"
             client_has_gone = true;
         }
         relaying.server.drain(0s);
-        serving.stop();
+        relaying.serving.stop();
         relaying.server.server_close();
         CHECK(relaying.server.statistics().active == 0);
         if (serves_in_children<MixIn>) return;  // it was killed
