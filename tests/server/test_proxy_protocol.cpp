@@ -359,6 +359,7 @@ TEST_CASE("options that cannot be meant") {
 
 TEST_CASE("a server with daemon threads does not wait for a header") {
     const TimeLimit limit{20};
+    const std::size_t threads = thread_count();
     Socket client;
     {
         TCPServer<Introduced, ThreadingMixIn> server{
@@ -371,6 +372,7 @@ TEST_CASE("a server with daemon threads does not wait for a header") {
     }
     client.sendall(line + "too late\n");
     CHECK(read_to_end(client).empty());
+    CHECK(eventually([&] { return thread_count() == threads; }));
 }
 
 }  // namespace

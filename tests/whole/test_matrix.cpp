@@ -83,6 +83,7 @@ void serve_one_by_one() {
 template <template <class> class MixIn>
 void serve_with_daemon_threads() {
     const TimeLimit limit;
+    const std::size_t threads = thread_count();
     TCPServer<StreamEcho, MixIn> server{any_port};
     server.daemon_threads = true;
     server.block_on_close = false;
@@ -94,6 +95,7 @@ void serve_with_daemon_threads() {
     serving.stop();
     CHECK_FALSE(serving.error());
     server.server_close();
+    CHECK(eventually([&] { return thread_count() == threads; }));
 }
 
 }  // namespace

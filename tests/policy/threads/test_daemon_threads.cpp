@@ -111,6 +111,7 @@ TEST_CASE("threading: a daemon thread may outlive its server") {
 
 TEST_CASE("threading: a daemon of a server that lives is like any other request") {
     const TimeLimit limit;
+    const std::size_t threads = thread_count();
     const auto daemon = std::make_shared<Daemon>();
     std::atomic<int> ends{0};
     {
@@ -125,6 +126,7 @@ TEST_CASE("threading: a daemon of a server that lives is like any other request"
         CHECK(eventually([&] { return ends == 2; }));
     }
     CHECK(ends == 2);
+    CHECK(eventually([&] { return thread_count() == threads; }));
 }
 
 namespace {
@@ -164,6 +166,7 @@ void Asking::handle() {
 
 TEST_CASE("threading: what a daemon's handler asks its server is answered before the server goes") {
     const TimeLimit limit;
+    const std::size_t threads = thread_count();
     AskedServer server{any_port};
     server.daemon_threads = true;
     Socket asking = connect(server.server_address());
@@ -184,10 +187,12 @@ TEST_CASE("threading: what a daemon's handler asks its server is answered before
     closing.join();
     CHECK(was_answered);
     CHECK(read_to_end(asking) == "");
+    CHECK(eventually([&] { return thread_count() == threads; }));
 }
 
 TEST_CASE("threading: daemons ask a server while it goes, many times") {
     const TimeLimit limit;
+    const std::size_t threads = thread_count();
     class Handler : public StreamRequestHandler {
         void handle() override {
             wfile().write("ready\n");
@@ -209,10 +214,12 @@ TEST_CASE("threading: daemons ask a server while it goes, many times") {
         }
         CHECK(read_to_end(client) == "gone\n");
     }
+    CHECK(eventually([&] { return thread_count() == threads; }));
 }
 
 TEST_CASE("threading: a daemon's handler serves a server of its own") {
     const TimeLimit limit;
+    const std::size_t threads = thread_count();
     const bool outer_goes_first = GENERATE(false, true);
     CAPTURE(outer_goes_first);
     class Data : public StreamRequestHandler {
@@ -250,10 +257,12 @@ TEST_CASE("threading: a daemon's handler serves a server of its own") {
             CHECK(read_to_end(control) == "done\n");
         }
     }  // the destructor ends, although the thread of the handler had a server
-    if (!outer_goes_first) return;
-    CHECK(control.recv(100) == "gone\n");
-    Socket client = connect(data);
-    client.sendall("data\n");
-    CHECK(read_to_end(client) == "data\n");
-    CHECK(read_to_end(control) == "done\n");
+    if (outer_goes_first) {
+        CHECK(control.recv(100) == "gone\n");
+        Socket client = connect(data);
+        client.sendall("data\n");
+        CHECK(read_to_end(client) == "data\n");
+        CHECK(read_to_end(control) == "done\n");
+    }
+    CHECK(eventually([&] { return thread_count() == threads; }));
 }
