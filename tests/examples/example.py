@@ -80,7 +80,10 @@ class Example:
     def __exit__(self, kind, error, trace):
         if kind is not None:
             self.process.kill()
-            sys.stderr.write("".join(self.process.communicate()))
+            try:
+                sys.stderr.write("".join(self.process.communicate(timeout=5)))
+            except subprocess.TimeoutExpired:
+                sys.stderr.write("a child of the program holds its standard error open\n")
             return
         if "TSAN_OPTIONS" in os.environ:
             self._wait_until_asleep()
