@@ -19,7 +19,7 @@ namespace socketserver::detail {
 
 namespace {
 
-constexpr std::chrono::milliseconds longest_pause{16};
+constexpr std::chrono::milliseconds longest_retry_pause{16};
 /// How long a client that was given up must be quiet to be waited for again.
 constexpr std::chrono::milliseconds quiet{1000};
 
@@ -140,7 +140,7 @@ int FullQueue::wait() {
         errno = ECANCELED;
         return -1;
     }
-    pause_ = std::min(2 * pause_, longest_pause);
+    pause_ = std::min(2 * pause_, longest_retry_pause);
     return 0;
 }
 

@@ -23,8 +23,8 @@ using detail::Place;
 using detail::RequestTable;
 using detail::Turn;
 
-constexpr std::chrono::milliseconds shortest_pause{1};
-constexpr std::chrono::milliseconds longest_pause{100};
+constexpr std::chrono::milliseconds shortest_accept_pause{1};
+constexpr std::chrono::milliseconds longest_accept_pause{100};
 
 }  // namespace
 
@@ -131,7 +131,8 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
 
 detail::Turn ServerBase::pause_accepting() noexcept {
     state_->table->lingering.end();  // they hold descriptors, and memory of the kernel
-    const auto pause = std::clamp(state_->pause.load() * 2, shortest_pause, longest_pause);
+    const auto pause =
+        std::clamp(state_->pause.load() * 2, shortest_accept_pause, longest_accept_pause);
     state_->accept_again = Clock::now() + pause;
     state_->pause = pause;
     return Turn::later;

@@ -55,7 +55,7 @@ void flush_standard_output() {
 }
 
 /// How often to look after children whose end no descriptor tells of.
-constexpr itimerspec look_again{{0, 20'000'000}, {0, 20'000'000}};
+constexpr itimerspec look_at_unwatched{{0, 20'000'000}, {0, 20'000'000}};
 
 }  // namespace
 
@@ -117,7 +117,7 @@ void ChildReaper::watch(Child& child) noexcept {
     if (child.pidfd != -1 && sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, child.pidfd, &event) == 0)
         return;
     if (child.pidfd != -1) sys::calls.close(std::exchange(child.pidfd, -1));
-    if (++unwatched_ == 1) set_timer(look_again);
+    if (++unwatched_ == 1) set_timer(look_at_unwatched);
 }
 
 /// Lets the loop look in each interval. Without a descriptor for it the loop's own interval is what

@@ -34,10 +34,10 @@ namespace {
 
 /// A worker that lived as long did not die because it could not begin.
 constexpr std::chrono::seconds settled{1};
-constexpr std::chrono::milliseconds shortest_pause{10};
-constexpr std::chrono::milliseconds longest_pause{10'000};
+constexpr std::chrono::milliseconds shortest_fork_pause{10};
+constexpr std::chrono::milliseconds longest_fork_pause{10'000};
 /// How often to look for the end of a worker for which the kernel gives no descriptor.
-constexpr std::chrono::milliseconds look_again{20};
+constexpr std::chrono::milliseconds look_at_workers{20};
 
 static_assert(SharedCounters::most_workers >= 2 * WorkerSet::most);
 
@@ -193,7 +193,7 @@ std::optional<End> WorkerSet::State::look_for_end(const Worker& worker, int opti
 }
 
 void WorkerSet::State::lengthen_pause() {
-    pause = std::clamp(pause * 2, shortest_pause, longest_pause);
+    pause = std::clamp(pause * 2, shortest_fork_pause, longest_fork_pause);
     fork_again = Clock::now() + pause;
 }
 
@@ -272,7 +272,8 @@ void WorkerSet::State::set_timer() const noexcept {
     if (std::any_of(workers.begin(), workers.end(), [](const Worker& worker) {
             return worker.control_ended && worker.pidfd == -1;
         })) {
-        after = std::min<std::chrono::nanoseconds>(after.value_or(look_again), look_again);
+        after =
+            std::min<std::chrono::nanoseconds>(after.value_or(look_at_workers), look_at_workers);
     }
     itimerspec when{};
     if (after) {
