@@ -205,15 +205,15 @@ void Handler::run(Args args) {
 /// Nobody sees half of it, neither now nor in the journal.
 void Handler::execute() {
     if (!queued_) return append_error(out_, "ERR EXEC without MULTI");
-    const auto commands = std::move(*queued_);
+    const auto queued = std::move(*queued_);
     queued_.reset();
     if (is_transaction_bad_) {
         return append_error(out_, "EXECABORT Transaction discarded because of previous errors.");
     }
     std::string changes;
     Context context{store_.database, out_, store_.journal.is_open() ? &changes : nullptr};
-    append_array(out_, commands.size());
-    for (const auto& each : commands) {
+    append_array(out_, queued.size());
+    for (const auto& each : queued) {
         const std::vector<std::string_view> args{each.begin(), each.end()};
         run_command(context, args);
     }
