@@ -30,11 +30,17 @@ class AdminHandler : public ss::StreamRequestHandler {
   private:
     void handle() override {
         const std::string request{rfile().readline(4096)};
-        while (rfile().readline(4096).size() > 2) {
-        }  // the headers say nothing to this server
+        bool takes_openmetrics = false;  // of the headers only this one matters here
+        for (std::string_view header; (header = rfile().readline(4096)).size() > 2;) {
+            takes_openmetrics |= header.find("application/openmetrics-text") != header.npos;
+        }
         if (request.starts_with("GET /metrics ")) {
-            const auto page = ss::prometheus_text(watched_.statistics(), {{"server", "echo"}});
-            answer("200 OK", page, ss::prometheus_content_type);
+            const ss::MetricLabels labels{{"server", "echo"}};
+            const ss::Statistics statistics = watched_.statistics();
+            takes_openmetrics ? answer("200 OK", ss::openmetrics_text(statistics, labels),
+                                       ss::openmetrics_content_type)
+                              : answer("200 OK", ss::prometheus_text(statistics, labels),
+                                       ss::prometheus_content_type);
         } else if (request.starts_with("GET /healthz ")) {
             answer("200 OK", "alive\n");
         } else if (request.starts_with("GET /readyz ")) {

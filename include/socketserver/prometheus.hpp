@@ -15,6 +15,10 @@ namespace socketserver {
 inline constexpr std::string_view prometheus_content_type =
     "text/plain; version=0.0.4; charset=utf-8";
 
+/// The same for openmetrics_text().
+inline constexpr std::string_view openmetrics_content_type =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// A name and a value, such as `{"server", "echo"}`.
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
@@ -30,6 +34,15 @@ using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 ///         digits and `_`, no digit in front, no two `_` in front, not `reason`, `cause` or `le`.
 SOCKETSERVER_EXPORT std::string prometheus_text(const Statistics& statistics,
                                                 const MetricLabels& labels = {});
+
+/// The same statistics in the text format of OpenMetrics 1.0, under the same names. Prometheus asks
+/// for it by the `Accept` header of its request; other collectors read nothing else.
+///
+/// May be called from any thread. Beyond Python.
+///
+/// @throws std::invalid_argument as prometheus_text() does.
+SOCKETSERVER_EXPORT std::string openmetrics_text(const Statistics& statistics,
+                                                 const MetricLabels& labels = {});
 
 /// The names of these as prometheus_text() writes them: "client_closed", for example.
 SOCKETSERVER_EXPORT std::string_view to_string(CloseReason reason) noexcept;

@@ -29,7 +29,7 @@ void require_label_name(const std::string& name) {
     const auto is_taken = [](char each) { return is_letter(each) || (each >= '0' && each <= '9'); };
     if (name.empty() || !is_letter(name.front()) || !std::ranges::all_of(name, is_taken) ||
         name.starts_with("__") || name == "reason" || name == "cause" || name == "le") {
-        throw std::invalid_argument("prometheus_text: \"" + name + "\" is no name for a label");
+        throw std::invalid_argument("metrics: \"" + name + "\" is no name for a label");
     }
 }
 
@@ -46,9 +46,11 @@ std::string escaped(std::string_view value) {
     return text;
 }
 
+enum class Format : unsigned char { prometheus, openmetrics };
+
 class Page {
   public:
-    explicit Page(const MetricLabels& labels) {
+    Page(Format format, const MetricLabels& labels) : format_{format} {
         for (const auto& [name, value] : labels) {
             require_label_name(name);
             add_label(labels_, name, value);
@@ -57,15 +59,16 @@ class Page {
 
     void family(std::string_view name, std::string_view type, std::string_view help) {
         name_ = name;
-        text_ += "# HELP socketserver_";
-        text_ += name;
-        text_ += ' ';
-        text_ += help;
-        text_ += "\n# TYPE socketserver_";
-        text_ += name;
-        text_ += ' ';
-        text_ += type;
-        text_ += '\n';
+        // In OpenMetrics the ending belongs to the sample, not to the name of the family.
+        constexpr std::string_view ending = "_total";
+        const bool ends_so = format_ == Format::openmetrics && name.ends_with(ending);
+        if (ends_so) name.remove_suffix(ending.size());
+        describe("TYPE", name, type);
+        if (format_ == Format::openmetrics) {
+            if (name.ends_with("_bytes")) describe("UNIT", name, "bytes");
+            if (name.ends_with("_seconds")) describe("UNIT", name, "seconds");
+        }
+        describe("HELP", name, help);
     }
     void sample(std::uint64_t value, std::string_view label = {}, std::string_view its_value = {}) {
         std::string labels = labels_;
@@ -96,9 +99,15 @@ class Page {
             fmt::format("socketserver_{}_sum{} {}\n", base, braced(labels_), seconds(times.sum));
         text_ += fmt::format("socketserver_{}_count{} {}\n", base, braced(labels_), count);
     }
-    std::string take() { return std::move(text_); }
+    std::string take() {
+        if (format_ == Format::openmetrics) text_ += "# EOF\n";
+        return std::move(text_);
+    }
 
   private:
+    void describe(std::string_view what, std::string_view name, std::string_view text) {
+        text_ += fmt::format("# {} socketserver_{} {}\n", what, name, text);
+    }
     static double seconds(std::chrono::nanoseconds time) {
         return std::chrono::duration<double>{time}.count();
     }
@@ -111,23 +120,14 @@ class Page {
         labels += "=\"" + escaped(value) + '"';
     }
 
+    Format format_;
     std::string labels_{};
     std::string_view name_{};
     std::string text_{};
 };
 
-}  // namespace
-
-std::string_view to_string(CloseReason reason) noexcept {
-    return reason_names[static_cast<std::size_t>(reason)];
-}
-
-std::string_view to_string(RefuseCause cause) noexcept {
-    return cause_names[static_cast<std::size_t>(cause)];
-}
-
-std::string prometheus_text(const Statistics& statistics, const MetricLabels& labels) {
-    Page page{labels};
+std::string metrics(Format format, const Statistics& statistics, const MetricLabels& labels) {
+    Page page{format, labels};
     page.one("connections_accepted_total", "counter",
              "Connections and datagrams taken from the kernel.", statistics.accepted);
     page.one("connections_active", "gauge", "Of these, waiting to be served or being served.",
@@ -163,6 +163,24 @@ std::string prometheus_text(const Statistics& statistics, const MetricLabels& la
     page.one("requests_queued", "gauge", "Requests that wait in the queue of the policy.",
              statistics.queued);
     return page.take();
+}
+
+}  // namespace
+
+std::string_view to_string(CloseReason reason) noexcept {
+    return reason_names[static_cast<std::size_t>(reason)];
+}
+
+std::string_view to_string(RefuseCause cause) noexcept {
+    return cause_names[static_cast<std::size_t>(cause)];
+}
+
+std::string prometheus_text(const Statistics& statistics, const MetricLabels& labels) {
+    return metrics(Format::prometheus, statistics, labels);
+}
+
+std::string openmetrics_text(const Statistics& statistics, const MetricLabels& labels) {
+    return metrics(Format::openmetrics, statistics, labels);
 }
 
 }  // namespace socketserver

@@ -2,6 +2,7 @@
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -10,9 +11,10 @@ from example import Example, expect
 with Example(0, 0, addresses=2) as example:
     host, port = example.addresses[1]
 
-    def get(path):
+    def get(path, **headers):
         try:
-            with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=10) as answer:
+            request = urllib.request.Request(f"http://{host}:{port}{path}", headers=headers)
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -29,6 +31,16 @@ with Example(0, 0, addresses=2) as example:
         assert checked.returncode == 0 and not checked.stderr, checked
 
     assert 'socketserver_request_wait_seconds_count{server="echo"} 1\n' in page, page
+
+    accepted = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3"
+    status, page = get("/metrics", Accept=accepted)
+    assert status == 200 and page.endswith("\n# EOF\n"), page
+    # The reference parser, where the system's Python has it.
+    parse = "import sys; from prometheus_client.openmetrics import parser; list(parser.text_string_to_metric_families(sys.stdin.read()))"
+    for python in sys.executable, "/usr/bin/python3":
+        if not subprocess.run([python, "-c", "import prometheus_client"], capture_output=True).returncode:
+            checked = subprocess.run([python, "-c", parse], input=page, capture_output=True, text=True, timeout=20)
+            assert checked.returncode == 0, checked
     other = example.connect()
     expect(other, b"one\ntw", b"one\n")
     names = {"%s:%d" % each.getsockname(): each for each in (client, other)}

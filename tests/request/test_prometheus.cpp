@@ -123,6 +123,35 @@ TEST_CASE("every metric says what it is, once, before its samples") {
     CHECK(samples == 12 + close_reasons + refuse_causes + 2 * of_histogram);
 }
 
+TEST_CASE("OpenMetrics: families without the ending of their samples, units, and an end") {
+    Statistics statistics;
+    statistics.accepted = 3;
+    statistics.bytes_in = 5;
+    statistics.waited.counts.back() = 1;
+    const std::string page = openmetrics_text(statistics, {{"server", "x"}});
+    CHECK_THAT(page, ContainsSubstring("# TYPE socketserver_connections_accepted counter\n"));
+    CHECK_THAT(page,
+               ContainsSubstring("\nsocketserver_connections_accepted_total{server=\"x\"} 3\n"));
+    CHECK_THAT(page, ContainsSubstring("# TYPE socketserver_received_bytes counter\n"
+                                       "# UNIT socketserver_received_bytes bytes\n"));
+    CHECK_THAT(page, ContainsSubstring("# TYPE socketserver_request_wait_seconds histogram\n"
+                                       "# UNIT socketserver_request_wait_seconds seconds\n"));
+    CHECK_THAT(page,
+               ContainsSubstring("\nsocketserver_request_wait_seconds_count{server=\"x\"} 1\n"));
+    CHECK(page.ends_with("\n# EOF\n"));
+    // The samples are those of the other format.
+    const auto samples_of = [](const std::string& text) {
+        std::string samples;
+        std::istringstream lines{text};
+        for (std::string line; std::getline(lines, line);) {
+            if (!line.starts_with('#')) samples += line + '\n';
+        }
+        return samples;
+    };
+    CHECK(samples_of(page) == samples_of(prometheus_text(statistics, {{"server", "x"}})));
+    CHECK_THROWS_AS(openmetrics_text({}, {{"le", "x"}}), std::invalid_argument);
+}
+
 TEST_CASE("labels stand at each sample, and are escaped") {
     const std::string page = prometheus_text({}, {{"server", "a\"b\\c\nd"}, {"zone", "1"}});
     CHECK_THAT(page, ContainsSubstring(
