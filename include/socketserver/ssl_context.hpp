@@ -30,6 +30,14 @@ enum class VerifyMode : unsigned char {
     required,  ///< without a valid one there is no connection
 };
 
+/// Whether certificates of peers are looked up in the lists of revoked ones (CRLs):
+/// `VERIFY_DEFAULT`, `VERIFY_CRL_CHECK_LEAF`, `VERIFY_CRL_CHECK_CHAIN`.
+enum class VerifyFlags : unsigned char {
+    none,             ///< no list is looked at
+    crl_check_leaf,   ///< the peer's own; without a list of its authority it is refused
+    crl_check_chain,  ///< the same for each certificate that leads to the authority
+};
+
 namespace detail {
 class ContextState;
 class TlsSession;
@@ -91,7 +99,8 @@ class SOCKETSERVER_EXPORT SSLContext {
                         const std::string& keyfile = {},
                         const std::optional<std::string>& password = {});
     /// The authorities that a peer's certificate must lead to: a PEM file, a folder as
-    /// `openssl rehash` makes it, or both. A server tells its clients those of the file. Mirrors
+    /// `openssl rehash` makes it, or both. Both may hold lists of revoked certificates (CRLs) too,
+    /// for verify_flags(). A server tells its clients the authorities of the file. Mirrors
     /// `SSLContext.load_verify_locations`.
     void load_verify_locations(const std::string& cafile, const std::string& capath = {});
     /// The same from memory, in PEM: `cadata` in Python.
@@ -99,9 +108,14 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// The authorities that the system trusts. Mirrors `SSLContext.load_default_certs`.
     void load_default_certs();
 
-    /// Reads the files of load_cert_chain() and add_cert_chain() again. Handshakes that begin
-    /// afterwards show what was read; connections that are there go on. If anything is wrong,
-    /// nothing has changed, and SSLError tells what. From any thread; not from a signal handler.
+    /// Reads the files of load_cert_chain(), add_cert_chain() and load_verify_locations(), and what
+    /// the system trusts, again. Handshakes that begin afterwards show what was read, and verify
+    /// their peers by it; connections that are there go on. If anything is wrong, nothing has
+    /// changed, and SSLError tells what. From any thread; not from a signal handler.
+    ///
+    /// A client that resumes a session is not verified again: set_ticket_keys() ends the sessions
+    /// of those whose authority has gone, or who have been revoked. What was put into the store of
+    /// native_handle() is not used after a reload, if authorities were loaded by this class.
     ///
     /// Processes that were forked after this context was made follow: each reads the files itself
     /// before its next handshake (workers of PreforkMixIn, whose parent calls this). One that
@@ -132,6 +146,11 @@ class SOCKETSERVER_EXPORT SSLContext {
     void verify_mode(VerifyMode mode);
     /// What verify_mode() was set to.
     VerifyMode verify_mode() const noexcept;
+    /// Whether lists of revoked certificates are looked at, which load_verify_locations() has read.
+    /// `none` by default. Mirrors `SSLContext.verify_flags`.
+    void verify_flags(VerifyFlags flags);
+    /// What verify_flags() was set to.
+    VerifyFlags verify_flags() const noexcept;
     /// Whether a client demands that the server's certificate is for the name that it connects to.
     /// True by default; switched off by `verify_mode(VerifyMode::none)`.
     void check_hostname(bool on);

@@ -139,6 +139,9 @@ ContextState::Table ContextState::read_all() const {
     for (const auto& [name, source] : named_sources_) {
         read->named.push_back({name, std::make_shared<const Credentials>(source, native())});
     }
+    if (!authority_sources_.empty()) {
+        read->authorities = std::make_shared<const Authorities>(authority_sources_, native());
+    }
     return read;
 }
 
@@ -173,7 +176,12 @@ int ContextState::choose_certificate(SSL* ssl) {
         other = sni_callback(name);
     }
     if (other) other->state_->follow();
-    const Table table = other ? other->state_->table() : this->table();
+    const Table own = this->table();
+    if (own->authorities && is_server() && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE &&
+        !own->authorities->use_in(ssl)) {
+        return 0;
+    }
+    const Table table = other ? other->state_->table() : own;
     const Credentials* const credentials = table->find(other ? std::string_view{} : name);
     if (credentials == nullptr) return 1;  // a client without one; no server is without
     return credentials->use_in(ssl) ? 1 : 0;
@@ -189,14 +197,26 @@ int ContextState::on_certificate(SSL* ssl, void* state) {
     }
 }
 
-void ContextState::add_authorities(const std::vector<X509Ptr>& authorities,
-                                   const std::string& name) {
-    X509_STORE* const store = SSL_CTX_get_cert_store(native());
-    for (const X509Ptr& each : authorities) {
-        if (X509_STORE_add_cert(store, each.get()) != 1 ||
-            (is_server() && SSL_CTX_add_client_CA(native(), each.get()) != 1)) {
-            throw_ssl_error(name);
+void ContextState::add_authorities(const std::vector<AuthoritySource>& added) {
+    Authorities authorities{native()};
+    for (const AuthoritySource& each : added) authorities.add(each);
+    for (const X509Ptr& each : authorities.named()) {
+        if (is_server() && SSL_CTX_add_client_CA(native(), each.get()) != 1) {
+            throw_ssl_error("load_verify_locations");
         }
+    }
+    authority_sources_.insert(authority_sources_.end(), added.begin(), added.end());
+    if (!table()->authorities) return;
+    auto changed = std::make_shared<CredentialsTable>(*table());
+    changed->authorities = std::make_shared<const Authorities>(authority_sources_, native());
+    replace(std::move(changed), ++last_turn_);
+}
+
+void ContextState::prepare_client(SSL* ssl) {
+    follow();
+    const Table table = this->table();
+    if (table->authorities && !table->authorities->use_in(ssl)) {
+        throw_ssl_error("make a TLS session");
     }
 }
 

@@ -74,10 +74,12 @@ class ContextState {
     void load(CertificateSource source);
     void add(const std::string& server_name, CertificateSource source);
     void reload();
-    void add_authorities(const std::vector<X509Ptr>& authorities, const std::string& name);
+    void add_authorities(const std::vector<AuthoritySource>& added);
     void set_alpn_protocols(const std::vector<std::string>& protocols);
     void set_verify();
     void set_ticket_keys(const std::vector<std::string>& keys);
+    /// For a session of a client: makes its server be verified by what was read last.
+    void prepare_client(SSL* ssl);
 
     const TLSPurpose purpose;
     VerifyMode verify_mode;
@@ -110,6 +112,7 @@ class ContextState {
     CertificateSource source_{};
     bool has_source_ = false;
     std::vector<std::pair<std::string, CertificateSource>> named_sources_{};
+    std::vector<AuthoritySource> authority_sources_{};
 
     // These two are copied and replaced under a lock.
     Table table_;

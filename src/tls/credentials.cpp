@@ -51,6 +51,30 @@ std::string text_of_time(const ASN1_TIME* time) {
     return {data, static_cast<std::size_t>(size)};
 }
 
+/// All objects of one kind in the text.
+template <class Owned>
+std::vector<Owned> read_all(std::string_view pem, auto read, const std::string& failure) {
+    ERR_clear_error();
+    const BioPtr bio = bio_of(pem);
+    std::vector<Owned> found;
+    // Neither kind has a password, but a file that holds something else may ask for one.
+    const std::optional<std::string> none;
+    Password password{none};
+    while (auto* each = read(bio.get(), nullptr, tell_password, &password)) {
+        found.emplace_back(each);
+    }
+    if (!is_end_of_pem()) throw_ssl_error(failure);
+    ERR_clear_error();
+    return found;
+}
+
+std::vector<X509Ptr> parse_certificates(std::string_view pem, const std::string& name) {
+    auto found =
+        read_all<X509Ptr>(pem, PEM_read_bio_X509_AUX, name + ": a certificate cannot be read");
+    if (found.empty()) throw SSLError(name + ": no certificate is in it");
+    return found;
+}
+
 void require_valid_now(const X509* certificate, const std::string& name) {
     const ASN1_TIME* from = X509_get0_notBefore(certificate);
     const ASN1_TIME* until = X509_get0_notAfter(certificate);
@@ -88,19 +112,15 @@ std::string read_file(const std::string& name) {
     return text;
 }
 
-std::vector<X509Ptr> parse_certificates(std::string_view pem, const std::string& name) {
-    ERR_clear_error();
-    const BioPtr bio = bio_of(pem);
-    std::vector<X509Ptr> found;
-    // A certificate has no password, but a file that is no certificate may ask for one.
-    const std::optional<std::string> none;
-    Password password{none};
-    while (X509* each = PEM_read_bio_X509_AUX(bio.get(), nullptr, tell_password, &password)) {
-        found.emplace_back(each);
+PemContents parse_authorities(std::string_view pem, const std::string& name) {
+    PemContents found{
+        .certificates =
+            read_all<X509Ptr>(pem, PEM_read_bio_X509_AUX, name + ": a certificate cannot be read"),
+        .revocation_lists = read_all<CrlPtr>(
+            pem, PEM_read_bio_X509_CRL, name + ": a list of revoked certificates cannot be read")};
+    if (found.certificates.empty() && found.revocation_lists.empty()) {
+        throw SSLError(name + ": no certificate is in it");
     }
-    if (!is_end_of_pem()) throw_ssl_error(name + ": a certificate cannot be read");
-    ERR_clear_error();
-    if (found.empty()) throw SSLError(name + ": no certificate is in it");
     return found;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tls/authorities.hpp"
 #include "tls/openssl.hpp"
 
 namespace socketserver::detail {
@@ -48,7 +49,8 @@ class Credentials {
 /// Both in lower case.
 bool matches_server_name(std::string_view pattern, std::string_view server_name) noexcept;
 
-/// What a context shows, to whom. Immutable: reload() makes another one.
+/// What a context shows, to whom, and what its peers are verified by. Immutable: reload() makes
+/// another one.
 struct CredentialsTable {
     std::shared_ptr<const Credentials> by_default{};
     struct Named {
@@ -56,6 +58,8 @@ struct CredentialsTable {
         std::shared_ptr<const Credentials> credentials;
     };
     std::vector<Named> named{};
+    /// Null until the first reload: those of the SSL_CTX.
+    std::shared_ptr<const Authorities> authorities{};
 
     /// Null if there are none.
     const Credentials* find(std::string_view server_name) const noexcept;
@@ -63,10 +67,14 @@ struct CredentialsTable {
 
 /// @throws SSLError naming the file.
 std::string read_file(const std::string& name);
-/// All certificates in the text, of which there is at least one.
+struct PemContents {
+    std::vector<X509Ptr> certificates{};
+    std::vector<CrlPtr> revocation_lists{};
+};
+/// All certificates and all lists of revoked ones in the text, of which there is at least one.
 ///
 /// @throws SSLError naming the source.
-std::vector<X509Ptr> parse_certificates(std::string_view pem, const std::string& name);
+PemContents parse_authorities(std::string_view pem, const std::string& name);
 std::string lower_case(std::string_view text);
 
 }  // namespace socketserver::detail

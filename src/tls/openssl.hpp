@@ -25,6 +25,8 @@ using BioPtr = std::unique_ptr<BIO, Freeing<BIO_free>>;
 using SslPtr = std::unique_ptr<SSL, Freeing<SSL_free>>;
 using SslCtxPtr = std::unique_ptr<SSL_CTX, Freeing<SSL_CTX_free>>;
 using X509Ptr = std::unique_ptr<X509, Freeing<X509_free>>;
+using CrlPtr = std::unique_ptr<X509_CRL, Freeing<X509_CRL_free>>;
+using StorePtr = std::unique_ptr<X509_STORE, Freeing<X509_STORE_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY_free>>;
 
 /// While one lives, the calling thread is in OpenSSL, and no thread of the process forks: OpenSSL

@@ -111,6 +111,7 @@ TlsSession::TlsSession(const SSLContext& context, const std::string& server_host
         return;
     }
     SSL_set_connect_state(ssl);
+    context_.state_->prepare_client(ssl);
     const bool checks = context_.check_hostname();
     if (server_hostname_.empty()) {
         if (checks) {

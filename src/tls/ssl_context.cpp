@@ -8,6 +8,7 @@
 
 namespace socketserver {
 
+using detail::AuthoritySource;
 using detail::OpenSslUse;
 using detail::throw_ssl_error;
 
@@ -15,6 +16,19 @@ namespace {
 
 int number_of(TLSVersion version) {
     return version == TLSVersion::TLSv1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
+
+constexpr unsigned long crl_flags = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+
+unsigned long flags_of(VerifyFlags flags) {
+    switch (flags) {
+        case VerifyFlags::crl_check_leaf:
+            return X509_V_FLAG_CRL_CHECK;
+        case VerifyFlags::crl_check_chain:
+            return crl_flags;
+        default:
+            return 0;
+    }
 }
 
 }  // namespace
@@ -57,26 +71,20 @@ void SSLContext::load_verify_locations(const std::string& cafile, const std::str
     if (cafile.empty() && capath.empty()) {
         throw SSLError("load_verify_locations: neither a file nor a folder is named");
     }
-    if (!cafile.empty()) {
-        state_->add_authorities(detail::parse_certificates(detail::read_file(cafile), cafile),
-                                cafile);
-    }
-    if (!capath.empty() && SSL_CTX_load_verify_dir(native_handle(), capath.c_str()) != 1) {
-        throw_ssl_error(capath);
-    }
+    std::vector<AuthoritySource> sources;
+    if (!cafile.empty()) sources.push_back({AuthoritySource::Kind::file, cafile});
+    if (!capath.empty()) sources.push_back({AuthoritySource::Kind::folder, capath});
+    state_->add_authorities(sources);
 }
 
 void SSLContext::load_verify_locations_from_memory(std::string_view authorities) {
     const OpenSslUse use;
-    const std::string name = "the authorities in memory";
-    state_->add_authorities(detail::parse_certificates(authorities, name), name);
+    state_->add_authorities({{AuthoritySource::Kind::memory, std::string{authorities}}});
 }
 
 void SSLContext::load_default_certs() {
     const OpenSslUse use;
-    if (SSL_CTX_set_default_verify_paths(native_handle()) != 1) {
-        throw_ssl_error("load_default_certs");
-    }
+    state_->add_authorities({{AuthoritySource::Kind::system}});
 }
 
 void SSLContext::reload() {
@@ -127,6 +135,20 @@ void SSLContext::verify_mode(VerifyMode mode) {
     state_->set_verify();
 }
 VerifyMode SSLContext::verify_mode() const noexcept { return state_->verify_mode; }
+
+void SSLContext::verify_flags(VerifyFlags flags) {
+    const OpenSslUse use;
+    X509_VERIFY_PARAM* const rules = SSL_CTX_get0_param(native_handle());
+    X509_VERIFY_PARAM_clear_flags(rules, crl_flags);
+    if (X509_VERIFY_PARAM_set_flags(rules, flags_of(flags)) != 1) throw_ssl_error("verify_flags");
+}
+
+VerifyFlags SSLContext::verify_flags() const noexcept {
+    const unsigned long flags =
+        X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(native_handle())) & crl_flags;
+    if (flags == crl_flags) return VerifyFlags::crl_check_chain;
+    return flags == 0 ? VerifyFlags::none : VerifyFlags::crl_check_leaf;
+}
 
 void SSLContext::check_hostname(bool on) {
     if (on && state_->verify_mode == VerifyMode::none) verify_mode(VerifyMode::required);

@@ -97,6 +97,30 @@ inline Certificate make_authority(const std::string& common_name = "test authori
     return make_certificate({.common_name = common_name, .names = {}, .is_authority = true});
 }
 
+/// In PEM: which certificates of `issuer` are not to be trusted any more.
+inline std::string make_revocation_list(const Certificate& issuer,
+                                        const std::vector<Certificate>& revoked) {
+    using namespace of_certificates;
+    const std::unique_ptr<X509_CRL, decltype(&X509_CRL_free)> list{X509_CRL_new(), X509_CRL_free};
+    const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> time{X509_gmtime_adj(nullptr, -60),
+                                                                     ASN1_TIME_free};
+    X509_CRL_set_version(list.get(), 1);
+    X509_CRL_set_issuer_name(list.get(), X509_get_subject_name(issuer.x509.get()));
+    X509_CRL_set1_lastUpdate(list.get(), time.get());
+    for (const Certificate& each : revoked) {
+        X509_REVOKED* const entry = X509_REVOKED_new();
+        X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(each.x509.get()));
+        X509_REVOKED_set_revocationDate(entry, time.get());
+        require(X509_CRL_add0_revoked(list.get(), entry) == 1, "revoke");
+    }
+    X509_gmtime_adj(time.get(), 3600);
+    X509_CRL_set1_nextUpdate(list.get(), time.get());
+    require(X509_CRL_sign(list.get(), issuer.key.get(), EVP_sha256()) != 0, "sign a list");
+    BIO* const bio = BIO_new(BIO_s_mem());
+    require(PEM_write_bio_X509_CRL(bio, list.get()) == 1, "write a list");
+    return text_in(bio);
+}
+
 inline std::string pem_of(const Certificate& certificate) {
     BIO* const bio = BIO_new(BIO_s_mem());
     of_certificates::require(PEM_write_bio_X509(bio, certificate.x509.get()) == 1, "write");

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "socketserver/errors.hpp"
@@ -495,6 +496,152 @@ TEST_CASE("a client shows its certificate to a server that asks") {
     CHECK(shake_hands(server, client).done);
     server.verify_mode(VerifyMode::optional);
     CHECK(shake_hands(server, lax_client()).done);
+}
+
+TEST_CASE("a reload reads the authorities again, or changes nothing") {
+    const TemporaryFolder folder;
+    const Certificate first = make_authority("first");
+    const Certificate second = make_authority("second");
+    const std::string cafile = write_file(folder / "ca.pem", pem_of(first));
+    const auto signed_by = [](const Certificate& authority) {
+        return make_certificate({.common_name = "alice"}, &authority);
+    };
+    SSLContext server = server_context();
+    load(server, make_certificate());
+    server.load_verify_locations(cafile);
+    server.verify_mode(VerifyMode::required);
+    SSLContext of_first = lax_client();
+    load(of_first, signed_by(first));
+    SSLContext of_second = lax_client();
+    load(of_second, signed_by(second));
+    const auto both = [&] {
+        return std::pair{shake_hands(server, of_first).done, shake_hands(server, of_second).done};
+    };
+    CHECK(both() == std::pair{true, false});
+
+    write_file(cafile, pem_of(second));
+    CHECK(both() == std::pair{true, false});
+    server.reload();
+    CHECK(both() == std::pair{false, true});
+    write_file(cafile, pem_of(first));
+    server.reload();
+    CHECK(both() == std::pair{true, false});
+
+    write_file(cafile, "rubbish");
+    CHECK(text_of([&] { server.reload(); }) == cafile + ": no certificate is in it");
+    CHECK(both() == std::pair{true, false});
+
+    SECTION("what is loaded after a reload counts as well") {
+        write_file(cafile, pem_of(first));
+        server.reload();
+        server.load_verify_locations_from_memory(pem_of(second));
+        CHECK(both() == std::pair{true, true});
+        server.reload();
+        CHECK(both() == std::pair{true, true});
+    }
+    SECTION("the certificate is not reloaded either if the authorities cannot be read") {
+        const auto own = [](const std::string& name) {
+            const Certificate made = make_certificate({.common_name = name});
+            return pem_of(made) + key_pem_of(made);
+        };
+        server.load_cert_chain(write_file(folder / "own.pem", own("old")));
+        write_file(folder / "own.pem", own("new"));
+        CHECK_THROWS_AS(server.reload(), SSLError);
+        CHECK(shake_hands(server, of_first).common_name == "old");
+    }
+    SECTION("a child that was forked before follows") {
+        std::array<int, 2> told{};
+        REQUIRE(::pipe(told.data()) == 0);
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::alarm(20);  // ends it
+            char byte{};
+            if (::read(told[0], &byte, 1) != 1) ::_exit(2);
+            ::_exit(both() == std::pair{false, true} ? 0 : 1);
+        }
+        write_file(cafile, pem_of(second));
+        server.reload();
+        CHECK(::write(told[1], "x", 1) == 1);
+        int status = -1;
+        CHECK(::waitpid(child, &status, 0) == child);
+        CHECK(status == 0);
+        ::close(told[0]);
+        ::close(told[1]);
+    }
+}
+
+TEST_CASE("a client is told the authorities that were read last") {
+    const TemporaryFolder folder;
+    const std::string cafile = write_file(folder / "ca.pem", pem_of(make_authority("first")));
+    SSLContext server = server_context();
+    load(server, make_certificate());
+    server.load_verify_locations(cafile);
+    server.verify_mode(VerifyMode::optional);
+    SSLContext client = lax_client();
+    std::string told;
+    SSL_CTX_set_cert_cb(
+        client.native_handle(),
+        [](SSL* ssl, void* names) {
+            const STACK_OF(X509_NAME)* all = SSL_get0_peer_CA_list(ssl);
+            for (int i = 0; i < sk_X509_NAME_num(all); ++i) {
+                char name[64] = "";
+                X509_NAME_get_text_by_NID(sk_X509_NAME_value(all, i), NID_commonName, name,
+                                          sizeof name);
+                static_cast<std::string*>(names)->append(name).append(";");
+            }
+            return 1;
+        },
+        &told);
+    CHECK(shake_hands(server, client).done);
+    CHECK(std::exchange(told, {}) == "first;");
+    write_file(cafile, pem_of(make_authority("second")) + pem_of(make_authority("third")));
+    server.reload();
+    CHECK(shake_hands(server, client).done);
+    CHECK(told == "second;third;");
+}
+
+TEST_CASE("revoked certificates") {
+    const TemporaryFolder folder;
+    const Certificate authority = make_authority();
+    const Certificate alice = make_certificate({.common_name = "alice"}, &authority);
+    const Certificate mallory = make_certificate({.common_name = "mallory"}, &authority);
+    const auto trust = [&](const std::vector<Certificate>& revoked) {
+        return write_file(folder / "ca.pem",
+                          pem_of(authority) + make_revocation_list(authority, revoked));
+    };
+    SSLContext server = server_context();
+    load(server, make_certificate());
+    server.load_verify_locations(trust({}));
+    server.verify_mode(VerifyMode::required);
+    CHECK(server.verify_flags() == VerifyFlags::none);
+    const VerifyFlags flags = GENERATE(VerifyFlags::crl_check_leaf, VerifyFlags::crl_check_chain);
+    server.verify_flags(flags);
+    CHECK(server.verify_flags() == flags);
+    const auto is_served = [&](const Certificate& certificate) {
+        SSLContext client = lax_client();
+        load(client, certificate);
+        return shake_hands(server, client).done;
+    };
+    CHECK(is_served(alice));
+    CHECK(is_served(mallory));
+
+    trust({mallory});
+    server.reload();
+    CHECK(is_served(alice));
+    CHECK_FALSE(is_served(mallory));
+
+    std::string broken = pem_of(authority) + make_revocation_list(authority, {});
+    broken.replace(broken.find("X509 CRL-----\n") + 14, 4, "AAAA");
+    write_file(folder / "ca.pem", broken);
+    CHECK_THAT(text_of([&] { server.reload(); }),
+               ContainsSubstring("ca.pem: a list of revoked certificates cannot be read"));
+    CHECK_FALSE(is_served(mallory));
+
+    write_file(folder / "ca.pem", pem_of(authority));  // no list: nobody is known to be good
+    server.reload();
+    CHECK_FALSE(is_served(alice));
+    server.verify_flags(VerifyFlags::none);
+    CHECK(is_served(mallory));
 }
 
 TEST_CASE("whether a client looks at the name") {

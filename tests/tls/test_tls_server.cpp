@@ -344,6 +344,44 @@ void reload_while_serving() {
 }
 
 template <template <class> class MixIn>
+void reload_authorities_while_serving() {
+    const TimeLimit limit;
+    const Files files;
+    const Certificate other = make_authority("another authority");
+    const std::string cafile = write_file(files.folder / "ca.pem", pem_of(files.authority));
+    SSLContext context = files.of_server().context();
+    context.load_verify_locations(cafile);
+    context.verify_mode(VerifyMode::required);
+    TLSServer<TCPServer<Echo, MixIn>> server{any_port, context};
+    const ServingThread serving{server};
+    const auto is_served = [&](const Certificate& authority) {
+        SSLContext client{TLSPurpose::client};
+        client.load_verify_locations_from_memory(pem_of(files.authority));
+        const Certificate own = make_certificate({.common_name = "alice"}, &authority);
+        client.load_cert_chain_from_memory(pem_of(own), key_pem_of(own));
+        try {
+            Socket socket =
+                create_connection(server.server_address(), client, patience, "localhost");
+            return ask(socket, "hello\n") == "TLSv1.3 hello\n";
+        } catch (const std::system_error&) {
+            return false;  // an alert, or the reset that follows it
+        }
+    };
+    CHECK(is_served(files.authority));
+    CHECK_FALSE(is_served(other));
+    write_file(cafile, pem_of(other));
+    server.context().reload();
+    for (int i = 0; i < 4; ++i) {  // whichever worker it is
+        CHECK_FALSE(is_served(files.authority));
+        CHECK(is_served(other));
+    }
+    write_file(cafile, "rubbish");
+    CHECK_THROWS_AS(server.context().reload(), SSLError);
+    CHECK_FALSE(is_served(files.authority));
+    CHECK(is_served(other));
+}
+
+template <template <class> class MixIn>
 void drain_announces_the_end() {
     const TimeLimit limit;
     const Files files;
@@ -362,6 +400,15 @@ void drain_announces_the_end() {
 TEST_CASE("reload: threading") { reload_while_serving<ThreadingMixIn>(); }
 TEST_CASE("reload: forking") { reload_while_serving<ForkingMixIn>(); }
 TEST_CASE("reload: prefork") { reload_while_serving<PreforkMixIn>(); }
+TEST_CASE("reload of authorities: synchronous") {
+    reload_authorities_while_serving<SynchronousMixIn>();
+}
+TEST_CASE("reload of authorities: threading") {
+    reload_authorities_while_serving<ThreadingMixIn>();
+}
+TEST_CASE("reload of authorities: pool") { reload_authorities_while_serving<ThreadPoolMixIn>(); }
+TEST_CASE("reload of authorities: forking") { reload_authorities_while_serving<ForkingMixIn>(); }
+TEST_CASE("reload of authorities: prefork") { reload_authorities_while_serving<PreforkMixIn>(); }
 TEST_CASE("a drain announces the end: threading") { drain_announces_the_end<ThreadingMixIn>(); }
 TEST_CASE("a drain announces the end: forking") {
     if (delivers_signals_in_forked_children) drain_announces_the_end<ForkingMixIn>();
@@ -371,6 +418,7 @@ TEST_CASE("a drain announces the end: prefork") {
 }
 #ifdef SOCKETSERVER_TEST_FIBER
 TEST_CASE("reload: fiber") { reload_while_serving<FiberMixIn>(); }
+TEST_CASE("reload of authorities: fiber") { reload_authorities_while_serving<FiberMixIn>(); }
 TEST_CASE("a drain announces the end: fiber") { drain_announces_the_end<FiberMixIn>(); }
 #endif
 
