@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The part of ServerBase that serves, until it is stopped or closed.
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
