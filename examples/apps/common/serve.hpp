@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 
-namespace apps {
+#include "admin.hpp"
 
-namespace ss = socketserver;
+namespace apps {
 
 /// How a program serves.
 struct ServeOptions {
@@ -34,6 +34,8 @@ struct ServeOptions {
     std::string certfile{}, keyfile{};
     ss::ServerOptions server{.allow_reuse_address = true};
     double idle_timeout = 60, request_timeout = 30, drain = 10;  ///< seconds; 0: none
+    std::optional<std::uint16_t> admin_port{};
+    bool connection_log = false;
 };
 
 /// Which policies a program takes. A program that keeps its state in memory cannot be served by
@@ -81,6 +83,10 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
     app.add_option("--drain", options.drain, "seconds that requests have to end after SIGTERM")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
+    app.add_option("--admin", options.admin_port,
+                   "local port for /metrics, /healthz, /readyz and /connections; 0: any");
+    app.add_flag("--connection-log", options.connection_log,
+                 "say on stderr when a connection ends, and why");
 }
 
 /// Seconds as an option of the server has them.
@@ -112,6 +118,8 @@ void run(Server& server, const ServeOptions& options) {
     const ss::ShutdownOnSignal signals{
         server, ss::DrainFor{time_of(options.drain).value_or(std::chrono::nanoseconds{0})}};
     fmt::print(stderr, "serving on {}\n", server.server_address());
+    std::optional<Admin> admin;
+    if (options.admin_port) admin.emplace(server, *options.admin_port);
     server.serve_forever();
 }
 
@@ -139,14 +147,17 @@ void with_tcp_server(const ServeOptions& options, const std::function<Handler()>
     using Server = ss::TCPServer<Handler, MixIn>;
 #ifdef HAVE_TLS
     if (!options.certfile.empty()) {
-        ss::TLSServer<Server> server{address,
-                                     {.certfile = options.certfile, .keyfile = options.keyfile},
-                                     server_options(options),
-                                     make_handler};
+        ConnectionLog<ss::TLSServer<Server>> server{
+            address,
+            {.certfile = options.certfile, .keyfile = options.keyfile},
+            server_options(options),
+            make_handler};
+        server.logs_connections = options.connection_log;
         return use(server);
     }
 #endif
-    Server server{address, server_options(options), make_handler};
+    ConnectionLog<Server> server{address, server_options(options), make_handler};
+    server.logs_connections = options.connection_log;
     use(server);
 }
 

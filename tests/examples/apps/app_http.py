@@ -305,8 +305,32 @@ def check_tls(folder, root):
             assert done.stdout == (root / "small.txt").read_bytes()
 
 
+def check_admin(root):
+    with Example(0, "--policy", POLICY, *WORKERS, "--directory", root, "--log", "", "--admin", 0,
+                 "--connection-log") as example:
+        words = example.process.stderr.readline().split()
+        assert words[:2] == ["admin", "on"], words
+        admin = http.client.HTTPConnection(words[2], timeout=10)
+
+        def ask_admin(path):
+            admin.request("GET", path)
+            response = admin.getresponse()
+            return response.status, response.read().decode()
+
+        assert ask_admin("/readyz") == (200, "ready\n")
+        get = Client(example)
+        host, port = (get("/small.txt"), get.connection.sock.getsockname())[1]
+        if POLICY != "prefork":  # whose connections only the workers know
+            assert f"{host}:{port}" in ask_admin("/connections")[1]
+        get.close()
+        while 'closed_total{reason="client_closed"} 1\n' not in ask_admin("/metrics")[1]:
+            pass
+    assert re.fullmatch(rf"{host}:{port} client_closed after \d\.\d+ s\n", example.errors), example.errors
+
+
 with tempfile.TemporaryDirectory() as work:
     site = make_site(work)
+    check_admin(site)
     log = pathlib.Path(work) / "log"
     with Example(0, "--policy", POLICY, *WORKERS, "--directory", site, "--log", log, "--gzip-static", "--drain",
                  1) as server:
