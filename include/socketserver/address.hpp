@@ -42,8 +42,8 @@ class SOCKETSERVER_EXPORT Address {
 
     /// A host and a port. The host is an IPv4 or IPv6 number ("127.0.0.1", "::1", "fe80::1%eth0"),
     /// "" for every IPv4 interface, "::" for every interface of both versions, or a name, which is
-    /// looked up when it is used. Port 0 lets the kernel pick one. `port` is wide, so that a
-    /// number that is no port is refused rather than truncated.
+    /// looked up when it is used. Port 0 lets the kernel pick one. `port` has 64 bits, so that a
+    /// number that is too large for a port is refused rather than truncated.
     ///
     /// @throws std::system_error if the port is not within 0 to 65535, if the interface after '%'
     /// does not exist, or if there is a zero byte in the host.
@@ -61,7 +61,7 @@ class SOCKETSERVER_EXPORT Address {
 
     /// The address that a text names, as to_string() writes it and people type it:
     /// "127.0.0.1:80", "localhost:80", "[::1]:80", ":80" for every IPv4 interface, or the path of a
-    /// Unix-domain socket, which is what has a '/' in it or begins with '@'.
+    /// Unix-domain socket. A text that contains a '/' or begins with '@' is taken for such a path.
     ///
     /// @throws std::system_error if the text has no port or an invalid one, and as the constructors
     /// do.
@@ -69,9 +69,9 @@ class SOCKETSERVER_EXPORT Address {
 
     /// Which kind of address it is.
     AddressFamily family() const noexcept { return family_; }
-    /// Whether it is no address: default-made.
+    /// Whether this is no address, as after default construction.
     bool empty() const noexcept { return family_ == AddressFamily::none; }
-    /// Whether it is one of a Unix-domain socket.
+    /// Whether this is the address of a Unix-domain socket.
     bool is_unix() const noexcept { return family_ == AddressFamily::unix_path; }
     /// Whether it has a host and a port: IPv4, IPv6 or a name.
     bool is_inet() const noexcept { return !empty() && !is_unix(); }
@@ -90,8 +90,8 @@ class SOCKETSERVER_EXPORT Address {
     /// @throws std::invalid_argument if `network` is not a network.
     bool in_network(std::string_view network) const;
 
-    /// Every numeric address of a host name, IPv4 first as Python's servers have it; for any other
-    /// address just itself. Blocks while the name is looked up.
+    /// Returns every numeric address of a host name, IPv4 first, as Python's servers order them.
+    /// Any other address is returned as it is. Blocks while the name is looked up.
     ///
     /// @throws std::system_error with resolver_category() if the name cannot be resolved.
     std::vector<Address> resolve() const;
@@ -106,8 +106,8 @@ class SOCKETSERVER_EXPORT Address {
   private:
     friend struct detail::AddressAccess;
 
-    // Not a sockaddr_storage: 56 bytes, because a server keeps one for each connection, and no
-    // header of the operating system.
+    // This is not a sockaddr_storage, because a server keeps one for each connection (56 bytes
+    // instead of 128), and because that would need a header of the operating system.
     AddressFamily family_ = AddressFamily::none;
     std::uint16_t port_ = 0;
     std::uint32_t scope_ = 0;             // IPv6: the interface of a link-local address

@@ -28,7 +28,7 @@ namespace socketserver {
 ///
 /// `MixIn<BaseServer>` is the policy, a base class of the server. It has one duty, a member
 /// `dispatch(request, client_address)`, to which the request is moved and which calls
-/// serve_request() when and where it likes. Policy says what else it may do.
+/// serve_request() when and where it likes. Policy declares what else it may do.
 ///
 /// Ownership: a request is owned by one place at any time and closed there exactly once, whatever
 /// throws on the way; docs/guide/errors.md has the table.
@@ -52,14 +52,14 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
     /// Serves a request to its end, on any thread: prepare_request() to close_request(). Throws
     /// nothing; an exception of the handler goes to handle_error().
     ///
-    /// Callers pass no `pin`: it is the library's, for a request that may outlive the server.
+    /// Callers leave out `pin`. The library passes it for a request that may outlive the server.
     ///
-    /// @return whether no exception came.
+    /// @return true if the request was served without an exception.
     bool serve_request(Request& request, const Address& client_address,
                        const detail::ServerPin* pin = nullptr);
     /// Ends a request that the policy cannot serve: handle_error(), shutdown_request().
     void fail_request(Request& request, const Address& client_address, std::exception_ptr error);
-    /// close_request() of a request that another process serves.
+    /// Calls close_request() for a request that another process serves.
     void release_request(Request& request, const Address& client_address);
     /// @}
 
@@ -70,7 +70,7 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
         ServerBase::set_policy(*this);
     }
 
-    /// Sets what makes the handlers; in a constructor, before serving begins.
+    /// Sets the function that makes the handlers. Called in a constructor, before serving begins.
     void set_handler_factory(HandlerFactory factory) { factory_ = std::move(factory); }
 
     /// @name May be overridden
@@ -78,15 +78,17 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
 
     /// Whether to serve a request; it is closed if not. Runs in the serving thread.
     virtual bool verify_request(const Request&, const Address&) { return true; }
-    /// Called for a connection that is beyond a limit, or that the policy has no room for, before
-    /// it is closed; it may say so to the client, but must not wait. Runs in the serving thread;
-    /// for a client that is known by a header of the PROXY protocol, where that is read. What it
-    /// sends arrives, unless the client goes on sending for long (docs/guide/production.md).
+    /// Called for a connection that is beyond a limit, or for which the policy has no room, before
+    /// the connection is closed. It may send a message to the client, but must not wait. It runs in
+    /// the serving thread; or, if the client is identified by a header of the PROXY protocol, where
+    /// that header is read. The client receives what is sent here, unless it goes on sending for
+    /// long itself (docs/guide/production.md).
     virtual void refuse_request(Request&, const Address& /*client_address*/, RefuseCause) {}
     /// Gives a request to the policy. An override that serves it elsewhere moves it from `request`.
     virtual void process_request(Request&& request, const Address& client_address);
-    /// Runs where the request is served, before the handler is made: what must be settled with the
-    /// client first, at its pace (a handshake, a header). May replace `client_address`.
+    /// Runs where the request is served, before the handler is made. It is the place for an
+    /// exchange with the client that has to come first and may wait for the client: a handshake, or
+    /// a header. It may replace `client_address`.
     virtual void prepare_request(Request&, Address& /*client_address*/) {}
     /// Makes the handler and lets it serve the request.
     virtual void finish_request(Request& request, const Address& client_address);
@@ -96,20 +98,21 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
                               std::exception_ptr error);
     /// Ends a request in order. Calls close_request().
     virtual void shutdown_request(Request& request);
-    /// Frees what a request holds in this process.
+    /// Closes the socket of a request in this process.
     virtual void close_request(Request& request);
     /// @}
 
     /// @name Not to be overridden
     ///
-    /// Hooks with parameters that they do not have. An override of one of them would be another
-    /// function that nobody calls; so it does not compile, with or without `override`.
+    /// Hooks with wrong parameters. Without these declarations, a member with such parameters would
+    /// be a new function that nobody calls. With them it does not compile, whether it is marked
+    /// `override` or not.
     /// @{
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverloaded-virtual"  // a right override hides them, as it should
-    // A compiler quotes the line, and so says what is right.
+#pragma GCC diagnostic ignored "-Woverloaded-virtual"  // a correct override may hide them
+    // Each declaration has one line, because compilers quote the line in their message.
     // clang-format off
-    // NOLINTBEGIN(modernize-use-equals-delete): they stand beside what they are taken for
+    // NOLINTBEGIN(modernize-use-equals-delete): they stand beside the hooks that they resemble
     virtual void handle_error(Request&, const Address&) final = delete;  // add: std::exception_ptr
     virtual bool verify_request(Request&, const Address&) final = delete;  // it takes a const Request&
     virtual void process_request(Request&, const Address&) final = delete;  // it takes a Request&&
@@ -123,7 +126,7 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
     /// @name For derived classes
     /// @{
 
-    /// Takes the next request, without waiting; nothing if nobody is there.
+    /// Takes the next request without waiting. Returns nothing if there is none.
     ///
     /// @throws std::system_error as accept(2) failed.
     virtual std::optional<std::pair<Request, Address>> get_request() = 0;

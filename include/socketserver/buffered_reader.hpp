@@ -24,23 +24,27 @@ class Selection;
 
 /// A line without its end: see BufferedReader::next_line().
 struct Line {
-    /// Without "\n" or "\r\n"; may be empty. Valid until the next call on the reader.
+    /// The text without "\n" or "\r\n". It may be empty. It is valid until the next call on the
+    /// reader.
     std::string_view text;
-    /// False only for what stands between the last end of a line and the end of the stream: the
-    /// peer may have gone in the middle of it.
+    /// Whether the line had an end. False only for text between the last end of a line and the end
+    /// of the stream: the peer may have gone in the middle of that line.
     bool has_end = true;
 };
 
 /// Reads lines, or counted bytes, from a Socket or from memory.
 ///
-/// Views that it returns point into its buffer and are valid until the next call on it. An end of
-/// stream is an empty result; only functions that are asked for a certain number of bytes throw
-/// IncompleteReadError, because nothing else would tell half a message from a whole one.
+/// The views that it returns point into its buffer and are valid until the next call on it. At the
+/// end of the stream functions return an empty result. Only functions that are asked for an exact
+/// number of bytes throw IncompleteReadError, because otherwise a caller could not tell a part of a
+/// message from a whole one.
 ///
-/// A timeout or another exception loses nothing: what has come stays in the buffer.
+/// A timeout or another exception loses no data: the bytes that were received stay in the buffer.
 ///
-/// Thread safety: distinct objects are independent; one object needs a lock. The socket, or the
-/// memory, must outlive the reader.
+/// Thread safety: distinct objects are independent. If several threads use one object, they need a
+/// lock.
+///
+/// Ownership: the socket, or the memory, is not owned and must outlive the reader.
 ///
 /// Memory: there is a buffer only while it holds data. It grows up to the line limit, beyond which
 /// readline() throws. read() without a size has no limit.
@@ -53,29 +57,33 @@ class SOCKETSERVER_EXPORT BufferedReader {
     /// The default limit of readline(): the longest line that it takes, its end included.
     static constexpr std::size_t default_line_limit = 65536;
 
-    /// @param buffer_size a hint; 0 reads not one byte more than was asked for, so that the caller
-    /// may also receive from the socket directly (`rbufsize = 0` in Python).
+    /// @param buffer_size a hint. With 0 the reader never receives more bytes than it was asked
+    /// for, so that the caller may also receive from the socket directly (`rbufsize = 0` in
+    /// Python).
     explicit BufferedReader(Socket& source, std::size_t buffer_size = default_buffer_size);
-    /// Reads what `data` views; the bytes are not copied.
+    /// Reads from the memory that `data` views. The bytes are not copied.
     explicit BufferedReader(std::string_view data) noexcept;
     BufferedReader(const BufferedReader&) = delete;
     BufferedReader& operator=(const BufferedReader&) = delete;
     ~BufferedReader();
 
-    /// The next line with its '\n'; the last one may have none; empty at the end of stream.
+    /// Returns the next line with its '\n'. The last line may have none. Returns an empty view at
+    /// the end of the stream.
     ///
     /// @throws LineTooLong if no '\n' comes within `limit` bytes; nothing is lost then.
     std::string_view readline(std::size_t limit = default_line_limit);
 
-    /// The next line without its end, which is "\n" or "\r\n"; nothing at the end of stream.
+    /// Returns the next line without its end, which is "\n" or "\r\n". Returns nothing at the end
+    /// of the stream.
     ///
     /// @throws LineTooLong as readline() does; `limit` counts the end of the line too.
     std::optional<Line> next_line(std::size_t limit = default_line_limit);
 
-    /// As readline(), with another end than '\n': what comes up to and with the next `delimiter`;
-    /// the last one may have none (`ends_with()` tells); empty at the end of stream. A literal may
-    /// contain zeros: "\0" is a delimiter of one byte. Mirrors `asyncio.StreamReader.readuntil`,
-    /// which throws at the end of stream.
+    /// Does what readline() does, with another end than '\n': returns the bytes up to and including
+    /// the next `delimiter`. The last message may have no delimiter, which `ends_with()` tells.
+    /// Returns an empty view at the end of the stream. A literal may contain zeros: "\0" is a
+    /// delimiter of one byte. Mirrors `asyncio.StreamReader.readuntil`, which throws at the end of
+    /// stream.
     ///
     /// @throws LineTooLong if no whole delimiter comes within `limit` bytes; nothing is lost then.
     /// @throws std::invalid_argument if `delimiter` is empty.
@@ -91,14 +99,15 @@ class SOCKETSERVER_EXPORT BufferedReader {
     std::string_view read_until(char (&array)[size],
                                 std::size_t limit = default_line_limit) = delete;
 
-    /// Exactly `size` bytes. Memory is taken as they come, so that a peer which announces much and
-    /// sends little costs little. Mirrors `asyncio.StreamReader.readexactly`.
+    /// Reads exactly `size` bytes. Memory is allocated as the bytes come, so that a peer which
+    /// announces much and sends little costs little memory. Mirrors
+    /// `asyncio.StreamReader.readexactly`.
     ///
     /// @throws IncompleteReadError with what came, if the stream ends before.
     std::string read_exactly(std::size_t size);
     /// The same, into memory of the caller, which is filled.
     void read_exactly(std::span<char> buffer);
-    /// An integer of as many bytes as `T` has, in network order unless told otherwise:
+    /// Reads an integer of as many bytes as `T` has, in network order by default:
     /// `read_integer<std::uint16_t>()`.
     ///
     /// @throws IncompleteReadError if the stream ends before.
@@ -109,19 +118,21 @@ class SOCKETSERVER_EXPORT BufferedReader {
         return unpack_from<T>({bytes.data(), bytes.size()}, 0, order);
     }
 
-    /// Everything up to the end of stream.
+    /// Reads everything up to the end of the stream.
     std::string read();
-    /// `size` bytes; fewer only at the end of stream.
+    /// Reads `size` bytes; fewer only at the end of the stream.
     std::string read(std::size_t size);
-    /// Between one and `size` bytes, with at most one receive; empty at the end of stream.
+    /// Reads between one and `size` bytes, with at most one receive. Returns an empty string at the
+    /// end of the stream.
     std::string read1(std::size_t size = default_buffer_size);
-    /// As read1(), into memory of the caller. Returns how many bytes; 0 at the end of stream.
+    /// Does what read1() does, into memory of the caller. Returns the number of bytes, which is 0
+    /// at the end of the stream.
     std::size_t readinto(std::span<char> buffer);
-    /// What is in the buffer, without taking it; receives once if it is empty. Empty at the end of
-    /// stream.
+    /// Returns the content of the buffer and leaves it there. Receives once if the buffer is empty.
+    /// Returns an empty view at the end of the stream.
     std::string_view peek();
 
-    /// How many bytes are in the buffer: received, and not taken yet.
+    /// How many bytes are in the buffer: bytes that were received and not yet read by the caller.
     std::size_t buffered() const noexcept { return end_ - begin_; }
 
     /// Lets `for (std::string_view line : reader)` run over the lines up to the end of stream.

@@ -17,7 +17,7 @@
 
 namespace socketserver {
 
-/// Writes to a Socket, at once or collected, or to memory.
+/// Writes to a Socket, with or without a buffer, or to memory.
 ///
 /// With a buffer, what is written is held back until the buffer is full, flush() is called, or
 /// somebody waits for input on the same socket. So a reply is always on its way before the handler
@@ -26,9 +26,10 @@ namespace socketserver {
 ///
 /// Thread safety: distinct objects are independent. One object that writes to a socket with a
 /// buffer may be used from several threads or fibers at once, while another one reads: each write()
-/// and each print() is sent as a whole, in the order in which they came. What the reader has sent
-/// for it before it waits, the one who is writing at the moment sends. Without a buffer, and in
-/// memory, several writers need a lock. data() is for the only user.
+/// and each print() is sent as a whole, in the order of the calls. A reader that is about to wait
+/// while another thread is writing does not flush the buffer itself; the thread that writes does
+/// it. Without a buffer, and in memory, several writers need a lock. data() may be called only
+/// while nobody else uses the object.
 ///
 /// The socket must outlive the writer and must not be moved meanwhile.
 ///
@@ -43,7 +44,8 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
     BufferedWriter() noexcept = default;
     BufferedWriter(const BufferedWriter&) = delete;
     BufferedWriter& operator=(const BufferedWriter&) = delete;
-    /// Drops what was not flushed: a destructor cannot report that sending failed.
+    /// Discards output that was not flushed, because a destructor cannot report that sending
+    /// failed.
     ~BufferedWriter();
 
     /// Writes all of `bytes`; returns their number.
@@ -56,13 +58,13 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
     void print(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
         vprint(format, fmt::make_format_args(arguments...));
     }
-    /// As print(), with arguments whose types are known at run time only.
+    /// Does what print() does, with arguments whose types are known at run time only.
     void vprint(fmt::string_view format, fmt::format_args arguments);
 
-    /// Writes an integer with as many bytes as `T` has, in network order unless told otherwise:
+    /// Writes an integer with as many bytes as `T` has, in network order by default:
     /// `write_integer<std::uint16_t>(text.size())`.
     ///
-    /// @throws std::out_of_range if `value` is no value of `T`, and as write() does.
+    /// @throws std::out_of_range if `T` cannot represent `value`; otherwise what write() throws.
     template <packable_integer T>
     void write_integer(packable_integer auto value, std::endian order = std::endian::big) {
         const std::array<char, sizeof(T)> bytes = pack<T>(value, order);
@@ -72,7 +74,7 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
     /// Sends what is held back. Does nothing in memory.
     void flush();
 
-    /// What is held back; of a writer in memory all that was written.
+    /// The output that is held back. For a writer to memory this is all that was written.
     std::string_view data() const noexcept { return held_back_; }
 
   private:

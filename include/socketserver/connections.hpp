@@ -20,7 +20,7 @@ class BufferedWriter;
 class Membership;
 class Socket;
 
-/// What Connections::list() tells of one of them.
+/// What Connections::list() tells of one connection.
 struct MemberInfo {
     std::uint64_t id = 0;                         ///< of its Membership; never used again
     Address client_address;                       ///< as the Membership was told
@@ -28,46 +28,49 @@ struct MemberInfo {
     std::size_t waiting = 0;                      ///< bytes that it has not taken yet
 };
 
-/// Live connections that can be sent to, listed and closed by others than their handlers: by other
-/// handlers, by hooks of the server (service_actions(), say), by any thread. A handler enters by
-/// making a Membership, which leaves as it goes.
+/// A set of live connections. Any code, and not only the handler of a connection, can send to them,
+/// list them and close them: other handlers, hooks of the server (service_actions(), for example),
+/// any thread. A handler adds its connection by making a Membership; the destructor of the
+/// Membership removes it.
 ///
-/// Nothing here waits: what is sent to a connection waits until its own handler, which is told by
-/// select(), has written it. So a client that reads slowly holds up nobody, and no lock is held
-/// while anything is written. A client for which more waits than `most_waiting` is broken off.
+/// No function of this class waits. Data that is sent to a connection is queued until its own
+/// handler, which select() wakes, has written it. So a client that reads slowly delays nobody else,
+/// and no lock is held while anything is written. A connection with more than `most_waiting` bytes
+/// in its queue is broken off.
 ///
-/// In children of ForkingMixIn and workers of PreforkMixIn there are the connections of that
-/// process.
+/// In a child of ForkingMixIn or a worker of PreforkMixIn the set contains the connections of that
+/// process only.
 ///
 /// Thread safety: all members may be called from any thread and fiber. The object must outlive the
-/// memberships: it stands above the server.
+/// memberships, so a program declares it before the server.
 ///
 /// Python has no counterpart; programs keep a `set` of their handlers, with a lock.
 class SOCKETSERVER_EXPORT Connections {
   public:
-    /// 1 MiB.
+    /// How many bytes may wait for one connection by default: 1 MiB.
     static constexpr std::size_t default_most_waiting = std::size_t{1} << 20;
 
-    /// `most_waiting` is in bytes, for each of them.
+    /// @param most_waiting how many bytes may wait for one connection.
     explicit Connections(std::size_t most_waiting = default_most_waiting) noexcept
         : most_waiting_{most_waiting} {}
     Connections(const Connections&) = delete;
     Connections& operator=(const Connections&) = delete;
 
-    /// Sends to all, except to the handler that speaks. Returns to how many.
+    /// Sends to all connections, except to that of the member `except`. Returns the number of
+    /// connections.
     std::size_t broadcast(std::string_view data, const Membership* except = nullptr);
-    /// Sends to one. False: it is not there any more.
+    /// Sends to one connection. Returns false if it is not in the set any more.
     bool send(std::uint64_t id, std::string_view data);
 
-    /// Tells the handler of a connection to end, when it has written what waits. False: it is not
-    /// there any more.
+    /// Tells the handler of a connection to end as soon as it has written its queue. Returns false
+    /// if the connection is not in the set any more.
     bool close(std::uint64_t id);
-    /// The same for all, and for every one that enters from now on.
+    /// Does the same for all connections, and for every connection that is added later.
     void close_all();
 
-    /// How many there are.
+    /// How many connections the set contains.
     std::size_t size() const;
-    /// In the order in which they have entered.
+    /// The connections, in the order in which they were added.
     std::vector<MemberInfo> list() const;
 
   private:
@@ -83,8 +86,8 @@ class SOCKETSERVER_EXPORT Connections {
     bool is_closed_ = false;
 };
 
-/// The place of one connection among the Connections, made in its handler. Pass it to select(): it
-/// is ready when something waits to be written, or the handler is to end.
+/// The entry of one connection in a Connections, made by its handler. Pass it to select(): it is
+/// ready when data waits to be written, or when the handler is to end.
 ///
 ///     Membership me{room, connection(), client_address()};
 ///     for (;;) {
@@ -93,19 +96,19 @@ class SOCKETSERVER_EXPORT Connections {
 ///         if (ready[0]) ...
 ///     }
 ///
-/// Thread safety: of the handler's thread or fiber.
+/// Thread safety: only the handler's thread or fiber may use the object.
 class SOCKETSERVER_EXPORT Membership {
   public:
-    /// @param connection must outlive the object, and is not moved meanwhile.
+    /// @param connection must outlive the object, and must not be moved meanwhile.
     Membership(Connections& all, Socket& connection, Address client_address);
     Membership(const Membership&) = delete;
     Membership& operator=(const Membership&) = delete;
     ~Membership();
 
-    /// What Connections calls it; never used again.
+    /// The number of the connection in its Connections. A number is never used again.
     std::uint64_t id() const noexcept { return id_; }
-    /// Writes what waits, and may wait for the client; nobody else waits for that. False: the
-    /// handler is to end.
+    /// Writes the data that is queued, and may wait for the client. Nobody else waits meanwhile.
+    /// Returns false if the handler is to end.
     bool deliver(BufferedWriter& writer);
 
     /// @name For select()
@@ -125,7 +128,7 @@ class SOCKETSERVER_EXPORT Membership {
     const Address client_address_;
     const std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
     std::uint64_t id_ = 0;
-    // Under the lock of all.
+    // The lock of `all` guards these.
     std::vector<std::shared_ptr<const std::string>> messages_;
     std::size_t waiting_ = 0;
     bool is_closed_ = false;

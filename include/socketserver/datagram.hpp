@@ -23,17 +23,17 @@ SOCKETSERVER_EXPORT int undelivered(const Datagram& request) noexcept;
 Connection* datagram_request() noexcept;
 }  // namespace detail
 
-/// The way back to who sent a datagram: for replies that come later than the handler's end, or from
-/// another thread. A value: copy it, keep it in a map.
+/// The way back to the sender of a datagram, for replies that are sent after the handler has ended,
+/// or from another thread. It is a value: copy it, keep it in a map.
 ///
-/// What is sent comes from the address that the client has asked, and reaches it for as long as the
-/// program has the server's socket: a ReplyPath keeps it open, as a Datagram does. Under
-/// ForkingMixIn it ends with the child.
+/// A reply comes from the address to which the client sent its datagram. A ReplyPath keeps the
+/// server's socket open, as a Datagram does, so that replies can be sent after server_close() as
+/// well. Under ForkingMixIn it is of use only until the child ends.
 ///
 /// Thread safety: send() may be called from any thread or fiber, on copies and on one object.
 class SOCKETSERVER_EXPORT ReplyPath {
   public:
-    /// Leads nowhere.
+    /// Leads nowhere: send() throws.
     ReplyPath() = default;
 
     /// Sends one datagram.
@@ -42,7 +42,7 @@ class SOCKETSERVER_EXPORT ReplyPath {
     /// `std::errc::destination_address_required` if the client has no address, or this leads
     /// nowhere.
     void send(std::string_view data) const;
-    /// Where it leads.
+    /// The address to which it sends.
     const Address& client_address() const noexcept { return client_address_; }
 
   private:
@@ -55,8 +55,10 @@ class SOCKETSERVER_EXPORT ReplyPath {
     detail::Arrival arrival_;
 };
 
-/// One received datagram, and the server's socket to answer with: the request of a datagram
-/// server (mirrors Python's pair `(data, socket)`).
+/// One received datagram, and the server's socket to answer with: the request of a datagram server
+/// (mirrors Python's pair `(data, socket)`).
+///
+/// Thread safety: distinct objects are independent; one object may be read from several threads.
 ///
 /// The socket is shared with the server and with the other requests; Socket::sendto() may be called
 /// on it from all of them at once. It stays open while a Datagram refers to it, so that a handler
@@ -64,7 +66,7 @@ class SOCKETSERVER_EXPORT ReplyPath {
 class SOCKETSERVER_EXPORT Datagram {
   public:
     Datagram() = default;
-    /// For a get_request() of one's own: what the members return.
+    /// For an override of get_request(), with the values that the members return.
     Datagram(std::string data, bool truncated, std::shared_ptr<Socket> socket,
              const detail::Arrival& arrival = {})
         : data_{std::move(data)},
@@ -72,25 +74,27 @@ class SOCKETSERVER_EXPORT Datagram {
           arrival_{arrival},
           socket_{std::move(socket)} {}
 
-    /// What was received; may be empty, because a datagram may be.
+    /// The bytes of the datagram. A datagram may be empty.
     const std::string& data() const noexcept { return data_; }
     /// Whether the datagram was longer than `ServerOptions::max_packet_size` and was cut there.
     bool truncated() const noexcept { return truncated_; }
-    /// The server's socket. What a handler sends through it to `client_address()` comes from the
-    /// address that the client has asked, see local_address().
+    /// The server's socket. A reply that a handler sends through it to `client_address()` comes
+    /// from the address to which the client sent its datagram, see local_address().
     Socket& socket() const noexcept { return *socket_; }
     /// The address that the datagram was sent to: one of this machine, a group that the server has
-    /// joined, or a broadcast address. For a server that is bound to one address it is that one;
-    /// one that is bound to all of them ("" or "::") learns it from the kernel with each datagram.
+    /// joined, or a broadcast address. If the server is bound to one address, it is that address.
+    /// If the server is bound to all addresses ("" or "::"), the kernel tells the address with each
+    /// datagram.
     ///
     /// @throws std::system_error if the socket was closed.
     Address local_address() const;
-    /// The number of the network interface that the datagram came by, as `if_nametoindex` has it;
-    /// 0 if the server is bound to one address, and did not ask for it (IP_PKTINFO).
+    /// The number of the network interface through which the datagram came, as `if_nametoindex`
+    /// returns it; 0 if the server is bound to one address, because it then does not ask the kernel
+    /// for the interface (IP_PKTINFO).
     std::uint32_t interface_index() const noexcept { return arrival_.interface; }
 
     /// For replies after the handler's end, or from another thread: `request().reply_path(
-    /// client_address())`. The datagram stays where it is.
+    /// client_address())`.
     ReplyPath reply_path(const Address& client_address) const {
         return ReplyPath{socket_, client_address, arrival_};
     }
@@ -98,7 +102,8 @@ class SOCKETSERVER_EXPORT Datagram {
     /// @name For derived parts of the library
     /// @{
 
-    /// If it came through this socket, and the kernel has told where; otherwise null.
+    /// Returns where the datagram arrived if it came through this socket and the kernel has told
+    /// the place; otherwise null.
     const detail::Arrival* arrival_through(const detail::Channel& channel) const noexcept {
         const bool is_told = arrival_.family != AddressFamily::none;
         return is_told && socket_ && &socket_->channel() == &channel ? &arrival_ : nullptr;
@@ -114,7 +119,7 @@ class SOCKETSERVER_EXPORT Datagram {
     bool truncated_ = false;
     detail::Arrival arrival_;
     std::shared_ptr<Socket> socket_;
-    detail::ConnectionHandle connection_;  // what the server keeps of this request
+    detail::ConnectionHandle connection_;  // the record of this request
 };
 
 }  // namespace socketserver

@@ -24,8 +24,9 @@ class SOCKETSERVER_EXPORT TimeoutError : public std::system_error {
     ~TimeoutError() override;
 };
 
-/// The client owed the next request for longer than `ServerOptions::idle_timeout`. A handler that
-/// wants to say goodbye may catch it; the answer is sent, and has ServerOptions::request_timeout.
+/// The client did not begin its next request within `ServerOptions::idle_timeout`. A handler that
+/// wants to send a last message may catch this exception; for that message it has
+/// ServerOptions::request_timeout.
 class SOCKETSERVER_EXPORT IdleTimeout : public TimeoutError {
   public:
     /// `operation` begins the text.
@@ -33,8 +34,9 @@ class SOCKETSERVER_EXPORT IdleTimeout : public TimeoutError {
     ~IdleTimeout() override;
 };
 
-/// A request lasted longer than `ServerOptions::request_timeout`, however many operations it took:
-/// the client sends, or reads, too slowly. What is sent or received afterwards fails as well.
+/// A request lasted longer than `ServerOptions::request_timeout`, over all of its operations
+/// together: the client sends, or reads, too slowly. Operations on the connection that follow fail
+/// as well.
 class SOCKETSERVER_EXPORT DeadlineExceeded : public TimeoutError {
   public:
     /// `operation` begins the text.
@@ -42,13 +44,14 @@ class SOCKETSERVER_EXPORT DeadlineExceeded : public TimeoutError {
     ~DeadlineExceeded() override;
 };
 
-/// The server that carries this request is being stopped and ends its waiting operations. A
-/// handler need not catch it: let it pass, so that destructors run; it is not reported as a
-/// failure.
+/// The server of this request is being stopped, and ends the operations that wait. A handler need
+/// not catch this exception and should let it pass, so that destructors run. It is not reported as
+/// a failure.
 ///
-/// It is no `std::system_error`: a handler that catches those, to try again or to go on with
-/// something else, as Python's `except OSError` does, does not catch the end of its server by
-/// accident. Mirrors `asyncio.CancelledError`, which is no `Exception` for the same reason.
+/// It is no `std::system_error`. So a handler that catches system errors in order to try again, or
+/// to go on with something else, as Python's `except OSError` does, does not catch the end of its
+/// server by accident. Mirrors `asyncio.CancelledError`, which is no `Exception` for the same
+/// reason.
 class SOCKETSERVER_EXPORT Cancelled : public std::exception {
   public:
     /// `operation` begins the text.
@@ -68,7 +71,7 @@ class SOCKETSERVER_EXPORT Cancelled : public std::exception {
 /// Nothing is lost: what was received stays in the reader and can be taken with read1() or read().
 class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
   public:
-    /// Of a line.
+    /// For a line.
     explicit LineTooLong(std::size_t limit);
     /// `operation` begins the text.
     LineTooLong(const std::string& operation, std::size_t limit);
@@ -80,7 +83,8 @@ class SOCKETSERVER_EXPORT LineTooLong : public std::length_error {
 /// is an `EOFError`.
 class SOCKETSERVER_EXPORT IncompleteReadError : public std::runtime_error {
   public:
-    /// `operation` begins the text; the others are what partial() and expected() return.
+    /// `operation` begins the text; the other arguments are the values that partial() and
+    /// expected() return.
     IncompleteReadError(const std::string& operation, std::string partial, std::size_t expected);
     /// A copy shares the bytes.
     IncompleteReadError(const IncompleteReadError&) noexcept = default;
@@ -98,15 +102,16 @@ class SOCKETSERVER_EXPORT IncompleteReadError : public std::runtime_error {
     std::size_t expected_;
 };
 
-/// The category of the errors of TLS. A value is OpenSSL's, or 0 for an error that is not.
+/// The category of the errors of TLS. A value is an error number of OpenSSL, or 0 for an error that
+/// OpenSSL did not report.
 SOCKETSERVER_EXPORT const std::error_category& ssl_category() noexcept;
 
-/// An operation of TLS failed: loading a certificate, a handshake, or a connection whose bytes are
-/// not what the peer may send. `code()` is of ssl_category(). Thrown by the component
+/// An operation of TLS failed: loading a certificate, a handshake, or receiving bytes that the
+/// protocol does not allow. `code()` is of ssl_category(). Thrown by the component
 /// `socketserver::tls` only. Mirrors `ssl.SSLError`.
 class SOCKETSERVER_EXPORT SSLError : public std::system_error {
   public:
-    /// With the whole text, and an error of OpenSSL if it was one.
+    /// With the whole text, and the error of OpenSSL if there was one.
     explicit SSLError(const std::string& text, std::error_code code = {0, ssl_category()});
     ~SSLError() override;
 
@@ -117,8 +122,8 @@ class SOCKETSERVER_EXPORT SSLError : public std::system_error {
     std::runtime_error text_;  // whose copy throws nothing
 };
 
-/// The peer ended the connection, and did not say by TLS that it would: what was received may be
-/// cut off. Mirrors `ssl.SSLEOFError`.
+/// The peer ended the connection without announcing the end by TLS, so the data may be incomplete.
+/// Mirrors `ssl.SSLEOFError`.
 class SOCKETSERVER_EXPORT SSLEOFError : public SSLError {
   public:
     /// `operation` begins the text.
@@ -142,15 +147,15 @@ enum class HandshakeFailure : unsigned char {
 /// A handshake failed. Mirrors what `SSLSocket.do_handshake` raises.
 class SOCKETSERVER_EXPORT HandshakeError : public SSLError {
   public:
-    /// With what the members return.
+    /// With the values that the members return.
     HandshakeError(HandshakeFailure reason, bool server_side, const std::string& text,
                    std::error_code code = {0, ssl_category()});
     ~HandshakeError() override;
 
     /// Why it failed.
     HandshakeFailure reason() const noexcept { return reason_; }
-    /// Whether this side was the server: then it is the client that failed, and the server reports
-    /// nothing.
+    /// Whether this side was the server. If so, the failure is the client's, and the server does
+    /// not report it.
     bool server_side() const noexcept { return server_side_; }
 
   private:
@@ -167,12 +172,12 @@ enum class ProxyHeaderFailure : unsigned char {
     client_closed,  ///< the connection ended before
 };
 
-/// A connection that has to begin with a header of the PROXY protocol does not. It counts as
-/// CloseReason::proxy_header, and the default handle_error() prints nothing: who connected is to
-/// blame.
+/// A connection that has to begin with a header of the PROXY protocol does not begin with one. It
+/// counts as CloseReason::proxy_header. The default handle_error() prints nothing for it, because
+/// the failure is the peer's.
 class SOCKETSERVER_EXPORT ProxyHeaderError : public std::runtime_error {
   public:
-    /// With what reason() returns, and the whole text.
+    /// With the value that reason() returns, and the whole text.
     ProxyHeaderError(ProxyHeaderFailure reason, const std::string& text);
     ~ProxyHeaderError() override;
 
@@ -183,8 +188,8 @@ class SOCKETSERVER_EXPORT ProxyHeaderError : public std::runtime_error {
     ProxyHeaderFailure reason_;
 };
 
-/// finish() threw after handle() had already thrown. `what()` tells the error of finish(); the
-/// error of handle() is nested in it, as Python keeps it in `__context__`.
+/// finish() threw after handle() had already thrown. `what()` describes the exception of finish().
+/// The exception of handle() is nested in this one, as Python keeps it in `__context__`.
 class SOCKETSERVER_EXPORT FinishError : public std::runtime_error, public std::nested_exception {
   public:
     /// Called while the exception of handle() is the current one. `of_finish` is what finish()
@@ -192,7 +197,7 @@ class SOCKETSERVER_EXPORT FinishError : public std::runtime_error, public std::n
     explicit FinishError(const std::string& text, std::exception_ptr of_finish = nullptr);
     ~FinishError() override;
 
-    /// What finish() threw. Null if that is not known.
+    /// The exception of finish(), or null if it is not known.
     const std::exception_ptr& of_finish() const noexcept { return of_finish_; }
 
   private:

@@ -34,7 +34,9 @@ namespace socketserver {
 ///
 /// If there is no memory for a fiber, that request is closed, handle_error() is called for it, and
 /// the server serves on. A handler that overflows its stack ends the program, with a message that
-/// names the client. One that calls pthread_exit() ends its fiber only.
+/// names the client. A handler that calls pthread_exit() ends only its fiber.
+///
+/// Thread safety: set the public members before the server serves.
 ///
 /// A program with such a server links `socketserver::fiber`. Beyond Python.
 template <class Server>
@@ -42,15 +44,17 @@ class FiberMixIn : public Policy {
   public:
     /// How many threads run fibers; the serving thread is one of them. Read when serving begins.
     unsigned workers = detail::default_workers();
-    /// The stack of each handler, in bytes. Address space: memory is taken as it is used.
+    /// The size of the stack of each handler, in bytes. This is address space; the kernel provides
+    /// memory as the stack grows.
     std::size_t stack_size = std::size_t{256} * 1024;
-    /// After how long a handler that blocks its worker is reported to handle_blocking(); 0: never.
+    /// How long a handler may block its worker before handle_blocking() is called; 0 means that it
+    /// is never called.
     std::chrono::nanoseconds report_blocking{0};
 
   protected:
-    /// May be overridden. Called, from a thread of its own, while the request of `client_address`
-    /// holds up the others of its worker, once each time. May call shutdown(), which does not wait
-    /// there; an exception goes to handle_server_error(). The default prints a line to stderr.
+    /// May be overridden. Called while the request of `client_address` blocks its worker, once each
+    /// time, in a thread of its own. It may call shutdown(), which does not wait there. An
+    /// exception goes to handle_server_error(). The default prints a line to stderr.
     virtual void handle_blocking(const Address& client_address, std::chrono::nanoseconds time) {
         detail::print_blocking(client_address, time);
     }

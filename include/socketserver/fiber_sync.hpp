@@ -15,12 +15,15 @@
 #include "socketserver/detail/policy/fibers/wait_list.hpp"
 
 /// @file
-/// What handlers share: between fibers of the same or of different workers, and threads. A fiber
-/// that waits here holds up nobody. std::mutex will do for a section that waits for nothing.
+/// Synchronisation between handlers: between fibers of one or of several workers, and threads. A
+/// fiber that waits here does not block its worker. For a critical section in which nothing waits,
+/// std::mutex is enough.
 namespace socketserver {
 
-/// As std::mutex, and fair: first come, first served. Use it with std::lock_guard and
-/// std::unique_lock.
+/// A mutex like std::mutex that suspends a waiting fiber, and that is fair: the one that has waited
+/// the longest gets it. Use it with std::lock_guard and std::unique_lock.
+///
+/// Thread safety: all members may be called from any fiber of any worker, and from any thread.
 class SOCKETSERVER_EXPORT Mutex {
   public:
     Mutex();
@@ -28,11 +31,12 @@ class SOCKETSERVER_EXPORT Mutex {
     Mutex& operator=(const Mutex&) = delete;
     ~Mutex();
 
-    /// Not ended by a stop of the server: the one who holds it is.
+    /// Locks it; waits until it is free. A stop of the server does not end the wait. It ends the
+    /// waits of the fiber that holds the mutex, which then unlocks it.
     void lock();
-    /// Locks it if nobody has it; does not wait.
+    /// Locks it if it is free. Does not wait.
     bool try_lock();
-    /// Lets one that waits for it have it.
+    /// Unlocks it, or passes it to the fiber or thread that has waited the longest.
     void unlock();
 
   private:
@@ -40,8 +44,10 @@ class SOCKETSERVER_EXPORT Mutex {
     std::unique_ptr<State> state_;
 };
 
-/// As std::condition_variable, for Mutex. A wait in a fiber throws Cancelled, with the mutex locked
-/// again, when its server is stopped.
+/// A condition variable like std::condition_variable, for Mutex. A wait in a fiber throws
+/// Cancelled, with the mutex locked again, when its server is stopped.
+///
+/// Thread safety: all members may be called from any fiber of any worker, and from any thread.
 class SOCKETSERVER_EXPORT ConditionVariable {
   public:
     ConditionVariable();
@@ -49,16 +55,16 @@ class SOCKETSERVER_EXPORT ConditionVariable {
     ConditionVariable& operator=(const ConditionVariable&) = delete;
     ~ConditionVariable();
 
-    /// Waits until it is notified, or without a cause.
+    /// Waits until it is notified. May also return without a notification (a spurious wakeup).
     void wait(std::unique_lock<Mutex>& lock) { wait_until(lock, detail::never); }
     /// Waits until the predicate, which is called with the mutex locked, is true.
     template <class Predicate>
     void wait(std::unique_lock<Mutex>& lock, Predicate predicate) {
         while (!predicate()) wait(lock);
     }
-    /// False: the time is over.
+    /// The same, at most until the given time. Returns false if the time is over.
     bool wait_until(std::unique_lock<Mutex>& lock, std::chrono::steady_clock::time_point until);
-    /// The predicate when the wait is over.
+    /// Waits until the predicate is true, for at most `time`. Returns the predicate.
     template <class Predicate>
     bool wait_for(std::unique_lock<Mutex>& lock, std::chrono::nanoseconds time,
                   Predicate predicate) {
@@ -69,9 +75,9 @@ class SOCKETSERVER_EXPORT ConditionVariable {
         return true;
     }
 
-    /// Wakes one that waits. From any fiber or thread.
+    /// Wakes one waiting fiber or thread.
     void notify_one() noexcept;
-    /// Wakes all that wait. From any fiber or thread.
+    /// Wakes all waiting fibers and threads.
     void notify_all() noexcept;
 
   private:
@@ -79,25 +85,25 @@ class SOCKETSERVER_EXPORT ConditionVariable {
     std::unique_ptr<State> state_;
 };
 
-/// A flag that some set and others wait for. Mirrors `threading.Event`.
+/// A flag that one fiber or thread sets and others wait for. Mirrors `threading.Event`.
 ///
 /// Thread safety: all members may be called from any fiber of any worker, and from any thread;
 /// set() and clear() never suspend. A wait in a fiber throws Cancelled when its server is stopped.
 /// select() waits for an event and for other things.
 class Event {
   public:
-    /// Whether it is set, at this moment.
+    /// Whether the event is set at this moment.
     bool is_set() const {
         const std::lock_guard lock{mutex_};
         return is_set_;
     }
-    /// Ends the waits of all.
+    /// Sets the event, and wakes everybody who waits for it.
     void set() {
         const std::lock_guard lock{mutex_};
         is_set_ = true;
         waiting_.unpark_all();
     }
-    /// Who waits from now on waits for the next set().
+    /// Clears the event: a wait that begins from now on waits for the next set().
     void clear() {
         const std::lock_guard lock{mutex_};
         is_set_ = false;
@@ -107,7 +113,7 @@ class Event {
         std::unique_lock lock{mutex_};
         while (!is_set_) waiting_.wait(lock, detail::never);
     }
-    /// False: it was not set in time.
+    /// The same, for at most `time`. Returns false if the event was not set within it.
     bool wait_for(std::chrono::nanoseconds time) {
         const detail::TimePoint until = detail::deadline_after(time);
         std::unique_lock lock{mutex_};
@@ -143,18 +149,19 @@ class Event {
 /// A queue with a capacity makes push() wait while it is full. close() ends it: what is in it can
 /// still be taken. A wait in a fiber throws Cancelled when its server is stopped.
 ///
-/// Thread safety: all members may be called from any fiber of any worker, and from any thread. What
-/// has nothing to wait for never suspends the fiber, so that it may be called with a std::mutex
+/// Thread safety: all members may be called from any fiber of any worker, and from any thread.
+/// Functions that never wait do not suspend the fiber, so they may be called while a std::mutex is
 /// held: push() to a queue without a capacity, try_pop() and close(). select() waits for a queue
 /// and for other things.
 template <class T>
 class Queue {
   public:
-    /// For at most so many values.
+    /// @param capacity how many values the queue holds at most.
     explicit Queue(std::size_t capacity = (std::numeric_limits<std::size_t>::max)())
         : capacity_{capacity} {}
 
-    /// False: the queue is closed, and did not take it.
+    /// Adds a value; waits while the queue is full. Returns false if the queue is closed; the value
+    /// is then not added.
     bool push(T value) {
         std::unique_lock lock{mutex_};
         while (!closed_ && values_.size() >= capacity_) not_full_.wait(lock, detail::never);
@@ -164,14 +171,14 @@ class Queue {
         return true;
     }
 
-    /// Waits for a value. Nothing: the queue is closed and empty.
+    /// Waits for a value and takes it. Returns nothing if the queue is closed and empty.
     std::optional<T> pop() {
         std::unique_lock lock{mutex_};
         while (!closed_ && values_.empty()) not_empty_.wait(lock, detail::never);
         return take();
     }
 
-    /// Nothing also if none came in time.
+    /// The same, for at most `time`. Returns nothing also if no value came within it.
     std::optional<T> pop_for(std::chrono::nanoseconds time) {
         const detail::TimePoint until = detail::deadline_after(time);
         std::unique_lock lock{mutex_};
@@ -180,13 +187,14 @@ class Queue {
         return take();
     }
 
-    /// As pop(), without waiting.
+    /// Does what pop() does, without waiting. Returns nothing if the queue is empty.
     std::optional<T> try_pop() {
         const std::lock_guard lock{mutex_};
         return take();
     }
 
-    /// Ends the queue: no value is taken any more, and nobody waits. Idempotent.
+    /// Closes the queue: push() adds no more values, and all waits end. The values that are in the
+    /// queue can still be taken. Idempotent.
     void close() {
         const std::lock_guard lock{mutex_};
         closed_ = true;

@@ -17,32 +17,34 @@ namespace socketserver {
 
 /// Serves each request in a child process of its own.
 ///
-/// The child has a copy of everything and shares nothing: what a handler changes is lost with it,
-/// and its crash harms no other request. It ends with status 0, or 1 after an exception; standard
-/// streams are flushed, destructors of the program's statics are not run. Children are waited for
-/// one by one, never those of somebody else.
+/// The child has a copy of the parent's memory and shares none of it: what a handler changes is
+/// lost when the child ends, and a crash harms no other request. The child ends with status 0, or
+/// with 1 after an exception. It flushes the standard streams, and does not run the destructors of
+/// the program's static objects. The policy waits for each child by its process id, so it never
+/// takes the status of a child that the program itself forked.
 ///
-/// The child keeps none of the listening sockets of the program's other servers: an object that it
-/// has a copy of serves nothing there.
+/// The child keeps none of the listening sockets of the program's other servers. It has copies of
+/// those server objects, but they cannot serve there.
 ///
-/// SIGURG, which is ignored by default, is the library's if the program does not catch it: drain()
+/// If the program does not catch SIGURG, which is ignored by default, the library uses it: drain()
 /// sends it to the children.
 ///
-/// The signals of ShutdownOnSignal are for the parent, as in workers of PreforkMixIn; a child ends
-/// if its parent sends it one.
+/// A child ignores the signals of ShutdownOnSignal, which are meant for the parent, as workers of
+/// PreforkMixIn do; but it ends if its parent sends it such a signal.
 ///
-/// In a program that has threads, only the serving thread exists in the child: a lock that another
-/// one held at that moment stays locked for ever. The library takes none there, and the C library
-/// keeps malloc and stdio usable; a handler must not take locks that it shares with threads.
+/// In a program that has threads, only the serving thread exists in the child. A lock that another
+/// thread held at the fork stays locked there for ever. The library takes no lock in the child, and
+/// the C library keeps malloc and stdio usable; a handler must not take locks that it shares with
+/// threads.
 ///
-/// Thread safety: one thread at a time serves; what is said here of the server's other members
-/// stays true.
+/// Thread safety: only one thread may serve at a time. Set the public members before the server
+/// serves. What ServerBase says of its members holds here as well.
 ///
 /// Mirrors `socketserver.ForkingMixIn`.
 template <class Server>
 class ForkingMixIn : public Policy {
   public:
-    /// How many children there may be; further clients wait in the kernel's queue meanwhile.
+    /// How many children there may be at a time. Further clients wait in the kernel's queue.
     std::size_t max_children = 40;
     /// Whether server_close() and the destructor wait for the children.
     bool block_on_close = true;
@@ -52,7 +54,7 @@ class ForkingMixIn : public Policy {
     std::vector<int> active_children() const { return children_.pids(); }
 
   protected:
-    /// Waits for the children that have ended; for all of them if `blocking`.
+    /// Takes the status of the children that have ended. With `blocking` it waits for all children.
     void collect_children(bool blocking = false) {
         children_.collect(blocking);
         while (auto request = children_.take_ended()) {

@@ -19,9 +19,9 @@
 ///     std::thread serving{[&] { server.serve_forever(); }};
 ///     peer.sendall("r");
 ///
-/// Until the new process has said that it serves, the old one serves on; if the new one never does,
-/// nothing has changed. A child process that inherited the descriptor needs neither function: it
-/// adopts the descriptor with `Socket{descriptor}`.
+/// The old process goes on serving until the new one has said that it serves. If the new one never
+/// does, nothing has changed. A child process that inherited the descriptor needs neither function:
+/// it adopts the descriptor with `Socket{descriptor}`.
 namespace socketserver {
 
 class ServerBase;

@@ -12,9 +12,10 @@
 #include <utility>
 
 /// @file
-/// Integers as protocols write them: so many bytes, the most significant one first (network order,
-/// `std::endian::big`, the default) or last (`std::endian::little`). Readers and writers have the
-/// same for streams: BufferedReader::read_integer(), BufferedWriter::write_integer().
+/// Integers as protocols write them: a fixed number of bytes, the most significant one first
+/// (network order, `std::endian::big`, the default) or last (`std::endian::little`). Readers and
+/// writers have the same for streams: BufferedReader::read_integer(),
+/// BufferedWriter::write_integer().
 ///
 /// All of them are functions without state, and may be called from any thread. The type is always
 /// spelled out, because it decides how many bytes there are: `pack<std::uint16_t>(443)`.
@@ -33,7 +34,7 @@ concept packable_integer =
 
 /// The bytes of `value`.
 ///
-/// @throws std::out_of_range if `value` is no value of `T`: nothing is cut off silently.
+/// @throws std::out_of_range if `T` cannot represent `value`: no bits are lost silently.
 template <packable_integer T>
 constexpr std::array<char, sizeof(T)> pack(packable_integer auto value,
                                            std::endian order = std::endian::big) {
@@ -49,8 +50,8 @@ constexpr std::array<char, sizeof(T)> pack(packable_integer auto value,
     return bytes;
 }
 
-/// Writes the bytes of `value` over those of `buffer` that begin at `offset`: for a length or a
-/// checksum that is known only when the rest has been written.
+/// Overwrites the bytes of `buffer` that begin at `offset` with those of `value`: for a length or a
+/// checksum that is known only after the rest has been written.
 ///
 /// @throws std::out_of_range if they are not all within `buffer`, or as pack() does; `buffer` is
 /// unchanged then.
@@ -83,7 +84,7 @@ constexpr T unpack_from(std::string_view bytes, std::size_t offset,
     return static_cast<T>(bits);
 }
 
-/// The integer that `bytes` is.
+/// The integer whose bytes are exactly `bytes`.
 ///
 /// @throws std::out_of_range unless `bytes` is as long as a `T`.
 template <packable_integer T>

@@ -33,14 +33,15 @@ enum class Admission : unsigned char {
 ///         }
 ///     };
 ///
-/// `dispatch()` is its one duty: the request is moved to it, and it calls serve_request() when and
-/// where it likes (see BaseServer). The functions below are hooks. Each has a default and may be
-/// overridden; write `override`, so that the compiler finds a misspelled name or a wrong signature.
-/// The server calls them through this class: an override may be `private`, unless PreforkOf shall
-/// run the policy in its workers. A policy that overrides none need not derive from this class.
+/// A policy must have `dispatch()`: the request is moved to it, and it calls serve_request() when
+/// and where it likes (see BaseServer). The functions below are hooks. Each has a default and may
+/// be overridden; write `override`, so that the compiler finds a misspelled name or a wrong
+/// signature. The server calls the hooks through this class, so an override may be `private`,
+/// unless PreforkOf runs the policy in its workers. A policy that overrides no hook need not derive
+/// from this class.
 ///
-/// Thread safety: unless a hook says otherwise it is called in the serving thread; in several of
-/// them at once if several threads are in serve_forever().
+/// Thread safety: unless its description says otherwise, a hook is called in the serving thread. If
+/// several threads are in serve_forever(), it may be called in several of them at once.
 ///
 /// Beyond Python, whose mixins override methods of the server.
 class SOCKETSERVER_EXPORT Policy {
@@ -65,43 +66,48 @@ class SOCKETSERVER_EXPORT Policy {
     Policy() = default;
     virtual ~Policy();
 
-    /// What the policy may do with its server. Not in constructors: the server is not there yet.
+    /// What the policy may do with its server. Must not be called in constructors, because the
+    /// server does not exist yet.
     PolicyHost& policy_host() noexcept { return policy_host_; }
 
     /// @name May be overridden
     /// @{
 
-    /// Called instead of the loop, and calls it. `is_forever` tells serve_forever() from
-    /// handle_request().
+    /// Called to run the serve loop: it calls `loop`, and may do more before and after that.
+    /// `is_forever` is true in serve_forever() and false in handle_request().
     virtual void mixin_serve(const std::function<void()>& loop, bool is_forever);
-    /// Whether the policy takes a request now; asked before accepting. False leaves the clients in
-    /// the kernel's queue until ServerBase::wake_loop() is called or `mixin_fileno()` is readable.
+    /// Whether the policy takes a request now; called before accepting. If it returns false,
+    /// clients stay in the kernel's queue until ServerBase::wake_loop() is called or
+    /// `mixin_fileno()` is readable.
     virtual bool mixin_ready() { return true; }
     /// Whether the policy has room for the request that has just been accepted and verified.
     virtual Admission mixin_takes() { return Admission::take; }
-    /// A descriptor that the loop watches as well; -1: none. Asked before each wait of the loop.
+    /// A descriptor that the loop watches as well, or -1. Called before each wait of the loop.
     virtual int mixin_fileno() { return -1; }
-    /// Until when the loop waits at most before it calls mixin_service(). Asked before each wait.
+    /// The latest time at which the loop calls mixin_service(). Called before each wait of the
+    /// loop.
     virtual std::chrono::steady_clock::time_point mixin_service_at() { return detail::never; }
     /// Called after each wait of the loop.
     virtual void mixin_service() {}
     /// Adds the threads, children, fibers and queued requests of the policy. Called from any
     /// thread.
     virtual void mixin_statistics(Statistics& /*statistics*/) const {}
-    /// Called when a drain has begun, and when it no longer waits for first requests: tells it to
-    /// those whose connections drain() cannot reach.
+    /// Called when a drain has begun, and again when it no longer waits for the first requests of
+    /// clients. A policy whose requests are served in other processes tells them, because drain()
+    /// cannot reach their connections.
     virtual void mixin_drain() {}
-    /// Called when the time of a drain is over: ends what drain() cannot end by shutting
-    /// connections down. Called again with `kill` if that did not help. From the thread that drains
-    /// as well.
+    /// Called when the time of a drain is over, to end the requests that drain() cannot end by
+    /// shutting connections down. Called again with `kill` if that did not help. May be called from
+    /// the thread that drains.
     virtual void mixin_cancel(bool /*kill*/) {}
-    /// Whether a drain need not wait for anything but the requests that this process has accepted.
+    /// Whether a drain has to wait only for the requests that this process has accepted. False if,
+    /// for example, other processes still serve.
     virtual bool mixin_ended() { return true; }
     /// Called in a worker of PreforkOf, before it accepts for the first time.
     virtual void mixin_enter_worker() {}
-    /// Called when the server is being closed: ends, and if `wait` waits for, what still runs. From
-    /// any thread. After `mixin_close(true)` no request may use the server; server_close() passes
-    /// false in a handler.
+    /// Called when the server is being closed: ends the threads or processes of the policy and, if
+    /// `wait` is true, waits for them. May be called from any thread. After `mixin_close(true)` no
+    /// request may use the server. server_close() passes false if it is called in a handler.
     virtual void mixin_close(bool /*wait*/) {}
     /// @}
 

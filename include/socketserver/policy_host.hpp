@@ -14,10 +14,12 @@ namespace detail {
 class ServerLink;
 }
 
-/// What a policy may do with its server, and what handlers must not: a policy gets it from
-/// Policy::policy_host(), and nobody else has it.
+/// What a policy may do with its server, and handlers may not. A policy gets it from
+/// Policy::policy_host(); nobody else has access to it.
 ///
-/// Lives as long as the server. Functions may be called in the serving thread, unless they say
+/// It lives as long as the server.
+///
+/// Thread safety: functions may be called in the serving thread only, unless their description says
 /// otherwise.
 class SOCKETSERVER_EXPORT PolicyHost {
   public:
@@ -26,47 +28,50 @@ class SOCKETSERVER_EXPORT PolicyHost {
 
     /// The server as its handlers see it, with wake_loop() and is_draining().
     ServerBase& server() const noexcept { return *server_; }
-    /// What a request keeps of a server that it may outlive. From any thread.
+    /// The way from a request to its server, for a request that may outlive the server. May be
+    /// called from any thread.
     const std::shared_ptr<detail::ServerLink>& link() const noexcept;
-    /// Calls handle_server_error(). From any thread.
+    /// Calls handle_server_error(). May be called from any thread.
     void report_server_error(std::exception_ptr error) noexcept;
 
-    /// Readable from the moment that the server is stopped until its serving has ended. From any
-    /// thread.
+    /// A descriptor that is readable from the moment at which the server is stopped until serving
+    /// has ended. May be called from any thread.
     int stop_fileno() const noexcept;
-    /// After the loop: waits until `descriptor` is readable. False: the server is stopped, and
-    /// nobody waits for its requests. In a worker that retires, the drain of its parent takes place
-    /// meanwhile.
+    /// Called after the loop: waits until `descriptor` is readable. Returns false if the server is
+    /// stopped, because then nobody waits for its requests. In a worker that retires, this function
+    /// also follows a drain of the parent.
     ///
-    /// @throws std::system_error if it cannot wait, now or later.
+    /// @throws std::system_error if poll(2) fails for a reason that will not go away.
     bool wait_unless_stopped(int descriptor) const;
 
     /// @name For a process that serves one request
     /// @{
 
-    /// In the child: lets go of the listening socket and of what belongs to the parent.
+    /// Called in the child: closes the listening socket, and forgets what belongs to the parent.
     void enter_child() noexcept;
-    /// In the parent, when the child has been waited for: the last word on the request, which is
-    /// connection_closed().
+    /// Called in the parent when the child has been waited for: calls connection_closed() for its
+    /// request.
     void announce_closed(detail::ConnectionHandle connection) noexcept;
     /// @}
 
     /// @name For processes that accept for themselves
     /// @{
 
-    /// In the parent, before the first worker is forked.
+    /// Called in the parent before the first worker is forked.
     ///
     /// @throws std::system_error if there is no memory for what workers share.
     void prepare_workers();
-    /// In a worker: the loop ends when `stop` is readable, and shutdown() asks the parent.
+    /// Called in a worker. From then on the loop ends when `stop` is readable, and shutdown() asks
+    /// the parent to stop.
     ///
     /// @throws std::system_error if no descriptor can be had.
     void enter_worker(int stop);
-    /// In a worker, in its loop: the loop ends after this turn.
+    /// Called in the loop of a worker: the loop ends after this turn.
     void end_worker_loop() noexcept;
-    /// In a worker that accepts no more: lets go of the listening socket.
+    /// Called in a worker that accepts no more: closes the listening socket.
     void leave_worker() noexcept;
-    /// In the parent, when a worker has been waited for: counts the requests that it has not ended.
+    /// Called in the parent when a worker has been waited for: counts the requests that the worker
+    /// did not end.
     void worker_has_ended(int pid) noexcept;
     /// @}
 

@@ -26,32 +26,34 @@ namespace socketserver {
 ///
 ///     TCPServer<Handler, PreforkOf<ThreadingMixIn>::MixIn> server{{"localhost", 9999}};
 ///
-/// PreforkMixIn is the one whose workers serve one request after the other.
+/// The workers of PreforkMixIn serve one request after the other.
 ///
 /// serve_forever() forks `workers` processes, which accept for themselves on the socket that they
 /// inherit, and supervises them. A worker that dies, of a crash in a handler for example, takes its
-/// own connections with it and nothing else: handle_server_error() is told, and another one is
-/// forked; at once, or, if it lived for less than a second, after a pause that doubles from 10 ms
-/// to 10 s. The same pauses follow a fork that fails.
+/// own connections with it and nothing else. handle_server_error() is called, and another worker is
+/// forked: at once, or, if the worker lived for less than a second, after a pause that doubles from
+/// 10 ms to 10 s. The same pauses follow a fork that fails.
 ///
 /// What a handler changes in its worker stays there: workers share nothing with each other, nor
 /// with the parent. service_actions() runs in the parent and in each worker.
 ///
 /// Stopping: shutdown(), in the parent or in a worker, ends serve_forever() in the parent and lets
-/// the workers finish what they serve; it does not wait for them, server_close() does. Workers
-/// also end in this way when the parent dies, however that comes. The signals of ShutdownOnSignal
-/// are for the parent: a worker ignores them, so that Ctrl-C of a terminal, which reaches all, cuts
-/// no request off. server_close() in a worker does nothing. drain() drains every worker; one that
-/// serves by SynchronousMixIn cannot break its handler off, and is killed half a second after the
-/// time is over. SIGURG, which is ignored by default, is the library's in a worker: drain() sends
-/// it.
+/// the workers finish the requests that they serve. It does not wait for the workers;
+/// server_close() does. Workers also end in this way when the parent dies, whatever the cause. A
+/// worker ignores the signals of ShutdownOnSignal, which are meant for the parent, so that Ctrl-C
+/// in a terminal, which reaches all processes, breaks no request off. server_close() in a worker
+/// does nothing. drain() drains every worker. A worker that serves by SynchronousMixIn cannot break
+/// its handler off, and is killed half a second after the time is over. In a worker the library
+/// uses SIGURG, which is ignored by default: drain() sends it.
 ///
-/// handle_request() forks nothing: it serves one request in the calling thread of the parent. It
-/// finds none while another thread is in serve_forever(); a second serve_forever() only waits.
+/// handle_request() forks nothing: it serves one request in the calling thread of the parent. While
+/// another thread is in serve_forever(), handle_request() gets no request, and a second
+/// serve_forever() only waits.
 ///
-/// A program may have threads when it serves: the library takes no lock in a worker that they may
-/// have held at the fork, unless it has made it anew. Workers keep none of the sockets of the
-/// program's other servers. What is said of handlers at ForkingMixIn holds here as well.
+/// A program may have threads when it serves. In a worker the library takes no lock that one of
+/// those threads may have held at the fork, except locks that the worker has made anew. Workers
+/// keep none of the sockets of the program's other servers. What ForkingMixIn says about handlers
+/// holds here as well.
 ///
 /// All workers wait for the same socket in poll(2), so a connection wakes all that are idle and
 /// one gets it. That costs little with as many workers as there are cores. EPOLLEXCLUSIVE would
@@ -74,21 +76,22 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
     using Base = detail::PolicyBase<Inner<Server>>;
 
   public:
-    /// How many processes serve. 0 counts as 1, and there are never more than 1024, with those that
-    /// finish their last requests.
+    /// How many processes serve. 0 counts as 1. There are never more than 1024 processes, including
+    /// those that only finish their last requests.
     std::size_t workers = (std::max)(1U, std::thread::hardware_concurrency());
-    /// After how many requests a worker is replaced by a new one; it finishes what it still serves.
-    /// 0: never.
+    /// After how many requests a worker is replaced by a new one. The old worker finishes the
+    /// requests that it still serves. 0 means never.
     std::size_t max_requests = 0;
-    /// Whether server_close() and the destructor wait for the workers. A member of this name that
-    /// the inner policy has is `Inner::block_on_close`, and says whether a worker that ends waits
-    /// for its requests.
+    /// Whether server_close() and the destructor wait for the workers. If the inner policy has a
+    /// member of this name too, that one (`Inner::block_on_close`) decides whether a worker that
+    /// ends waits for its requests.
     bool block_on_close = true;
 
-    /// The process ids of the workers that accept; without those that finish their last requests.
+    /// The process ids of the workers that accept. Workers that only finish their last requests are
+    /// left out.
     std::vector<int> worker_pids() const { return worker_set_.pids(); }
-    /// Lets a worker finish what it serves and end, and replaces it at once. False: no worker that
-    /// accepts has this process id.
+    /// Lets a worker finish the requests that it serves and end, and replaces it at once. Returns
+    /// false if no worker that accepts has this process id.
     bool retire_worker(int pid) {
         if (!worker_set_.retire(pid)) return false;
         server().wake_loop();
@@ -112,8 +115,8 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
 
     /// @cond  documented where Policy declares them
 
-    // Each hook is the inner policy's in a worker, and here the supervisor's in the parent, whose
-    // loop accepts nothing: what it waits for are its workers.
+    // In a worker each hook is that of the inner policy. In the parent it is the supervisor's,
+    // whose loop accepts nothing and only waits for its workers.
     void mixin_serve(const std::function<void()>& loop, bool is_forever) override {
         std::thread::id nobody;
         if (is_worker_) {
@@ -147,7 +150,8 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
 
     bool mixin_ready() override {
         if (is_worker_) return Base::mixin_ready();
-        // What the workers of a drained server have left is served by the parent.
+        // When the workers of a server that is drained have ended, the parent serves what is left
+        // in the queue.
         return supervisor_.load() == std::thread::id{} || has_drained_workers();
     }
 
@@ -166,8 +170,9 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
         }
     }
 
-    // Workers break off by themselves what a drain has no more time for; not, however, a handler
-    // that computes, nor one for which the loop of its worker waits.
+    // Workers break off by themselves the requests that are late in a drain. They cannot end a
+    // handler that computes, nor one that runs in the serving thread of the worker; these workers
+    // are killed.
     void mixin_cancel(bool kill) override {
         if (is_worker_) {
             Base::mixin_cancel(kill);
@@ -193,7 +198,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
     /// @endcond
 
   private:
-    /// However the supervising thread leaves its loop.
+    /// Stops the workers when the supervising thread leaves its loop, also by an exception.
     struct Supervision {
         explicit Supervision(MixIn& of) : mixin{of} {}
         Supervision(const Supervision&) = delete;
@@ -235,7 +240,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
     detail::WorkerSet worker_set_;
     std::atomic<std::thread::id> supervisor_{};
     const std::function<void()>* loop_ = nullptr;
-    // In a worker; the parent does not change them.
+    // These are set in a worker. The parent does not change them.
     bool is_worker_ = false;
     int control_ = -1;
     std::size_t dispatched_ = 0;

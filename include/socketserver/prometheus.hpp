@@ -27,7 +27,7 @@ using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 /// histograms in seconds.
 /// examples/admin.cpp serves them.
 ///
-/// `labels` stand at each sample: they tell the servers of one program apart. May be called from
+/// Every sample has the `labels`, which tell the servers of one program apart. May be called from
 /// any thread. Beyond Python.
 ///
 /// @throws std::invalid_argument if a label's name is not one that Prometheus takes: letters,
@@ -44,7 +44,8 @@ SOCKETSERVER_EXPORT std::string prometheus_text(const Statistics& statistics,
 SOCKETSERVER_EXPORT std::string openmetrics_text(const Statistics& statistics,
                                                  const MetricLabels& labels = {});
 
-/// The names of these as prometheus_text() writes them: "client_closed", for example.
+/// The names of the enumerators as prometheus_text() writes them: "client_closed", for example. May
+/// be called from any thread.
 SOCKETSERVER_EXPORT std::string_view to_string(CloseReason reason) noexcept;
 SOCKETSERVER_EXPORT std::string_view to_string(RefuseCause cause) noexcept;
 

@@ -16,8 +16,8 @@ class Socket;
 /// Why relay() has returned.
 enum class RelayEnd : unsigned char {
     finished,  ///< each side has ended its output, and all of it was passed on
-    idle,      ///< nothing came from either side, nor could be passed on, for the idle time
-    a_failed,  ///< the connection `a` broke, or its peer took nothing more
+    idle,      ///< for the idle time nothing came from either side, and nothing could be passed on
+    a_failed,  ///< the connection `a` broke, or its peer receives nothing more
     b_failed,
 };
 
@@ -26,19 +26,22 @@ struct RelayResult {
     std::uint64_t a_to_b = 0;           ///< bytes that were passed on
     std::uint64_t b_to_a = 0;           ///< the same for the other direction
     RelayEnd end = RelayEnd::finished;  ///< why it returned
-    std::error_code error{};            ///< of the side that failed
+    std::error_code error{};            ///< the error of the side that failed
 
     friend bool operator==(const RelayResult&, const RelayResult&) = default;
 };
 
-/// One side of relay(): a connection, or the reader of one (a handler's `rfile()`), of which what
-/// was read ahead is passed on first. What a BufferedWriter holds back is sent first as well.
+/// One side of relay(): a connection, or the reader of a connection (a handler's `rfile()`). The
+/// bytes that a reader has in its buffer are passed on first. Output that a BufferedWriter of the
+/// connection holds back is sent first as well.
+///
+/// Thread safety: it is a pair of pointers; whoever uses it uses the connection.
 class RelayPeer {
   public:
     /// Both directions pass through the connection itself.
     // NOLINTNEXTLINE(google-explicit-constructor): it stands for the connection
     explicit(false) RelayPeer(Socket& connection) noexcept : socket_{&connection} {}
-    /// What the reader has in its buffer comes first.
+    /// The bytes in the buffer of the reader are passed on first.
     // NOLINTNEXTLINE(google-explicit-constructor): the same
     explicit(false) RelayPeer(BufferedReader& reader) noexcept : reader_{&reader} {}
 
@@ -52,23 +55,24 @@ class RelayPeer {
     BufferedReader* reader_ = nullptr;
 };
 
-/// Passes on what comes from each of two connections to the other, until both have ended their
-/// output. Where one ends its output the other one's is ended too, and the other direction goes on.
-/// Both connections stay open; whoever owns them closes them. Connections may speak TLS.
+/// Copies all data from each of two connections to the other, until both peers have ended their
+/// output. When one peer ends its output, relay() ends the output to the other peer, and the other
+/// direction goes on. Both connections stay open; their owner closes them. Connections may speak
+/// TLS.
 ///
-/// Needs one thread, or suspends one fiber. Timeouts of the sockets are not looked at; if nothing
-/// moves in either direction for `idle_timeout`, relay() returns. The time limits of a server
-/// (`idle_timeout` and `request_timeout` of its options) count for its connection as they always
-/// do.
+/// It runs in the calling thread or fiber, for both directions. It ignores the timeouts of the
+/// sockets, and returns if no data moves in either direction for `idle_timeout`. The time limits of
+/// a server (`idle_timeout` and `request_timeout` of its options) apply to its connection as usual.
 ///
-/// A peer that resets its connection, or does not take what is sent to it, is no exception: the
-/// result says so. Where the peer of one side takes nothing more, what it sends is still passed on.
+/// If a peer resets its connection, or does not receive what is sent to it, no exception is thrown:
+/// the result says so. If one peer receives nothing more, the data that it sends is still passed
+/// on.
 ///
 /// Python has no counterpart.
 ///
 /// @throws Cancelled if the server of the connection that is being served breaks it off.
 /// @throws IdleTimeout, DeadlineExceeded by the limits of that server.
-/// @throws std::system_error if a side is closed, or no descriptor can be had to wait with.
+/// @throws std::system_error if a side is closed, or no descriptor for waiting can be made.
 SOCKETSERVER_EXPORT RelayResult relay(RelayPeer a, RelayPeer b,
                                       std::optional<std::chrono::nanoseconds> idle_timeout = {});
 

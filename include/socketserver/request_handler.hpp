@@ -19,9 +19,9 @@ namespace socketserver {
 class ServerBase;
 
 namespace detail {
-/// False for a class that is only declared. Named so that the compiler's message says what to do:
-/// define handle() below the class of the server, or keep what handlers need in a base class of it
-/// that stands above the handler.
+/// False for a class that is only declared. The name is chosen so that the compiler's message
+/// helps. The remedy is to define handle() below the class of the server, or to put the members
+/// that handlers need into a base class of the server that is defined above the handler.
 template <class Server>
 concept is_defined_above_this_code = requires {
     sizeof(Server);
@@ -31,17 +31,20 @@ concept is_defined_above_this_code = requires {
 /// Serves one request: derive from it and override handle().
 ///
 /// The server makes an object for each request, calls setup(), handle() and finish(), and destroys
-/// it. finish() is called whatever handle() did, unless setup() threw. The same class runs in the
-/// serving thread, in a thread or a process of its own, or in a fiber; the server's policy decides.
-/// What it shares with other requests needs a lock in every case but the first.
+/// it. finish() is called also if handle() threw, but not if setup() threw. The same class runs in
+/// the serving thread, in a thread or a process of its own, or in a fiber; the server's policy
+/// decides.
+///
+/// Thread safety: each object is used by one thread or fiber. Data that it shares with other
+/// requests needs a lock, unless all requests are served in one serving thread.
 ///
 /// `Request` is Socket (the connection) or Datagram.
 ///
-/// An exception that leaves one of the three goes to the server's handle_error(); the connection is
-/// closed and the server serves on.
+/// An exception that leaves setup(), handle() or finish() goes to the server's handle_error(). The
+/// connection is closed, and the server goes on serving.
 ///
-/// Mirrors `socketserver.BaseRequestHandler`, whose constructor does all the work; here the
-/// constructor does none and may take what it likes, see the server's handler factory.
+/// Mirrors `socketserver.BaseRequestHandler`, whose constructor does all the work. Here the
+/// constructor does none of it, and may have any parameters; see the server's handler factory.
 template <class Request = Socket>
 class BaseRequestHandler {
   public:
@@ -86,8 +89,8 @@ class BaseRequestHandler {
     /// The server as an object of its class, or of any base class of it, such as one that holds
     /// what handlers share.
     ///
-    /// @throws std::bad_cast if it is another one. Without RTTI (`-fno-rtti`) that is not noticed,
-    /// and `Server` must derive from ServerBase.
+    /// @throws std::bad_cast if the server is not of this class. Without RTTI (`-fno-rtti`) that is
+    /// not checked, and `Server` must derive from ServerBase.
     template <detail::is_defined_above_this_code Server>
     Server& server(detail::ServerPin&& pin = {}) const {
 #ifdef __cpp_rtti
@@ -98,7 +101,7 @@ class BaseRequestHandler {
         return static_cast<Server&>(detail::server_of(server_, *request_, pin));
 #endif
     }
-    /// In finish(): whether handle() threw.
+    /// To be called in finish(): whether handle() threw.
     bool handle_failed() const noexcept { return handle_failed_; }
     /// @}
 
@@ -121,17 +124,19 @@ class SOCKETSERVER_EXPORT StreamRequestHandler : public BaseRequestHandler<Socke
     ~StreamRequestHandler() override;
 
   protected:
-    /// How long each operation on the connection may take; none: for ever.
+    /// How long each operation on the connection may take. Without a value there is no limit.
     std::optional<std::chrono::nanoseconds> timeout{};
-    /// The buffer of rfile(), in bytes; 0: none. Negative: the default, as in Python.
+    /// The size of the buffer of rfile(), in bytes. 0 means no buffer, a negative value the
+    /// default, as in Python.
     long rbufsize = -1;
-    /// The buffer of wfile(), in bytes; 0: each write is sent at once. Negative: the default.
+    /// The size of the buffer of wfile(), in bytes. 0 means that each write is sent at once, a
+    /// negative value the default.
     long wbufsize = 0;
     /// Whether small writes are sent at once instead of being collected by the kernel.
     bool disable_nagle_algorithm = false;
 
     void setup() override;
-    /// Flushes wfile(). A client that has gone is no error here.
+    /// Flushes wfile(). If the client has gone, that is not an error here.
     void finish() override;
 
     /// The same as request().
@@ -150,8 +155,8 @@ class SOCKETSERVER_EXPORT StreamRequestHandler : public BaseRequestHandler<Socke
 /// wfile() is sent back as one datagram when handle() has returned.
 ///
 /// Nothing is sent if nothing was written, if handle() threw, or if the sender has no address (a
-/// Unix client that is not bound). A client that has gone, or does not read, is no error: the reply
-/// is lost, and counted (CloseReason::reset or timed_out). Mirrors
+/// Unix client that is not bound). If the client has gone, or does not read, that is not an error:
+/// the reply is lost, and counted (CloseReason::reset or timed_out). Mirrors
 /// `socketserver.DatagramRequestHandler`, which sends an empty datagram in the first two cases and
 /// fails in the third.
 class SOCKETSERVER_EXPORT DatagramRequestHandler : public BaseRequestHandler<Datagram> {

@@ -32,30 +32,30 @@ struct HandlerAccess;
 struct ServerState;
 class Serving;
 class Waker;
-/// What came of trying to accept.
+/// The result of trying to accept a request.
 enum class Turn : unsigned char { took, nothing, later };
 }  // namespace detail
 
-/// What every server is, whatever it handles and by which policy.
+/// The part of a server that depends neither on its handlers nor on its policy.
 ///
 /// Lifecycle:
 ///
 ///     [bound] --serve_forever()--> [serving] --shutdown()--> [bound] --server_close()--> [closed]
 ///
-/// Serving may begin again after shutdown(); a closed server serves no more.
+/// Serving may begin again after shutdown(). A closed server cannot serve again.
 ///
-/// Thread safety: shutdown(), server_close() and server_address() may be called from any thread and
-/// from handlers. serve_forever() may run in several threads at once; one shutdown()
-/// ends them all.
+/// Thread safety: shutdown(), server_close(), drain(), server_address() and the functions that say
+/// so may be called from any thread and from handlers (drain() not from handlers). serve_forever()
+/// may run in several threads at once; one shutdown() ends them all.
 ///
-/// Processes: in a child that the program forks a server is the parent's, until the child serves
-/// it, drains it or makes a ShutdownOnSignal for it; then the child has its own, on the same
-/// socket. See docs/guide/stopping.md.
+/// Processes: in a child that the program forks, a server belongs to the parent until the child
+/// serves it, drains it or makes a ShutdownOnSignal for it. From then on the child has a server of
+/// its own, on the same socket. See docs/guide/stopping.md.
 ///
-/// What not to do: destroy a server while another thread is in serve_forever(); call shutdown()
+/// Destruction: do not destroy a server while another thread is in serve_forever(); call shutdown()
 /// first, and wait for that thread. A class that overrides hooks and is served by threads or fibers
-/// calls server_close() in its own destructor, so that no request is still being served when its
-/// members go.
+/// must call server_close() in its own destructor, so that no request is still being served when
+/// its members are destroyed.
 ///
 /// Mirrors the part of `socketserver.BaseServer` that its callers use.
 class SOCKETSERVER_EXPORT ServerBase {
@@ -71,27 +71,29 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// least every `poll_interval`; the interval does not delay shutdown().
     ///
     /// @throws std::system_error if the server is closed, or the listening socket is unusable. The
-    /// first call after server_close() returns at once instead: the thread that closes may be
-    /// faster than the one that begins to serve.
+    /// first call after server_close() does not throw but returns at once, because the thread that
+    /// closes the server may be faster than the thread that begins to serve.
     void serve_forever(std::chrono::milliseconds poll_interval = std::chrono::milliseconds{500});
     /// The same, until shutdown() or until `stop` is requested.
     void serve_forever(std::stop_token stop,
                        std::chrono::milliseconds poll_interval = std::chrono::milliseconds{500});
 
-    /// Waits for one request, at most `ServerOptions::timeout` and the timeout of the listening
-    /// socket, and serves it; calls handle_timeout() if none came. shutdown() ends the wait.
+    /// Waits for one request and serves it. It waits at most for the shorter of
+    /// `ServerOptions::timeout` and the timeout of the listening socket, and calls handle_timeout()
+    /// if no request came. shutdown() ends the wait.
     void handle_request();
 
-    /// Makes serve_forever() return, at once if no request is being served in its own thread.
+    /// Makes serve_forever() return: at once, unless its thread is serving a request.
     ///
-    /// Waits until it has returned, except in a thread that runs the loop itself (a handler of a
-    /// synchronous server) or in a forked child, where the call only asks. If nothing is being
-    /// served, the next serve_forever() or handle_request() returns at once, and only that one.
-    /// Connections that wait in the kernel stay there for the next serve.
+    /// Waits until serve_forever() has returned, except in a thread that runs the loop itself (a
+    /// handler of a synchronous server) and in a forked child; there the call only requests the
+    /// stop. If no thread is serving, the next call of serve_forever() or handle_request() returns
+    /// at once, but not the calls after it. Connections that wait in the kernel stay there until
+    /// the server serves again.
     ///
-    /// May be overridden; a handler's `server().shutdown()` then calls the override. What stops the
-    /// server without a call of this, a signal (ShutdownOnSignal), a `std::stop_token` or a drain,
-    /// does not.
+    /// May be overridden; a handler's `server().shutdown()` then calls the override. A signal
+    /// (ShutdownOnSignal), a `std::stop_token` and a drain stop the server without calling this
+    /// function.
     virtual void shutdown();
 
     /// Ends serving, closes the listening socket and waits for the requests that are being served,
@@ -102,68 +104,75 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// class has run by then: a class that overrides it calls it in its destructor.
     virtual void server_close();
 
-    /// Stops accepting; clients wait in the kernel's queue. What was accepted is served on. From
-    /// any thread.
+    /// Stops accepting: clients wait in the kernel's queue. Requests that were accepted are served
+    /// to their end. May be called from any thread.
     void pause() noexcept;
-    /// Goes on accepting.
+    /// Accepts again after pause(). May be called from any thread.
     void resume() noexcept;
 
-    /// Ends serving in order: no more connections are accepted, and what the kernel has queued is
-    /// served; connections whose client owes the next request are closed; the others may finish
-    /// until the time is over; the rest is broken off, and its handlers get Cancelled. Returns when
-    /// all have ended, at most two seconds later than `within`. The server is closed then.
+    /// Ends serving in order. New connections are turned away, and the connections that the kernel
+    /// has queued are served. Connections that wait for the next request of their client are
+    /// closed. The other requests may finish until the time is over; those that are left are then
+    /// broken off, and their handlers get Cancelled. Returns when all have ended, at most two
+    /// seconds later than `within`. The server is closed then.
     ///
-    /// Who has connected and sent nothing yet has a second to begin. A forked child whose time is
-    /// over is sent SIGTERM, then SIGKILL. If nothing is being served, the queue is served by a
-    /// thread of this call. Several drains may run at once; the one with the least time has its
-    /// way. Once the server is closed a drain does nothing.
+    /// A client that has connected and sent nothing yet has one second to begin. A forked child
+    /// whose time is over is sent SIGTERM, then SIGKILL. If no thread is in serve_forever(), this
+    /// call makes a thread that serves the queue. Several drains may run at once; the one that ends
+    /// first decides. If the server is closed, a drain does nothing.
     ///
-    /// The socket is turned away from clients for every process that has it. Where a service
-    /// manager or another process has it as well, say AcceptQueue::leave; for copies of the server
-    /// that the program forked and that are served, this is done so anyway.
+    /// Turning clients away affects every process that has the socket. If a service manager or
+    /// another process has it as well, pass AcceptQueue::leave. If the program has forked and
+    /// another process serves a copy of the server, the queue is left to that process in any case.
     ///
-    /// @throws std::logic_error in a handler of this server, for which it would wait.
-    /// @throws std::system_error if a thread is needed and cannot be had; nothing has changed then.
+    /// @throws std::logic_error in a handler of this server, because it would wait for that
+    /// handler.
+    /// @throws std::system_error if a thread is needed and cannot be created; nothing has changed
+    /// then.
     DrainReport drain(std::chrono::nanoseconds within, AcceptQueue queue = AcceptQueue::serve);
-    /// Whether drain() has begun: a handler that talks a protocol with persistent connections may
-    /// announce the end.
+    /// Whether drain() has begun. A handler of a protocol with persistent connections may then tell
+    /// its client that the connection will end. May be called from any thread.
     bool is_draining() const noexcept;
 
-    /// What the server has done and does. From any thread, without a lock.
+    /// The counters of the server. May be called from any thread; takes no lock.
     Statistics statistics() const;
-    /// Who is being served, or waits to be, in this process; of children and workers nothing but
-    /// what this process knows of them: of a child of ForkingMixIn that it serves a client, of a
-    /// worker of PreforkMixIn nothing. From any thread. Takes the lock that each request takes when
-    /// it is accepted and when it ends: for a look now and then.
+    /// The requests of this process that are being served or wait to be served. A request that a
+    /// child of ForkingMixIn serves is listed with what the parent knows of it; requests of workers
+    /// of PreforkMixIn are not listed in the parent. May be called from any thread. It takes the
+    /// lock that each request takes when it is accepted and when it ends, so it should not be
+    /// called often.
     ///
     /// @throws std::bad_alloc
     std::vector<ConnectionInfo> connections() const;
 
-    /// The descriptor to wait on in a loop of one's own; -1 when closed.
+    /// The descriptor of the listening socket, to wait for in an event loop of the program; -1 if
+    /// the server is closed.
     int fileno() const noexcept;
-    /// Where the server listens; until it is bound, the address that it was given.
+    /// The address on which the server listens. Before the server is bound it is the address that
+    /// the constructor was given.
     const Address& server_address() const noexcept { return server_address_; }
     /// The listening socket, to set options on.
     ///
     /// @throws std::system_error if the server is closed.
     Socket& socket() const;
-    /// As they were at construction.
+    /// The options that the constructor was given.
     const ServerOptions& options() const noexcept { return options_; }
 
-    /// The limits and timeouts that are in force. From any thread.
+    /// The limits and timeouts that are in force. May be called from any thread.
     LiveOptions live_options() const noexcept;
-    /// Changes limits and timeouts while the server serves: all of them, so begin with what
-    /// live_options() returns. From any thread, and from any process that serves: workers of
-    /// PreforkMixIn and children of ForkingMixIn have the same.
+    /// Changes limits and timeouts while the server serves. It sets all of them, so begin with the
+    /// value of live_options(). May be called from any thread and in any process of the server;
+    /// workers of PreforkMixIn and children of ForkingMixIn share the settings.
     ///
-    /// A limit counts from the next client on. Nobody is sent away for one that is lower than what
-    /// is there. `max_connections_per_address`, and under PreforkMixIn `max_connections`, if the
-    /// server had no such limit before, count only who is accepted from then on. A timeout counts
-    /// from the next time that it would begin.
+    /// A limit applies from the next client on. If there are more connections than a new limit
+    /// allows, none of them is closed. If the server had no limit of that kind before,
+    /// `max_connections_per_address`, and under PreforkMixIn `max_connections`, count only
+    /// connections that are accepted from then on. A timeout applies from the next time at which it
+    /// would begin.
     void set_live_options(const LiveOptions& options) noexcept;
 
-    /// Lets the loop look again whether the policy takes requests (Policy::mixin_ready()). From any
-    /// thread.
+    /// Makes the loop ask the policy again whether it takes requests (Policy::mixin_ready()). May
+    /// be called from any thread.
     void wake_loop() const noexcept;
     /// @}
 
@@ -178,21 +187,21 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// @name May be overridden
     /// @{
 
-    /// Called by handle_request() when its time is over.
+    /// Called by handle_request() if no request came in time.
     virtual void handle_timeout() {}
     /// Called by serve_forever() after each turn of its loop, in its thread.
     virtual void service_actions() {}
-    /// Called for an exception that belongs to no request, or that handle_error() threw. The
-    /// default prints it to stderr. Serving goes on.
+    /// Called for an exception that belongs to no request, or that handle_error() threw. May be
+    /// called from any thread. The default prints it to stderr. Serving goes on.
     virtual void handle_server_error(std::exception_ptr error);
-    /// Called when a connection could not be accepted, or the loop could not wait for one. Serving
-    /// goes on; after a lack of descriptors or memory it pauses, 1 to 100 ms. The default does
-    /// nothing.
+    /// Called when a connection could not be accepted, or when the loop could not wait for one.
+    /// Serving goes on. If descriptors or memory ran out, the loop first pauses for 1 to 100 ms.
+    /// The default does nothing.
     virtual void handle_accept_error(const std::system_error& error);
     /// Called when a request was accepted and verified, in the serving thread.
     virtual void connection_opened(const Address& client_address);
-    /// Called when it has ended, in the thread that served it; for a child in the serving thread.
-    /// Not for a connection that a handler has moved away.
+    /// Called when a request has ended: in the thread that served it or, if a child process served
+    /// it, in the serving thread. Not called for a connection that a handler has moved away.
     virtual void connection_closed(const Address& client_address, CloseReason reason,
                                    std::chrono::nanoseconds duration);
     /// Binds the socket to the address that the server was given.
@@ -206,18 +215,19 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// @name For derived parts of the library
     /// @{
 
-    /// Once, in the constructor of BaseServer, of which the policy is a part.
+    /// Called once, in the constructor of BaseServer, of which the policy is a part.
     void set_policy(Policy& policy) noexcept;
-    /// Closes what must be closed before a derived class goes. Idempotent.
+    /// Ends everything that may still use a derived class, before that class is destroyed.
+    /// Idempotent.
     void end_before_destruction() noexcept;
-    /// The socket as datagrams share it; null when the server is closed.
+    /// The server's socket, whose ownership datagrams share; null when the server is closed.
     const std::shared_ptr<Socket>& shared_socket() const noexcept { return socket_; }
     /// @throws the error if no request can ever be accepted again.
     detail::Turn accept_failed(std::exception_ptr error);
-    /// Before accepting. False: not now.
+    /// Takes a place before accepting. Returns false if the server must not accept now.
     bool take_place(detail::Place& place) noexcept;
-    /// A request has been accepted. It owns `place` from then on, and `place.refused` says whether
-    /// it is to be refused.
+    /// Makes the record of a request that has been accepted. The record owns `place` from then on,
+    /// and `place.refused` says whether the request is to be refused.
     ///
     /// @throws std::bad_alloc
     void open_connection(detail::ConnectionHandle& record, detail::Place& place,
@@ -226,7 +236,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     void count_refused(const detail::ConnectionHandle& record, RefuseCause cause) noexcept;
     /// Calls connection_opened().
     void announce_opened(const detail::ConnectionHandle& record);
-    /// The last word on a request: connection_closed().
+    /// Calls connection_closed(), which is the last hook of a request.
     void announce_closed(detail::ConnectionHandle record) noexcept;
     /// Calls handle_server_error().
     void report_server_error(std::exception_ptr error) noexcept;

@@ -16,12 +16,13 @@ enum class Overload : unsigned char {
     reset,  ///< the same, but the connection is reset, after which the kernel keeps nothing of it
 };
 
-/// Which connections begin with a header of the PROXY protocol (proxy_protocol.hpp). A peer is who
-/// has connected: the proxy, if there is one.
+/// Which connections begin with a header of the PROXY protocol (proxy_protocol.hpp). The peer is
+/// the other end of the connection: the proxy, if there is one.
 enum class ProxyProtocol : unsigned char {
-    off,                 ///< none: what comes is the handler's
-    required,            ///< all
-    from_networks,       ///< those of peers in `proxy_networks`; others are served as they are
+    off,            ///< none: all bytes go to the handler
+    required,       ///< all
+    from_networks,  ///< those of peers in `proxy_networks`; other connections are served without a
+                    ///< header
     only_from_networks,  ///< the same, but other peers are refused (RefuseCause::untrusted_peer)
 };
 
@@ -97,7 +98,7 @@ struct ServerOptions {
     /// The networks of trusted proxies, as Address::in_network() takes them: "10.0.0.0/8", "::1".
     /// "unix:" stands for every peer on a Unix socket.
     std::vector<std::string> proxy_networks{};
-    /// How long a header may take, however many bytes of it come.
+    /// How long the whole header may take to arrive.
     std::chrono::nanoseconds proxy_header_timeout = std::chrono::seconds{5};
 };
 

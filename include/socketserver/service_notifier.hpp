@@ -15,10 +15,10 @@ class ServerBase;
 
 namespace systemd {
 
-/// Tells the service manager, from the serve loop, how a server is: that the loop turns (the
+/// Tells the service manager about a server, from its serve loop: that the loop is running (the
 /// watchdog), how many clients there are and were (STATUS), and, while the server drains, that it
-/// stops and needs more time for that (STOPPING, EXTEND_TIMEOUT_USEC), however long
-/// `TimeoutStopSec=` is. A loop that is stuck says nothing, and the manager ends the process.
+/// is stopping and needs more time (STOPPING, EXTEND_TIMEOUT_USEC), whatever `TimeoutStopSec=`
+/// says. If the loop is stuck, the manager is told nothing and ends the process.
 ///
 ///     class Service : public ThreadingTCPServer<Handler> {
 ///         void service_actions() override {
@@ -29,21 +29,22 @@ namespace systemd {
 ///     };
 ///     server.serve_forever(server.poll_interval());
 ///
-/// It does nothing without a manager, in workers of PreforkMixIn and in other children.
+/// It does nothing if there is no service manager, and nothing in workers of PreforkMixIn and other
+/// children.
 ///
-/// Thread safety: turn() may be called by all threads that serve. The server outlives the object.
+/// Thread safety: all threads that serve may call turn(). The server must outlive the object.
 class SOCKETSERVER_EXPORT ServiceNotifier {
   public:
-    /// Looks whether there is a manager, and a watchdog.
+    /// Finds out whether there is a service manager, and whether it has a watchdog.
     explicit ServiceNotifier(const ServerBase& server);
     ServiceNotifier(const ServiceNotifier&) = delete;
     ServiceNotifier& operator=(const ServiceNotifier&) = delete;
 
-    /// For serve_forever(): how often the loop has to turn, so that the watchdog hears of it in
-    /// half of its time. At most 500 ms, at least 1 ms.
+    /// The argument for serve_forever(): with it the loop turns often enough to notify the watchdog
+    /// after half of its time. At most 500 ms, at least 1 ms.
     std::chrono::milliseconds poll_interval() const noexcept;
 
-    /// Tells what is to be told, if it is time to. Costs a look at the clock otherwise.
+    /// Notifies the manager if it is time to; otherwise it only reads the clock.
     ///
     /// @throws std::system_error if the manager cannot be told.
     void turn();

@@ -23,7 +23,7 @@ class Waker;
 struct DrainFor {
     /// How long the drain may take.
     std::chrono::nanoseconds within;
-    /// Where another process has the socket as well, say a service manager: AcceptQueue::leave.
+    /// AcceptQueue::leave if another process, such as a service manager, has the socket as well.
     AcceptQueue queue = AcceptQueue::serve;
 };
 
@@ -35,8 +35,9 @@ struct DrainFor {
 ///     server.serve_forever();
 ///
 /// With `ShutdownOnSignal signals{server, DrainFor{10s}}` the first signal drains the server, and
-/// serve_forever() returns when it is drained; a second signal ends at once what is left. If the
-/// drain cannot begin, for want of a thread, handle_server_error() is told and the server stops.
+/// serve_forever() returns when it is drained; a second signal breaks off at once what is left. If
+/// the drain cannot begin because no thread can be made, handle_server_error() is called and the
+/// server stops.
 ///
 /// A signal that comes before serve_forever() ends the next one. Several servers, and several such
 /// objects, may wait for the same signal: all are stopped. A signal that was ignored when the

@@ -23,17 +23,17 @@ enum class SocketType : unsigned char { stream, datagram };
 /// Which half of a connection to end: `SHUT_RD`, `SHUT_WR`, `SHUT_RDWR` in Python.
 enum class ShutdownHow : unsigned char { read, write, both };
 
-/// When the kernel asks a TCP peer that says nothing whether it is still there; see
-/// Socket::set_keepalive(). A second each at least; parts of a second are rounded up.
+/// When the kernel probes a silent TCP peer to find out whether it is still there; see
+/// Socket::set_keepalive(). Each time is at least one second; parts of a second are rounded up.
 struct KeepAlive {
-    std::chrono::seconds idle{60};      ///< for how long nothing has come before it asks
-    std::chrono::seconds interval{10};  ///< between two questions
-    int probes = 6;                     ///< after so many without an answer the connection is reset
+    std::chrono::seconds idle{60};      ///< how long the peer is silent before the first probe
+    std::chrono::seconds interval{10};  ///< the time between two probes
+    int probes = 6;  ///< the connection is reset after this many unanswered probes
 };
 
 /// The process at the other end of a Unix socket: `SO_PEERCRED`.
 struct PeerCredentials {
-    /// Its number.
+    /// Its process id.
     int pid = 0;
     /// Its effective user.
     unsigned uid = 0;
@@ -41,13 +41,14 @@ struct PeerCredentials {
     unsigned gid = 0;
 };
 
-/// A group of a multicast, and on which interface it is joined; see Socket::join_group().
+/// A multicast group, and the interface on which it is joined; see Socket::join_group().
 struct MulticastGroup {
-    Address group;  ///< its port means nothing
-    /// The name of the interface ("eth0") or its number; empty: the one that the routes of the
-    /// system name for the group, or that stands in an IPv6 address ("ff02::fb%eth0").
+    Address group;  ///< its port is ignored
+    /// The name of the interface ("eth0") or its number. If it is empty, the interface is that of
+    /// an IPv6 address ("ff02::fb%eth0") or else the one to which the system routes the group.
     std::string interface {};
-    /// Only what this address sends (source-specific multicast); empty: what anybody sends.
+    /// Receives only what this address sends (source-specific multicast). If it is empty, the
+    /// datagrams of all senders are received.
     Address source{};
 };
 
@@ -59,12 +60,14 @@ namespace detail {
 struct Arrival;
 class RelaySide;
 
-/// Output that a BufferedWriter holds back until somebody waits for the peer.
+/// Output that a BufferedWriter holds back until someone waits for the peer.
 class Corked {
   public:
-    /// Before something else is sent: sends it, and waits if somebody else is doing so.
+    /// Called before something else is sent: sends the output, and waits if another thread is
+    /// sending it.
     virtual void flush_before_send() = 0;
-    /// Before input is waited for: sends it, or leaves that to who is writing at the moment.
+    /// Called before waiting for input: sends the output, or leaves that to the thread that is
+    /// writing at the moment.
     virtual void flush_before_wait() = 0;
 
   protected:
@@ -107,28 +110,30 @@ class SOCKETSERVER_EXPORT Socket {
     /// @name Bytes
     /// @{
 
-    /// Waits for data and returns at most `size` bytes of it: of a stream what is there, of a
-    /// datagram socket one datagram. Empty: the peer has ended its side, or `size` is 0.
+    /// Waits for data and returns at most `size` bytes: from a stream what has arrived, from a
+    /// datagram socket one datagram. Returns an empty string if the peer has ended its side, or if
+    /// `size` is 0.
     std::string recv(std::size_t size);
-    /// As recv(), into memory of the caller. Returns how much was received; 0 is end of stream.
+    /// Does what recv() does, into memory of the caller. Returns the number of bytes; 0 means the
+    /// end of the stream.
     std::size_t recv_into(std::span<char> buffer);
-    /// Exactly `size` bytes of a stream. A timeout is for all of them together, as that of
-    /// sendall() is; what had come before it is lost. Memory is taken as the bytes come. Mirrors
-    /// `loop.sock_recv` in a loop, or `recv(size, MSG_WAITALL)` with its short answers noticed.
+    /// Receives exactly `size` bytes of a stream. The timeout applies to all of them together, as
+    /// it does in sendall(). After a timeout the bytes that had come are lost. Memory is allocated
+    /// as the bytes come. Mirrors `recv(size, MSG_WAITALL)` with a check of the length.
     ///
     /// @throws IncompleteReadError with what came, if the peer ends its side before.
     std::string recv_exactly(std::size_t size);
     /// The same, into memory of the caller, which is filled.
     void recv_exactly(std::span<char> buffer);
-    /// Sends everything, or throws. Mirrors `socket.sendall`.
+    /// Sends all of `data`, or throws. Mirrors `socket.sendall`.
     void sendall(std::string_view data);
     /// Sends once and returns how many bytes the kernel took.
     std::size_t send(std::string_view data);
     /// Sends `count` bytes of an open file (all that follow `offset` by default), without copying
-    /// them through the program. Returns how many were sent. What the kernel does not send this way
-    /// (a pipe, a file of /proc, another socket) is read and sent; `offset` must be 0 where there
-    /// are no positions, and a wait for such a source is not ended by a timeout of this socket.
-    /// Mirrors `socket.sendfile`.
+    /// them through the program. Returns how many were sent. Sources that the kernel cannot send in
+    /// this way (a pipe, a file of /proc, another socket) are read and sent. For a source without
+    /// positions `offset` must be 0, and the timeout of this socket does not end a wait for the
+    /// source. Mirrors `socket.sendfile`.
     std::size_t sendfile(int file, std::size_t offset = 0, std::optional<std::size_t> count = {});
     /// Sends one datagram. Mirrors `socket.sendto`.
     void sendto(std::string_view data, const Address& address);
@@ -142,43 +147,46 @@ class SOCKETSERVER_EXPORT Socket {
     /// Sends `data`, and with its first byte copies of open descriptors, over a Unix socket. The
     /// caller keeps its own. Mirrors `socket.send_fds`.
     ///
-    /// @throws std::system_error, with `std::errc::operation_not_supported` through a ByteFilter
-    /// (TLS); std::invalid_argument without a byte, or with more than 253 descriptors.
+    /// @throws std::system_error, with `std::errc::operation_not_supported` if the socket has a
+    /// ByteFilter (TLS); std::invalid_argument if `data` is empty, or if there are more than 253
+    /// descriptors.
     void send_fds(std::string_view data, std::span<const int> descriptors);
-    /// Receives as recv() does, with the descriptors that came along, `most` of them at most.
-    /// Further ones are closed. Mirrors `socket.recv_fds`.
+    /// Receives as recv() does, and with the data at most `most` descriptors. Further descriptors
+    /// are closed. Mirrors `socket.recv_fds`.
     ReceivedFds recv_fds(std::size_t size, std::size_t most);
     /// @}
 
     /// @name Connection
     /// @{
 
-    /// Gives it its address. Mirrors `socket.bind`.
+    /// Binds the socket to an address. Mirrors `socket.bind`.
     void bind(const Address& address);
-    /// Makes it accept connections, of which the kernel holds `backlog`. Mirrors `socket.listen`.
+    /// Makes the socket listen; the kernel queues up to `backlog` connections. Mirrors
+    /// `socket.listen`.
     void listen(int backlog);
-    /// Waits for a connection. What is accepted has no timeout, whatever this socket has.
+    /// Waits for a connection. The new socket has no timeout, whatever the timeout of this one is.
     std::pair<Socket, Address> accept();
     /// Waits for the connection, as long as the timeout allows. Mirrors `socket.connect`.
     void connect(const Address& address);
-    /// Ends one or both directions; the peer sees end of stream. Ending both of a connection that
-    /// is over already, because the peer has reset it, does nothing. Mirrors `socket.shutdown`,
-    /// which throws then.
+    /// Ends one or both directions; the peer sees the end of the stream. On a connection that the
+    /// peer has reset, ending both directions does nothing. Mirrors `socket.shutdown`, which throws
+    /// in that case.
     void shutdown(ShutdownHow how);
     /// Idempotent.
     void close() noexcept;
-    /// Gives the descriptor away without closing it, -1 if there is none. Sends what is held back
-    /// first, as a move does.
+    /// Returns the descriptor, which the caller owns from then on, or -1 if there is none. Output
+    /// that is held back is sent first, as by a move.
     ///
-    /// @throws std::system_error if the socket speaks TLS: its keys would stay behind.
+    /// @throws std::system_error if the socket speaks TLS, because the keys cannot go with the
+    /// descriptor.
     int detach();
     /// @}
 
     /// @name Properties
     /// @{
 
-    /// The descriptor, for what this class does not offer; -1 when closed. Still owned by the
-    /// object.
+    /// The descriptor, for operations that this class does not offer; -1 if the socket is closed.
+    /// The object still owns it.
     int fileno() const noexcept { return channel_.fd; }
     /// Whether there is a descriptor.
     bool is_open() const noexcept { return channel_.fd != -1; }
@@ -191,69 +199,70 @@ class SOCKETSERVER_EXPORT Socket {
     /// they do not wait: an operation that would have to wait throws with
     /// `std::errc::resource_unavailable_try_again`.
     void settimeout(std::optional<std::chrono::nanoseconds> timeout);
-    /// What settimeout() was given.
+    /// The timeout that settimeout() has set.
     std::optional<std::chrono::nanoseconds> gettimeout() const noexcept;
-    /// Until when all operations together have to be done, however many they are; without a value
-    /// there is no such time. An operation that would have to wait longer throws DeadlineExceeded.
+    /// Sets the time by which all operations together must have ended; without a value there is no
+    /// such time. An operation that would have to wait longer throws DeadlineExceeded.
     ///
-    /// A server sets the deadline of a connection that it serves by itself, from
-    /// ServerOptions::idle_timeout and request_timeout. What a handler sets holds in its place, for
-    /// the rest of the request: a handler that has read a request within request_timeout can give
-    /// itself the time that its answer needs. The next request has its own again, if these options
-    /// are set. On such a connection every operation after the deadline throws, also one that would
-    /// not have to wait.
+    /// A server sets the deadline of the connections that it serves from
+    /// ServerOptions::idle_timeout and request_timeout. A deadline that a handler sets replaces it
+    /// for the rest of the request: a handler that has read a request within request_timeout can so
+    /// get the time that its answer needs. The next request gets the deadline of the server again,
+    /// if these options are set. On such a connection every operation after the deadline throws,
+    /// also an operation that need not wait.
     ///
     /// To be called by the thread or fiber that serves, between two operations. Mirrors
-    /// `asyncio.timeout_at`, which Python's sockets have no equal of.
+    /// `asyncio.timeout_at`; Python's sockets have no counterpart.
     void set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept;
     /// Sends small pieces at once (TCP_NODELAY) instead of collecting them (Nagle's algorithm).
     /// Does nothing on a socket that is not TCP.
     void set_nodelay(bool on);
-    /// Lets the kernel find out that a TCP peer is gone without a word; without a value it does not
-    /// ask. A receive then fails with `std::errc::timed_out`, as a `std::system_error`.
+    /// Makes the kernel probe a silent TCP peer; without a value it does not. If the peer does not
+    /// answer, a receive fails with a `std::system_error` whose code is `std::errc::timed_out`.
     void set_keepalive(std::optional<KeepAlive> keepalive);
     /// How long close() waits until what was sent has been acknowledged. Zero: close() resets the
     /// connection. Without a value it does not wait, and the kernel sends on. In a fiber no close()
     /// waits.
     void set_linger(std::optional<std::chrono::seconds> time);
     /// How long what was sent by TCP may stay unacknowledged before the connection is broken
-    /// (TCP_USER_TIMEOUT); without a value as long as the system's settings say.
+    /// (TCP_USER_TIMEOUT). Without a value the settings of the system decide.
     void set_user_timeout(std::optional<std::chrono::milliseconds> time);
-    /// The memory of the kernel for what has come and was not received, and for what was sent and
-    /// not acknowledged. Linux doubles the number, within limits of the system. Set on a listening
-    /// socket it counts for the connections that it accepts.
+    /// Sets how much memory, in bytes, the kernel uses for data that has arrived and that the
+    /// program has not received yet. Linux doubles the number, within limits of the system. If it
+    /// is set on a listening socket, it applies to the connections that the socket accepts.
     void set_receive_buffer(std::size_t size);
-    /// The same for what is sent.
+    /// The same for data that was sent and that the peer has not acknowledged yet.
     void set_send_buffer(std::size_t size);
 
     /// Receives what is sent to a group from now on. A socket may join several groups, on several
-    /// interfaces, and a group for several sources. It is bound to the port of the group, on every
-    /// address ("" or "::") or on the group's own. It receives only the groups that it has joined
-    /// itself; Linux would give it those of the other sockets of the machine as well. The groups
-    /// are left when the socket is closed.
+    /// interfaces, and a group for several sources. The socket must be bound to the port of the
+    /// group, on every address ("" or "::") or on the address of the group. It receives only the
+    /// groups that it has joined itself; by default Linux would also deliver the groups that other
+    /// sockets of the machine have joined. Closing the socket leaves the groups.
     ///
-    /// @throws std::system_error naming the group: it is no group, the interface does not exist or
-    /// has no route for it, or the socket has joined it already.
+    /// @throws std::system_error naming the group if the address is no multicast group, if the
+    /// interface does not exist or has no route for it, or if the socket has joined it already.
     void join_group(const MulticastGroup& group);
     /// @throws std::system_error naming the group, if it has not been joined like this.
     void leave_group(const MulticastGroup& group);
-    /// By which interface datagrams to a group are sent, by its name or number. Without this the
-    /// routes of the system decide.
+    /// Sets the interface, by name or number, through which datagrams to a group are sent. By
+    /// default the routes of the system decide.
     void set_multicast_interface(const std::string& interface);
-    /// How many routers a datagram to a group may pass, 0 to 255: 0 stays on this machine, 1 (the
-    /// default) on the network.
+    /// Sets the time to live of datagrams to a group, 0 to 255: with 0 they stay on this machine,
+    /// with 1 (the default) on the local network.
     void set_multicast_ttl(int hops);
-    /// Whether sockets of this machine that have joined the group receive it as well (they do by
-    /// default).
+    /// Sets whether sockets of this machine that have joined the group receive the datagrams too
+    /// (they do by default).
     void set_multicast_loop(bool on);
-    /// Lets datagrams be sent to a broadcast address; without it sending throws with
+    /// Allows sending datagrams to a broadcast address. Without this such a send throws with
     /// `std::errc::permission_denied`.
     void set_broadcast(bool on);
 
-    /// Sets an option of the system by its level and number, for what has no function of its own:
-    /// `setsockopt(IPPROTO_IP, IP_TOS, 0x10)`. The value has the type that the kernel expects,
-    /// `int` for most options. On ServerBase::socket() in an override of server_bind(), before the
-    /// base class's, it is there when the server binds. Mirrors `socket.setsockopt`.
+    /// Sets an option of the system by its level and number, for options without a function in this
+    /// class: `setsockopt(IPPROTO_IP, IP_TOS, 0x10)`. The value must have the type that the kernel
+    /// expects, which is `int` for most options. To set an option before a server binds, call this
+    /// on ServerBase::socket() in an override of server_bind(), before calling the function of the
+    /// base class. Mirrors `socket.setsockopt`.
     ///
     /// @throws std::system_error naming the option.
     template <class Value>
@@ -275,14 +284,14 @@ class SOCKETSERVER_EXPORT Socket {
         return value;
     }
 
-    /// Who is at the other end of a connected Unix socket, as the kernel has noted when it
-    /// connected or, of a server, began to listen.
+    /// The process at the other end of a connected Unix socket, as the kernel recorded it when that
+    /// process connected or, for a server, when it began to listen.
     ///
     /// @throws std::system_error with `std::errc::operation_not_supported` for any other socket.
     PeerCredentials peer_credentials() const;
     /// Whether an operation of this object has failed because the peer reset the connection, or
-    /// closed it while something was sent to it. This only remembers what operations met;
-    /// peer_has_ended() asks the kernel.
+    /// closed it while something was sent to it. This function only reports errors of earlier
+    /// operations; peer_has_ended() asks the kernel.
     bool peer_gone() const noexcept { return channel_.peer_gone.load(); }
     /// Whether the peer has ended its side by now, or the connection is broken. Input that the peer
     /// sent before may still be there. Asks the kernel, and does not wait. A client that has only
@@ -297,7 +306,7 @@ class SOCKETSERVER_EXPORT Socket {
     /// Sets the writer that holds back output for this socket. It is flushed before the socket
     /// waits for input or sends anything else. Not owned; null for none.
     void set_corked(detail::Corked* corked) noexcept { corked_ = corked; }
-    /// What set_corked() was given.
+    /// The writer that set_corked() has set.
     detail::Corked* corked() const noexcept { return corked_; }
     /// What carries the bytes.
     detail::Channel& channel() noexcept { return channel_; }
@@ -311,7 +320,8 @@ class SOCKETSERVER_EXPORT Socket {
     std::ptrdiff_t receive_some(char* data, std::size_t size, int flags, bool partial = false);
     std::ptrdiff_t send_some(std::string_view data, int flags);
 
-    /// From the address that `arrival` says, or, if it is null, from the one the kernel chooses.
+    /// Sends from the address that `arrival` names or, if it is null, from the address that the
+    /// kernel chooses.
     void send_datagram(std::string_view data, const Address& address,
                        const detail::Arrival* arrival);
     std::size_t transmit(std::string_view data);
@@ -352,15 +362,16 @@ class SOCKETSERVER_EXPORT Socket {
 struct ReceivedFds {
     /// The bytes.
     std::string data;
-    /// They are owned by these objects, and close-on-exec. A file, or whatever else is no socket,
-    /// is taken out by detach().
+    /// The received descriptors, owned by these objects and close-on-exec. Use detach() to take out
+    /// a descriptor that is not a socket, such as that of a file.
     std::vector<Socket> descriptors;
-    /// More came than there was room for.
+    /// Whether more data or descriptors came than there was room for.
     bool truncated = false;
 };
 
-/// Connects to a server. A host name is tried with each of its addresses in turn. A Unix datagram
-/// client gets a name of its own, so that the server can answer.
+/// Connects to a server. If the address is a host name, each of its addresses is tried in turn. A
+/// Unix datagram client is bound to a name of its own, so that the server can answer. May be called
+/// from any thread or fiber.
 ///
 /// @throws std::system_error naming the address, with the error of the last attempt; TimeoutError.
 ///

@@ -9,17 +9,17 @@
 
 namespace socketserver {
 
-/// Why a request ended. If an exception is nested in another one, the innermost decides.
+/// Why a request ended. If exceptions are nested, the innermost one decides.
 enum class CloseReason : unsigned char {
-    finished,       ///< the handler was done, before the client ended its side
-    client_closed,  ///< the client ended its side, and the handler was done
+    finished,       ///< the handler returned before the client ended its side
+    client_closed,  ///< the client ended its side, and then the handler returned
     reset,          ///< the client broke the connection off, or was gone before its reply
     timed_out,      ///< a TimeoutError left the handler
     limit,          ///< the client sent more than allowed (LineTooLong)
     cancelled,      ///< the server broke it off, at the deadline of a drain
     error,          ///< any other exception left the handler, or its process crashed
     handshake,      ///< the client and the server could not agree on TLS (HandshakeError)
-    proxy_header,   ///< it had to begin with a header of the PROXY protocol (ProxyHeaderError)
+    proxy_header,   ///< the header of the PROXY protocol was missing or wrong (ProxyHeaderError)
 };
 inline constexpr std::size_t close_reasons = 9;
 
@@ -35,9 +35,10 @@ enum class RefuseCause : unsigned char {
 };
 inline constexpr std::size_t refuse_causes = 7;
 
-/// How long something took, each time: how often it took how long, and all of it together.
+/// A histogram of durations: how often something took how long, and the sum of all durations. A
+/// value.
 struct Histogram {
-    /// The upper ends of the buckets; there is one more, for what took longer.
+    /// The upper ends of the buckets. There is one more bucket, for longer durations.
     static constexpr std::array<std::chrono::microseconds, 12> bounds{
         std::chrono::microseconds{100}, std::chrono::milliseconds{1},
         std::chrono::milliseconds{5},   std::chrono::milliseconds{10},
@@ -45,49 +46,51 @@ struct Histogram {
         std::chrono::milliseconds{500}, std::chrono::seconds{1},
         std::chrono::seconds{5},        std::chrono::seconds{10},
         std::chrono::minutes{1},        std::chrono::minutes{10}};
-    /// How often it took at most as long as the bound of the same place, and longer than the one
-    /// before.
+    /// How many durations were at most as long as the bound with the same index, and longer than
+    /// the bound before it.
     std::array<std::uint64_t, bounds.size() + 1> counts{};
-    /// All of it together.
+    /// The sum of all durations.
     std::chrono::nanoseconds sum{};
 
-    /// How often it took place.
+    /// How many durations there are.
     std::uint64_t count() const {
         return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
     }
     friend bool operator==(const Histogram&, const Histogram&) = default;
 };
 
-/// What a server has done so far, at one moment; see ServerBase::statistics().
+/// The counters of a server at one moment; see ServerBase::statistics(). A value.
 ///
 /// `accepted` is always the sum of `active`, every `closed` and every `refused`. A datagram counts
 /// as a connection that is accepted when it is received. A connection that has ended is counted a
-/// moment before its place under `ServerOptions::max_connections` is free; when
-/// connection_closed() is called, it is.
+/// moment before its place under `ServerOptions::max_connections` is free. When connection_closed()
+/// is called, the place is free.
 struct Statistics {
     std::uint64_t accepted = 0;       ///< taken from the kernel
     std::uint64_t active = 0;         ///< of these, waiting to be served or being served
     std::uint64_t accept_errors = 0;  ///< failures to accept, handle_accept_error()
-    /// What the clients of the connections that have ended sent, and were sent.
+    /// The bytes that clients have sent, over all connections that have ended.
     std::uint64_t bytes_in = 0;
-    /// The same.
+    /// The bytes that were sent to clients, over all connections that have ended.
     std::uint64_t bytes_out = 0;
 
-    /// From accepting a request to its end; without those that were refused, and those that a
-    /// worker of PreforkMixIn had when it died.
+    /// The time from accepting a request to its end. Requests that were refused, and those that a
+    /// worker of PreforkMixIn had when it died, are left out.
     Histogram duration{};
-    /// From accepting a request until the policy had a place for it, where it begins to be served.
+    /// The time from accepting a request until the policy begins to serve it.
     Histogram waited{};
 
-    /// Of a datagram server, beside what was `accepted`: datagrams that were longer than
-    /// `ServerOptions::max_packet_size` and were cut; those that the kernel dropped, because they
-    /// came faster than they were received, as it told with one that came later; and what could not
-    /// be sent through the server's socket.
+    /// These three count for datagram servers. The first counts datagrams that were longer than
+    /// `ServerOptions::max_packet_size` and were cut. The second counts datagrams that the kernel
+    /// dropped because they came faster than they were received; the kernel tells this number with
+    /// a later datagram. The third counts datagrams that could not be sent through the server's
+    /// socket.
     std::uint64_t datagrams_truncated = 0;
     std::uint64_t datagrams_dropped = 0;  ///< see above
     std::uint64_t replies_failed = 0;     ///< see above
 
-    /// What the policy runs with in this process; 0 where it has none of the kind.
+    /// How many threads, children and fibers the policy has in this process; 0 if it has none of
+    /// the kind.
     std::size_t threads = 0;
     std::size_t children = 0;  ///< of ForkingMixIn, or the workers of PreforkMixIn
     /// Of FiberMixIn.
@@ -111,7 +114,7 @@ struct Statistics {
     std::uint64_t closed() const { return sum(closed_by); }
     /// How many were refused, for whatever cause.
     std::uint64_t refused() const { return sum(refused_by); }
-    /// The requests that ended well, and those that did not.
+    /// The requests that ended well.
     std::uint64_t served() const {
         return closed(CloseReason::finished) + closed(CloseReason::client_closed);
     }

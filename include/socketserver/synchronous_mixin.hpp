@@ -7,8 +7,10 @@ namespace socketserver {
 
 /// Serves each request in the serving thread, one after the other: the default policy.
 ///
-/// A request that takes long keeps all others waiting; the server is deaf meanwhile. In exchange,
-/// nothing needs a lock. It is what Python's servers do without a mixin.
+/// While a request is being served, all other requests wait in the kernel. In exchange, handlers
+/// need no locks. Python's servers do the same without a mixin.
+///
+/// Thread safety: handlers run in the threads that are in serve_forever(), normally one.
 template <class Server>
 class SynchronousMixIn : public Policy {
   protected:

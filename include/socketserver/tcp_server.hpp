@@ -7,7 +7,10 @@
 
 namespace socketserver {
 
-/// TCP, IPv4 or IPv6 by the address. "::" means both versions, whatever the machine says.
+/// TCP, on IPv4 or IPv6 according to the address. "::" means both versions, whatever the default of
+/// the machine is (net.ipv6.bindv6only).
+///
+/// Thread safety: as Transport.
 class SOCKETSERVER_EXPORT TCPTransport final : public ConnectionTransport {
   public:
     int socket_type() const noexcept override;
@@ -16,13 +19,13 @@ class SOCKETSERVER_EXPORT TCPTransport final : public ConnectionTransport {
     /// `ServerOptions::allow_reuse_address` and `allow_reuse_port`.
     void prepare_bind(const Socket& socket, const Address& address,
                       const ServerOptions& options) const override;
-    /// Drops what would begin a connection, but not what completes one.
+    /// Drops packets that would begin a connection, but not those that complete one.
     void stop_queueing(const Socket& socket) const noexcept override;
     std::chrono::milliseconds handshake_time() const noexcept override;
     void stop_listening(const Socket& socket) const noexcept override;
 };
 
-/// A server on TCP, IPv4 or IPv6 by its address: each connection is a request.
+/// A server on TCP, on IPv4 or IPv6 according to its address: each connection is a request.
 ///
 /// `Handler` derives from StreamRequestHandler or BaseRequestHandler<>. `MixIn` says where and when
 /// a connection is served: SynchronousMixIn, ThreadingMixIn, ForkingMixIn, or one of your own.

@@ -16,22 +16,23 @@
 #include "socketserver/server_base.hpp"
 
 /// @file
-/// Tests of handlers without a port: give a handler its input, get its output.
+/// Tests of handlers without a network port: run_handler() gives a handler its input and returns
+/// its output.
 ///
 ///     #include <socketserver/testing.hpp>
 ///     assert(socketserver::testing::run_handler<EchoHandler>("line\n") == "line\n");
 ///
 /// The handler runs in the calling thread, from setup() to finish(), on one end of a socket pair.
-/// What it throws passes to the caller. Python has no counterpart.
+/// Its exceptions pass to the caller. May be called from any thread. Python has no counterpart.
 namespace socketserver {
 
 namespace testing {
 
-/// What a handler is told beside its input.
+/// What a handler gets beside its input.
 struct RunOptions {
     /// What client_address() returns.
     Address client_address{"127.0.0.1", 50000};
-    /// What server() returns; none: server() throws. It need not serve. Not owned.
+    /// What server() returns. If it is null, server() throws. The server need not serve. Not owned.
     const ServerBase* server = nullptr;
 };
 
@@ -39,13 +40,13 @@ struct RunOptions {
 
 namespace detail {
 
-/// The client of a handler under test: sends all of its input, then ends its side. A thread of its
-/// own collects what comes back meanwhile, so that neither side waits for the other in vain.
+/// The client of a handler under test: it sends all of its input, then ends its side. Meanwhile a
+/// thread of its own collects the output of the handler, so that there is no deadlock.
 ///
 /// The input must outlive the object. The destructor closes the connection.
 class SOCKETSERVER_EXPORT TestClient {
   public:
-    /// @throws std::system_error if there is no socket pair, or no thread, to be had.
+    /// @throws std::system_error if no socket pair, or no thread, can be made.
     explicit TestClient(std::string_view input);
     TestClient(const TestClient&) = delete;
     TestClient& operator=(const TestClient&) = delete;
@@ -53,7 +54,7 @@ class SOCKETSERVER_EXPORT TestClient {
 
     /// The handler's end.
     Socket& request() noexcept;
-    /// Closes the handler's end and returns everything that was written to it.
+    /// Closes the handler's end and returns everything that the handler wrote.
     std::string output();
 
   private:
@@ -64,7 +65,7 @@ class SOCKETSERVER_EXPORT TestClient {
 /// The same for one datagram.
 class SOCKETSERVER_EXPORT TestDatagramClient {
   public:
-    /// @throws std::system_error if there is no socket pair to be had.
+    /// @throws std::system_error if no socket pair can be made.
     explicit TestDatagramClient(std::string_view datagram);
 
     Datagram& request() noexcept { return request_; }
@@ -91,8 +92,8 @@ void run(auto& client, auto&& factory, const testing::RunOptions& options) {
 
 namespace testing {
 
-/// Runs a stream handler, made by `factory`, that reads `input` and then the end of stream; returns
-/// what it wrote. Input and output may have any size.
+/// Runs a stream handler, made by `factory`, that reads `input` and then the end of the stream.
+/// Returns its output. Input and output may have any size.
 template <detail::stream_handler Handler, detail::makes<Handler> Factory>
 std::string run_handler(std::string_view input, Factory&& factory, const RunOptions& options = {}) {
     detail::TestClient client{input};
@@ -100,8 +101,8 @@ std::string run_handler(std::string_view input, Factory&& factory, const RunOpti
     return client.output();
 }
 
-/// Runs a datagram handler for one datagram; returns the (first) datagram that it sent back,
-/// nothing if it sent none. The reply reaches the caller whatever the client's address is.
+/// Runs a datagram handler for one datagram. Returns the first datagram that it sent back, or
+/// nothing if it sent none. The reply is returned whatever the client's address is.
 template <detail::datagram_handler Handler, detail::makes<Handler> Factory>
 std::optional<std::string> run_handler(std::string_view datagram, Factory&& factory,
                                        const RunOptions& options = {}) {
@@ -110,7 +111,8 @@ std::optional<std::string> run_handler(std::string_view datagram, Factory&& fact
     return client.reply();
 }
 
-/// Both with a handler that needs no factory: `run_handler<Handler>("hi", {.server = &server})`.
+/// The two functions above, for a handler that needs no factory: `run_handler<Handler>("hi",
+/// {.server = &server})`.
 template <class Handler>
 auto run_handler(std::string_view input, const RunOptions& options = {}) {
     return run_handler<Handler>(input, detail::default_factory<Handler>(), options);

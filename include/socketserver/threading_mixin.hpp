@@ -15,10 +15,13 @@ namespace socketserver {
 
 /// Serves each request in a thread of its own, at once, however many there are.
 ///
-/// A thread whose request has ended waits a while for the next one, which is faster than a new
-/// thread. If a thread is needed and cannot be had, that request is closed, handle_error() is
-/// called for it, and the server serves on. Use ThreadPoolMixIn where clients are many and not
-/// trusted: each connection holds a thread for as long as it lasts.
+/// A thread whose request has ended waits up to ten seconds for another one, because that is faster
+/// than making a new thread. If a thread is needed and cannot be created, that request is closed,
+/// handle_error() is called for it, and the server goes on serving. Each connection holds a thread
+/// for as long as it lasts, so use ThreadPoolMixIn if there are many clients that you do not trust.
+///
+/// Thread safety: handlers run in several threads at once. Set the public members before the server
+/// serves.
 ///
 /// Mirrors `socketserver.ThreadingMixIn`.
 template <class Server>
@@ -27,9 +30,9 @@ class ThreadingMixIn : public Policy {
     /// Whether a request may outlive the server: server_close() and the destructor do not wait for
     /// it. Read when a request begins.
     ///
-    /// Such a thread may touch, once the server is closed, its request, its client's address and
+    /// After the server is closed, such a thread may use only its request, its client's address and
     /// what its handler owns. server() then throws, no hook of the server is called any more, and
-    /// the connection is closed when the handler is done. At the end of the program it is cut off
+    /// the connection is closed when the handler returns. At the end of the program the thread ends
     /// wherever it is.
     bool daemon_threads = false;
     /// Whether server_close() and the destructor wait for the requests that are being served. False

@@ -18,11 +18,11 @@ namespace socketserver {
 
 class BufferedReader;
 
-/// What a certificate says. Mirrors the dictionary of `SSLSocket.getpeercert`.
+/// The content of a certificate. Mirrors the dictionary of `SSLSocket.getpeercert`.
 struct PeerCertificate {
     std::string subject{};      ///< as RFC 2253 writes it: "CN=alice,O=Example"
     std::string issuer{};       ///< the same
-    std::string common_name{};  ///< of the subject; empty: it has none
+    std::string common_name{};  ///< of the subject; empty if it has none
     std::vector<std::string>
         names{};                  ///< `subjectAltName`: "DNS:localhost", "IP Address:127.0.0.1"
     std::string serial_number{};  ///< hexadecimal
@@ -33,9 +33,10 @@ struct PeerCertificate {
     std::chrono::system_clock::time_point not_after{};
 };
 
-/// What a handshake has come to. A view of a Socket, valid as long as that is neither moved nor
-/// closed; to be used by the thread that receives or sends. Mirrors those methods of
-/// `ssl.SSLSocket`.
+/// The result of a handshake. It is a view of a Socket, valid until the socket is moved or closed.
+/// Mirrors the methods of `ssl.SSLSocket` with the same names.
+///
+/// Thread safety: to be used by the thread or fiber that receives from or sends to the socket.
 class SOCKETSERVER_EXPORT TLSConnection {
   public:
     /// @throws SSLError if the socket does not speak TLS.
@@ -45,32 +46,35 @@ class SOCKETSERVER_EXPORT TLSConnection {
     std::string version() const;
     /// The name of the cipher: "TLS_AES_256_GCM_SHA384".
     std::string cipher() const;
-    /// The protocol that both sides chose for what is above TLS; empty: none.
+    /// The protocol above TLS on which both sides agreed; empty if there is none.
     std::string selected_alpn_protocol() const;
-    /// The name that the client asked for (SNI); empty: none.
+    /// The name that the client asked for (SNI); empty if it asked for none.
     std::string server_hostname() const;
     /// Whether the client resumed an earlier session.
     bool session_reused() const;
-    /// What the peer has shown. Nothing: it has shown none. If the context verifies, it is valid.
+    /// The certificate of the peer, or nothing if the peer has shown none. If the context verifies
+    /// certificates, it is valid.
     std::optional<PeerCertificate> getpeercert() const;
-    /// OpenSSL's `SSL*`, for what this class does not offer. Nobody may use the socket meanwhile.
+    /// OpenSSL's `SSL*`, for functions that this class does not offer. While it is used, nobody
+    /// else may use the socket.
     ssl_st* native_handle() const noexcept;
 
   private:
     detail::TlsSession* session_;
 };
 
-/// Whether the socket speaks TLS, which is so from start_tls() on, also if the handshake failed.
+/// Whether the socket speaks TLS. It does so from start_tls() on, also if the handshake failed.
 SOCKETSERVER_EXPORT bool is_tls(Socket& socket) noexcept;
 
-/// For how long a handshake may last, unless said otherwise.
+/// How long a handshake may last by default.
 inline constexpr std::chrono::seconds default_handshake_timeout{10};
 
-/// From here on the connection speaks TLS: makes the handshake, within `handshake_timeout` and the
-/// time of the socket. `server_hostname` says, for a client, whose certificate the server must
-/// show; it is sent to the server as well (SNI).
+/// Makes the TLS handshake, within `handshake_timeout` and the timeout of the socket. The
+/// connection speaks TLS from then on. For a client, `server_hostname` is the name for which the
+/// server's certificate must be valid; it is sent to the server as well (SNI). May be called by the
+/// thread or fiber that owns the socket.
 ///
-/// After a failure the socket sends and receives nothing more.
+/// After a failure the socket can neither send nor receive.
 ///
 /// @throws HandshakeError; SSLError if it speaks TLS already, or a client is given no name although
 ///         the context checks it; Cancelled.
@@ -79,18 +83,20 @@ inline constexpr std::chrono::seconds default_handshake_timeout{10};
 SOCKETSERVER_EXPORT void start_tls(
     Socket& socket, const SSLContext& context, const std::string& server_hostname = {},
     std::chrono::nanoseconds handshake_timeout = default_handshake_timeout);
-/// The same in a handler whose protocol begins without TLS (STARTTLS), after it has answered that
-/// the client may begin: `start_tls(connection(), rfile(), context)`. What the writer of the socket
-/// holds back is sent first. Refuses a client that has sent more than its command: who stands
-/// between could have put it there, and it would count as sent by TLS.
+/// The same in a handler whose protocol begins without TLS (STARTTLS), to be called after the
+/// handler has answered that the client may begin: `start_tls(connection(), rfile(), context)`.
+/// Output that the writer of the socket holds back is sent first. A client that has sent more than
+/// its command is refused, because an attacker between the two could have inserted those bytes,
+/// which would then be taken for bytes that the client sent by TLS.
 ///
 /// @throws SSLError if anything is left in `rfile`.
 SOCKETSERVER_EXPORT void start_tls(
     Socket& socket, const BufferedReader& rfile, const SSLContext& context,
     std::chrono::nanoseconds handshake_timeout = default_handshake_timeout);
 
-/// Connects to a server that speaks TLS. `server_hostname` is the name in its certificate; empty:
-/// the host of the address. `timeout` is the socket's, and bounds the handshake as well.
+/// Connects to a server that speaks TLS. `server_hostname` is the name in its certificate; if it is
+/// empty, the host of the address is used. `timeout` becomes the timeout of the socket, and limits
+/// the handshake as well.
 ///
 /// @throws std::system_error, TimeoutError as the other create_connection(); HandshakeError.
 SOCKETSERVER_EXPORT Socket create_connection(const Address& address, const SSLContext& context,
@@ -98,7 +104,7 @@ SOCKETSERVER_EXPORT Socket create_connection(const Address& address, const SSLCo
                                              const std::string& server_hostname = {});
 
 namespace detail {
-/// The handshake of a server failed after all: nothing more passes.
+/// Ends the connection although its handshake was successful: nothing is sent or received any more.
 SOCKETSERVER_EXPORT void refuse_tls(Socket& socket);
 }  // namespace detail
 

@@ -16,15 +16,15 @@
 
 namespace socketserver {
 
-/// The arguments by which `http.server.HTTPSServer` is made in Python.
+/// The arguments of Python's `http.server.HTTPSServer` that concern TLS.
 ///
 ///     {.certfile = "cert.pem", .keyfile = "key.pem"}
 struct TLSFiles {
     /// The file of the certificate, with its chain.
     std::string certfile{};
-    /// Empty: the key is in `certfile`.
+    /// The file of the private key. If it is empty, the key is in `certfile`.
     std::string keyfile{};
-    /// Of the key, if it has one.
+    /// The password of the key, if it has one.
     std::optional<std::string> password{};
     /// See SSLContext::set_alpn_protocols().
     std::vector<std::string> alpn_protocols{};
@@ -47,11 +47,15 @@ struct TLSFiles {
 /// one; or derive from TLSServer. The handshake takes place where the request is served, before
 /// prepare_request() of `Server`, under a time limit of its own.
 ///
-/// A handshake that fails closes the connection: CloseReason::handshake. The default handle_error()
-/// prints nothing for it, because it is the client's failure; handshake_failed() tells the reason.
+/// If a handshake fails, the connection is closed and counted as CloseReason::handshake. The
+/// default handle_error() prints nothing for it, because it is the client's failure;
+/// handshake_failed() gets the reason.
 ///
-/// A class that derives from it, and overrides hooks, calls server_close() in its destructor, as
+/// A class that derives from it and overrides hooks must call server_close() in its destructor, as
 /// for every server.
+///
+/// Thread safety: as ServerBase. Hooks are called from several threads at once if the policy has
+/// several.
 template <class Server>
 class TLSServer : public Server {
     static_assert(std::is_same_v<typename Server::Request, Socket>,
@@ -60,7 +64,7 @@ class TLSServer : public Server {
   public:
     using typename Server::HandlerFactory;
 
-    /// How long a handshake may last. Written before serving begins.
+    /// How long a handshake may last. To be set before serving begins.
     std::chrono::nanoseconds handshake_timeout = default_handshake_timeout;
 
     /// Binds and listens, as `Server` does.
@@ -75,7 +79,7 @@ class TLSServer : public Server {
         const Address& server_address, SSLContext context, const ServerOptions& options = {},
         HandlerFactory factory = detail::default_factory<typename Server::RequestHandlerClass>())
         : TLSServer{std::move(context), server_address, options, std::move(factory)} {}
-    /// With what a constructor of `Server` takes.
+    /// With the arguments of any constructor of `Server`.
     ///
     /// @throws SSLError if the context is one for clients.
     template <class... Arguments>
@@ -87,7 +91,7 @@ class TLSServer : public Server {
     }
     ~TLSServer() override { this->end_before_destruction(); }
 
-    /// What the server shows, to reload() it, for example.
+    /// The context of the server, for example to call reload().
     SSLContext& context() noexcept { return context_; }
 
   protected:
@@ -95,8 +99,8 @@ class TLSServer : public Server {
     /// @{
 
     /// Makes the handshake, then calls prepare_request() of `Server`. An override that has to read
-    /// something before the handshake calls this one after it. If it does not call it at all, the
-    /// handshake takes place when it has returned.
+    /// something before the handshake reads it and then calls this function. If an override does
+    /// not call this function at all, the handshake takes place after the override has returned.
     void prepare_request(Socket& request, Address& client_address) override {
         secure(request, client_address);
         Server::prepare_request(request, client_address);
@@ -107,8 +111,9 @@ class TLSServer : public Server {
         if (!is_tls(request)) secure(request, client_address);
         Server::finish_request(request, client_address);
     }
-    /// After the handshake: whether to serve this client, by its certificate, say. Runs where the
-    /// request is served. False closes the connection, as a handshake that failed.
+    /// Called after the handshake: decides whether to serve this client, for example by its
+    /// certificate. Runs where the request is served. If it returns false, the connection is closed
+    /// as after a failed handshake.
     virtual bool verify_peer(const TLSConnection&, const Address& /*client_address*/) {
         return true;
     }

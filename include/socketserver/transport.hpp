@@ -19,20 +19,21 @@ namespace socketserver {
 /// datagram, or one of your own.
 ///
 /// A transport is a class without state that derives from ConnectionTransport or DatagramTransport
-/// and says below what they leave open. TransportServer makes a server of it; there is one object
-/// of each transport, which lives as long as the program:
+/// and overrides the functions below that these leave open. TransportServer makes a server of it.
+/// There is one object of each transport, which lives as long as the program:
 ///
 ///     class MyTransport final : public ConnectionTransport { ... };
 ///     template <class Handler, template <class> class MixIn = SynchronousMixIn>
 ///     using MyServer = TransportServer<Handler, MixIn, MyTransport>;
 ///
-/// The file that a socket with a Unix path leaves is the server's business, whatever the transport:
-/// one that a dead server left is replaced, and the server's own is removed by server_close().
-/// `examples/own_transport.cpp` is a whole one.
+/// The server takes care of the file of a socket with a Unix path, whatever the transport is: it
+/// replaces the file of a server that has died, and server_close() removes its own.
+/// `examples/own_transport.cpp` is a complete transport.
 ///
 /// Thread safety: every function may be called from any thread.
 ///
-/// Python has none: its servers name a family and a type (`address_family`, `socket_type`).
+/// Python has no counterpart: its servers name a family and a type (`address_family`,
+/// `socket_type`).
 class SOCKETSERVER_EXPORT Transport {
   public:
     Transport(const Transport&) = delete;
@@ -43,23 +44,25 @@ class SOCKETSERVER_EXPORT Transport {
 
     /// `SOCK_STREAM` or another type. A socket of another type is not adopted.
     virtual int socket_type() const noexcept = 0;
-    /// Called before anything else, with the address that the server was given, or the one that an
-    /// adopted socket has.
+    /// Checks an address. Called before any other function, with the address that the server was
+    /// given, or that of an adopted socket.
     ///
-    /// @throws std::system_error, with `std::errc::address_family_not_supported`, unless a server
-    /// of this transport can have it.
+    /// @throws std::system_error, with `std::errc::address_family_not_supported`, if a server of
+    /// this transport cannot have this address.
     virtual void check_address(const Address& address) const = 0;
-    /// A new socket for a server on `address`, which is no host name; not bound, close-on-exec.
+    /// Makes a socket for a server on `address`, which is not a host name. The socket must be
+    /// close-on-exec and not bound.
     ///
     /// @throws std::system_error.
     virtual Socket open(const Address& address) const = 0;
-    /// Sets on a socket what must be set before it is bound; by default nothing.
+    /// Sets the options of a socket that must be set before it is bound. The default sets nothing.
     ///
     /// @throws std::system_error.
     virtual void prepare_bind(const Socket& socket, const Address& address,
                               const ServerOptions& options) const;
-    /// Sets on a socket what the transport needs for receiving; by default nothing. Called before a
-    /// socket is bound, after prepare_bind(), and for a socket that is adopted.
+    /// Sets the options of a socket that the transport needs for receiving. The default sets
+    /// nothing. Called before a socket is bound, after prepare_bind(), and for a socket that is
+    /// adopted.
     ///
     /// @throws std::system_error.
     virtual void prepare_receive(const Socket& socket, const Address& address) const;
@@ -68,20 +71,20 @@ class SOCKETSERVER_EXPORT Transport {
     /// @name For a drain (ServerBase::drain())
     /// @{
 
-    /// From now on nobody gets into the kernel's queue of the socket, and nobody who is in it is
-    /// lost. Where this cannot be done, as by default, a drain serves whoever comes until nobody is
-    /// found in the queue.
+    /// Stops further clients from entering the kernel's queue of the socket, and keeps those that
+    /// are in it. The default does nothing. If a transport cannot do this, a drain also serves the
+    /// clients that still come, until it finds the queue empty.
     virtual void stop_queueing(const Socket& socket) const noexcept;
-    /// For how long after stop_queueing() clients may still come into the queue, who believe to be
-    /// connected: their handshake was under way. By default not at all.
+    /// For how long after stop_queueing() clients may still enter the queue because their handshake
+    /// was under way; these clients consider themselves connected. The default is zero.
     virtual std::chrono::milliseconds handshake_time() const noexcept;
-    /// The queue has been served to its end: whoever comes now may be refused at once, rather than
-    /// when the socket is closed. By default nothing happens.
+    /// Called when the queue has been served to its end: clients that come from now on may be
+    /// refused at once, rather than when the socket is closed. The default does nothing.
     virtual void stop_listening(const Socket& socket) const noexcept;
     /// @}
 
-    /// Whether the requests are connections, each of which has a socket of its own; otherwise they
-    /// are received by the server's socket, and answered through it.
+    /// True if the requests are connections, each of which has a socket of its own. False if they
+    /// are datagrams, which the server's socket receives and answers.
     virtual bool listens() const noexcept = 0;
 
   protected:
@@ -91,13 +94,16 @@ class SOCKETSERVER_EXPORT Transport {
 
 /// A transport whose requests are connections: the server's socket listens, and each client is
 /// accepted. A handler gets the connection as a Socket.
+///
+/// Thread safety: as Transport.
 class SOCKETSERVER_EXPORT ConnectionTransport : public Transport {
   public:
     /// What handlers of its servers get.
     using Request = Socket;
 
     bool listens() const noexcept final { return true; }
-    /// The next connection of a listening socket that does not block; nothing if there is none.
+    /// Accepts the next connection of a non-blocking listening socket. Returns nothing if there is
+    /// none.
     ///
     /// @throws std::system_error as accept(2) failed.
     std::optional<std::pair<Socket, Address>> get_request(const std::shared_ptr<Socket>& listening,
@@ -108,16 +114,18 @@ class SOCKETSERVER_EXPORT ConnectionTransport : public Transport {
     ~ConnectionTransport() = default;
 };
 
-/// A transport whose requests are datagrams, which the server's socket receives and handlers answer
+/// A transport whose requests are datagrams. The server's socket receives them, and handlers answer
 /// through it.
+///
+/// Thread safety: as Transport.
 class SOCKETSERVER_EXPORT DatagramTransport : public Transport {
   public:
     /// What handlers of its servers get.
     using Request = Datagram;
 
     bool listens() const noexcept final { return false; }
-    /// The next datagram, at most `ServerOptions::max_packet_size` bytes of it; nothing if there is
-    /// none.
+    /// Receives the next datagram, at most `ServerOptions::max_packet_size` bytes of it. Returns
+    /// nothing if there is none.
     ///
     /// @throws std::system_error as recvmsg(2) failed.
     std::optional<std::pair<Datagram, Address>> get_request(const std::shared_ptr<Socket>& bound,
@@ -128,9 +136,10 @@ class SOCKETSERVER_EXPORT DatagramTransport : public Transport {
     ~DatagramTransport() = default;
 };
 
-/// What TransportServer takes: derives from Transport, says what a request is (Socket or Datagram)
-/// and how one is taken, without waiting. ConnectionTransport and DatagramTransport say both; a
-/// class may say another get_request() than theirs.
+/// A class that TransportServer accepts as its transport: it derives from Transport, has the type
+/// of a request (Socket or Datagram), and a get_request() that takes one without waiting.
+/// ConnectionTransport and DatagramTransport have both; a class may have a get_request() of its
+/// own.
 template <class T>
 concept transport_class = std::derived_from<T, Transport> &&
     (std::same_as<typename T::Request, Socket> ||

@@ -17,8 +17,8 @@ template <transport_class T>
 inline constexpr T the_transport{};
 }  // namespace detail
 
-/// A server on a transport (Transport): what TCPServer, UDPServer, UnixStreamServer and
-/// UnixDatagramServer are, and a server on a transport of your own.
+/// A server on a transport (Transport). TCPServer, UDPServer, UnixStreamServer and
+/// UnixDatagramServer derive from it, and it makes a server of a transport of your own.
 ///
 /// Lifecycle, thread safety and errors: ServerBase. Hooks: BaseServer.
 template <class Handler, template <class> class MixIn, transport_class T>
@@ -38,13 +38,13 @@ class TransportServer : public BaseServer<Handler, MixIn> {
         : Base{server_address, detail::the_transport<T>, options} {
         this->set_handler_factory(std::move(factory));
         if (!options.bind_and_activate) return;
-        TransportServer::server_bind();  // as this class has it: a derived one does not exist yet
+        TransportServer::server_bind();  // the derived class does not exist yet
         TransportServer::server_activate();
     }
-    /// Adopts a socket that is bound, and listens if the transport does; for example `Socket{3}`
+    /// Adopts a socket that is bound (and listens, if the transport does), for example `Socket{3}`
     /// from a service manager.
     ///
-    /// @throws std::system_error if it is of another kind.
+    /// @throws std::system_error if the socket is of another kind.
     explicit TransportServer(Socket&& bound, const ServerOptions& options = {},
                              HandlerFactory factory = detail::default_factory<Handler>())
         : Base{std::move(bound), detail::the_transport<T>, options} {
@@ -53,7 +53,8 @@ class TransportServer : public BaseServer<Handler, MixIn> {
     ~TransportServer() override { this->end_before_destruction(); }
 
   protected:
-    /// The next request, as the transport gets it; nothing if there is none.
+    /// Takes the next request by the get_request() of the transport. Returns nothing if there is
+    /// none.
     std::optional<std::pair<typename T::Request, Address>> get_request() override {
         static_cast<void>(this->socket());  // throws if the server is closed
         return detail::the_transport<T>.get_request(this->shared_socket(), this->options());

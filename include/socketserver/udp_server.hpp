@@ -5,7 +5,10 @@
 
 namespace socketserver {
 
-/// UDP, IPv4 or IPv6 by the address. "::" means both versions, whatever the machine says.
+/// UDP, on IPv4 or IPv6 according to the address. "::" means both versions, whatever the default of
+/// the machine is (net.ipv6.bindv6only).
+///
+/// Thread safety: as Transport.
 class SOCKETSERVER_EXPORT UDPTransport final : public DatagramTransport {
   public:
     int socket_type() const noexcept override;
@@ -14,22 +17,22 @@ class SOCKETSERVER_EXPORT UDPTransport final : public DatagramTransport {
     /// `ServerOptions::allow_reuse_address` and `allow_reuse_port`.
     void prepare_bind(const Socket& socket, const Address& address,
                       const ServerOptions& options) const override;
-    /// The server learns how many datagrams the kernel has dropped, and, bound to every address, to
-    /// which one each was sent.
+    /// Makes the kernel tell how many datagrams it has dropped and, if the server is bound to every
+    /// address, to which address each datagram was sent.
     void prepare_receive(const Socket& socket, const Address& address) const override;
-    /// The next datagram, and the address that handlers may ask for; nothing if there is none.
+    /// The next datagram and its sender's address, or nothing if there is none.
     std::optional<std::pair<Datagram, Address>> get_request(const std::shared_ptr<Socket>& bound,
                                                             const ServerOptions& options) const;
-    /// Drops what comes.
+    /// Drops every datagram that arrives.
     void stop_queueing(const Socket& socket) const noexcept override;
 };
 
-/// A server on UDP, IPv4 or IPv6 by its address: each datagram is a request.
+/// A server on UDP, on IPv4 or IPv6 according to its address: each datagram is a request.
 ///
 /// `Handler` derives from DatagramRequestHandler or BaseRequestHandler<Datagram>. A datagram that
-/// is longer than `ServerOptions::max_packet_size` is cut and says so (Datagram::truncated()).
-/// A reply comes from the address that the client has asked, also if the server is bound to all
-/// addresses of the machine.
+/// is longer than `ServerOptions::max_packet_size` is cut, and Datagram::truncated() is true for
+/// it. A reply comes from the address to which the client sent its datagram, also if the server is
+/// bound to all addresses of the machine.
 ///
 /// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
 /// BaseServer. Mirrors `socketserver.UDPServer`.

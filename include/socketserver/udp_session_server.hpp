@@ -30,27 +30,28 @@ namespace socketserver {
 ///
 /// The first datagram of a client begins a session, which one handler serves, by whatever policy:
 /// in a thread, a fiber or a child of its own. Its request() is a Socket that is connected to the
-/// client: recv() waits for the client's next datagram, sendall() sends one, and its timeouts are
-/// those of every Socket. It sends from the address that the client has asked. When handle()
-/// returns, the session is over, and the client's next datagram begins another one.
+/// client: recv() waits for the client's next datagram, sendall() sends one, and timeouts work as
+/// for every Socket. Replies come from the address to which the client sent its first datagram.
+/// When handle() returns, the session is over, and the client's next datagram begins another one.
 ///
 /// recv() returns an empty string when the session is over: the server is drained, or the client
-/// has closed its port. Empty datagrams are passed over. A datagram that is longer than what recv()
-/// was asked for is cut. A StreamRequestHandler may serve a session as well: rfile() joins the
+/// has closed its port. Empty datagrams are skipped. A datagram that is longer than the size that
+/// recv() was given is cut. A StreamRequestHandler may serve a session as well: rfile() joins the
 /// datagrams, and each write to wfile() is one.
 ///
-/// Idle: a session whose client owes the next datagram for `ServerOptions::idle_timeout`, a minute
-/// by default, ends with IdleTimeout, which handle_error() passes over and statistics() count
-/// (CloseReason::timed_out). No client says that it goes, so server_close() waits that long for
-/// what threads and children serve; drain() ends idle sessions at once.
+/// Idle sessions: if the client's next datagram does not come within `ServerOptions::idle_timeout`,
+/// one minute by default, the session ends with IdleTimeout. handle_error() does not report it, and
+/// statistics() counts it as CloseReason::timed_out. A UDP client does not announce that it goes,
+/// so server_close() may wait that long for sessions that threads and children serve; drain() ends
+/// idle sessions at once.
 ///
-/// Bounds: `ServerOptions::max_connections`, 1000 by default, is how many sessions there may be,
-/// and `max_connections_per_address` how many of one address. Each takes a descriptor. Linux
-/// before 6.13 looks for the session of each datagram in a list of all of them: more than some
-/// thousands are slow there.
+/// Limits: `ServerOptions::max_connections`, 1000 by default, is how many sessions there may be at
+/// a time, and `max_connections_per_address` how many of one address. Each session takes a
+/// descriptor. Linux before 6.13 searches a list of all sessions for each datagram, which becomes
+/// slow with several thousand sessions.
 ///
-/// Under PreforkMixIn two workers may each begin a session for a client whose first datagrams come
-/// in one burst. Several serve_forever() in one process may not.
+/// Under PreforkMixIn, if the first datagrams of a client come in one burst, two workers may each
+/// begin a session for it. Several threads in serve_forever() in one process do not.
 ///
 /// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
 /// BaseServer. Beyond Python, whose programs keep a dictionary of addresses.
@@ -61,9 +62,9 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
   public:
     using typename Base::HandlerFactory;
 
-    /// How many sessions there may be, unless the options say it.
+    /// How many sessions there may be, unless the options set a limit.
     static constexpr std::size_t default_max_connections = 1000;
-    /// When a session is idle, unless the options say it.
+    /// How long a session may be idle, unless the options set a time.
     static constexpr std::chrono::minutes default_idle_timeout{1};
 
     /// Binds, unless the options say otherwise. `factory` makes the handler of each session.
@@ -74,12 +75,12 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
         : Base{server_address, detail::the_transport<UDPTransport>, bounded(options)} {
         this->set_handler_factory(std::move(factory));
         if (!options.bind_and_activate) return;
-        UDPSessionServer::server_bind();  // as this class has it: a derived one does not exist yet
+        UDPSessionServer::server_bind();  // the derived class does not exist yet
         UDPSessionServer::server_activate();
     }
     /// Adopts a socket that is bound.
     ///
-    /// @throws std::system_error if it is of another kind.
+    /// @throws std::system_error if the socket is of another kind.
     explicit UDPSessionServer(Socket&& bound, const ServerOptions& options = {},
                               HandlerFactory factory = detail::default_factory<Handler>())
         : Base{std::move(bound), detail::the_transport<UDPTransport>, bounded(options)} {
@@ -97,7 +98,7 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
         const WakeLoop if_more_is_waiting{*this};
         return sessions_.begin_next(this->socket());
     }
-    /// Passes over the end of a session that is idle.
+    /// Does not report the end of an idle session.
     void handle_error(Socket& request, const Address& client_address,
                       std::exception_ptr error) override {
         try {
@@ -110,8 +111,9 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
     }
 
   private:
-    /// However get_request() ends. The loop would wait for the server's socket, which knows nothing
-    /// of what was taken from it.
+    /// Wakes the loop when get_request() ends, also by an exception, if datagrams are left that
+    /// were taken from the server's socket before. The loop waits for that socket, which is not
+    /// readable then.
     struct WakeLoop {
         explicit WakeLoop(UDPSessionServer& of) : server{of} {}
         WakeLoop(const WakeLoop&) = delete;

@@ -6,6 +6,8 @@
 namespace socketserver {
 
 /// Unix-domain stream sockets.
+///
+/// Thread safety: as Transport.
 class SOCKETSERVER_EXPORT UnixStreamTransport final : public ConnectionTransport {
   public:
     int socket_type() const noexcept override;
@@ -14,11 +16,13 @@ class SOCKETSERVER_EXPORT UnixStreamTransport final : public ConnectionTransport
     /// `ServerOptions::unix_mode`.
     void prepare_bind(const Socket& socket, const Address& address,
                       const ServerOptions& options) const override;
-    /// Refuses whoever comes.
+    /// Refuses new clients.
     void stop_queueing(const Socket& socket) const noexcept override;
 };
 
 /// Unix-domain datagram sockets.
+///
+/// Thread safety: as Transport.
 class SOCKETSERVER_EXPORT UnixDatagramTransport final : public DatagramTransport {
   public:
     int socket_type() const noexcept override;
@@ -27,18 +31,18 @@ class SOCKETSERVER_EXPORT UnixDatagramTransport final : public DatagramTransport
     /// `ServerOptions::unix_mode`.
     void prepare_bind(const Socket& socket, const Address& address,
                       const ServerOptions& options) const override;
-    /// Refuses what comes.
+    /// Refuses new datagrams.
     void stop_queueing(const Socket& socket) const noexcept override;
 };
 
 /// A server on a Unix-domain stream socket: each connection is a request.
 ///
 /// The address is a path, or "@name" in the abstract namespace. A socket file that a dead server
-/// left at the path is replaced; one on which a server listens never, nor any other file. The file
-/// is removed by server_close(), where it was made, also if it is relative and the program has
-/// changed its working directory. From server_bind() to the end of server_activate() the folder is
-/// locked by flock(2), so that of several servers which start at once one serves.
-/// `ServerOptions::unix_mode` sets its permissions.
+/// left at the path is replaced. A socket on which a server listens is never replaced, nor is any
+/// other kind of file. server_close() removes the file, also if the path is relative and the
+/// program has changed its working directory. From server_bind() to the end of server_activate()
+/// the folder is locked by flock(2), so that only one of several servers that start at the same
+/// time gets the path. `ServerOptions::unix_mode` sets its permissions.
 ///
 /// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
 /// BaseServer. Mirrors `socketserver.UnixStreamServer`.
@@ -51,13 +55,14 @@ class UnixStreamServer : public TransportServer<Handler, MixIn, UnixStreamTransp
 
 /// A server on a Unix-domain datagram socket: each datagram is a request.
 ///
-/// A client that wants an answer must be bound to an address of its own, as create_connection()
-/// does. The path is treated as by UnixStreamServer.
+/// A client that wants an answer must be bound to an address of its own; create_connection() binds
+/// it. The path is treated as by UnixStreamServer.
 ///
-/// A reply to a client whose queue is full, because it does not read, is given up after 100 ms, or
-/// when ServerOptions::request_timeout is over if that is set: TimeoutError, or DeadlineExceeded. A
-/// drain, or a stop, ends the wait as well. A client that was given up and goes on asking is not
-/// waited for again. `socket().settimeout()` says for how long otherwise.
+/// If the queue of a client is full because the client does not read, a reply to it is given up
+/// after 100 ms with TimeoutError or, if ServerOptions::request_timeout is set, after that time
+/// with DeadlineExceeded. A drain or a stop ends the wait as well. If such a client goes on sending
+/// requests, the server does not wait for it again until it has been quiet for a second.
+/// `socket().settimeout()` sets another time than the 100 ms.
 ///
 /// Constructors: TransportServer. Lifecycle, thread safety and errors: ServerBase. Hooks:
 /// BaseServer. Mirrors `socketserver.UnixDatagramServer`.
