@@ -5,7 +5,7 @@
 #    error "socketserver runs on Linux only: it is built on epoll, eventfd, futexes and pidfds"
 #endif
 
-// Marks what a shared build of the library makes visible; a static build needs no mark.
+// Marks the symbols that a shared library exports. A static library needs no mark.
 #if defined(SOCKETSERVER_STATIC_DEFINE)
 #    define SOCKETSERVER_EXPORT
 #else
@@ -14,9 +14,9 @@
 
 namespace socketserver::detail {
 
-// With _GLIBCXX_DEBUG containers have another layout. A program that has it and a library that has
-// it not, or the other way, would link and crash: hence a name that only a library compiled in the
-// same way defines, and a reference to it, one for each program or shared library.
+// With _GLIBCXX_DEBUG containers have another layout. A program and a library of which only one is
+// compiled with it would link, and crash. So each program refers to a symbol that only a library
+// compiled in the same way defines. There is one reference for each program or shared library.
 // NOLINTBEGIN(readability-identifier-naming): the macro's own name
 #ifdef _GLIBCXX_DEBUG
 SOCKETSERVER_EXPORT extern const char library_compiled_with_GLIBCXX_DEBUG;

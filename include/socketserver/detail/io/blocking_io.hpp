@@ -68,7 +68,7 @@ SOCKETSERVER_EXPORT std::ptrdiff_t recv(Channel& channel, void* data, std::size_
 SOCKETSERVER_EXPORT std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size,
                                         int flags);
 SOCKETSERVER_EXPORT int wait(Channel& channel, Direction direction, TimePoint until);
-/// Before an operation that is made by the system call itself.
+/// To be called before an operation that the caller makes by a system call of its own.
 inline int begin_operation() {
     BlockingIo* io = current().io;
     return io == nullptr ? 0 : io->begin_operation();
@@ -88,16 +88,16 @@ class SOCKETSERVER_EXPORT ServerMark {
     using Slot = const ServerMark* Current::*;
 
     ServerMark(const void* server, Slot slot) noexcept;
-    /// With the request, which is one of the two.
+    /// With the request, which is either a connection or a datagram.
     ServerMark(const void* server, const Datagram& request) noexcept;
     ServerMark(const void* server, const Socket& request) noexcept;
     ServerMark(const ServerMark&) = delete;
     ServerMark& operator=(const ServerMark&) = delete;
     ~ServerMark();
 
-    /// Whether such a mark stands on the calling thread (or fiber).
+    /// Whether the calling thread (or fiber) has such a mark for this server.
     static bool stands(const void* server, Slot slot) noexcept;
-    /// The request, if it is one.
+    /// The request, if it is a datagram.
     const Datagram* datagram() const noexcept { return datagram_; }
     const Socket* connection() const noexcept { return connection_; }
 

@@ -8,9 +8,10 @@
 
 namespace socketserver::detail {
 
-/// A mutex that may be held across waits of whatever carries the request: a thread that wants it
-/// waits in the kernel, a fiber is suspended. First come, first served. Not recursive. A lock that
-/// nobody else wants is one atomic operation, without a descriptor or memory.
+/// A mutex that a request may hold while it waits. A thread that has to wait for the mutex waits in
+/// the kernel; a fiber is suspended. The one that has waited the longest gets it. It is not
+/// recursive. Locking a free mutex is one atomic operation, and needs neither a descriptor nor
+/// memory.
 class SOCKETSERVER_EXPORT CarrierMutex {
   public:
     CarrierMutex() = default;
@@ -18,7 +19,7 @@ class SOCKETSERVER_EXPORT CarrierMutex {
     CarrierMutex& operator=(const CarrierMutex&) = delete;
 
     /// @throws Cancelled in a fiber whose server is being stopped, if it has to wait.
-    /// @throws std::system_error if it has to wait and no descriptor can be had.
+    /// @throws std::system_error if it has to wait and no descriptor can be made.
     void lock();
     bool try_lock() noexcept {
         State expected = State::free;

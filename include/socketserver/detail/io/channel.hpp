@@ -70,12 +70,12 @@ struct Channel {
     /// The kernel's own timeouts (SO_RCVTIMEO) equal `timeout`.
     Relaxed<bool> kernel_timeout_is_set = true;
     ByteStream stream = ByteStream::unknown;
-    /// Of the socket of a datagram server: what is sent through it are replies. Not owned; null for
-    /// every other socket.
+    /// The counters, if this is the socket of a datagram server: whatever is sent through it is a
+    /// reply. Not owned; null for every other socket.
     DatagramCounters* datagrams = nullptr;
-    /// For each operation; negative: none; zero: do not wait.
+    /// The timeout of each operation. Negative means no timeout, zero that operations do not wait.
     std::chrono::nanoseconds timeout{-1};
-    /// For all operations together.
+    /// The deadline of all operations together.
     Relaxed<TimePoint> deadline = never;
     /// Made by the carriers at the first wait. There is one for each direction, because one carrier
     /// may receive while another sends; each knows only its own.
@@ -83,7 +83,7 @@ struct Channel {
     Registration* writing = nullptr;
     /// What the server knows of this connection; null for a socket that no server accepted.
     ConnectionHandle connection;
-    /// What stands between the socket and the descriptor; null for a plain socket.
+    /// The filter between the socket and the descriptor; null for a plain socket.
     std::unique_ptr<ByteFilter> filter;
 
     TimePoint until() const {

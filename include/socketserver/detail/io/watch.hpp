@@ -8,25 +8,25 @@
 
 namespace socketserver::detail {
 
-/// Somebody who wants to know when something without a descriptor has changed: a select(), or a
-/// wait that a server may break off. It is an entry in a list of that something, which may have
-/// many.
+/// A waiter for an object that has no descriptor: a select(), or a wait that a server may break
+/// off. It is an entry in the list of the object's waiters, and is woken when the object has
+/// changed.
 struct Watch {
     const Waker* waker = nullptr;  ///< is woken then
     Watch* next = nullptr;
     bool is_listed = false;
 };
 
-/// What select() can wait for although it has no descriptor. begin_watch() returns whether it is
-/// ready, and lists the watch if it is not; end_watch() takes it from the list if it is there. They
-/// may be called from any thread.
+/// An object for which select() can wait although it has no descriptor. begin_watch() returns
+/// whether the object is ready, and adds the watch to its list if not. end_watch() removes the
+/// watch from the list if it is there. Both may be called from any thread.
 template <class T>
 concept watchable = requires(T& object, Watch& watch) {
     { object.begin_watch(watch) } -> std::same_as<bool>;
     object.end_watch(watch);
 };
 
-/// Those who watch the same thing. Guarded by a mutex of its owner.
+/// The watches of one object. A mutex of the owner guards it.
 class WatchList {
   public:
     void add(Watch& watch) noexcept {

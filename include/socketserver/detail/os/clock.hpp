@@ -12,10 +12,10 @@ using TimePoint = Clock::time_point;
 inline constexpr TimePoint never = (TimePoint::max)();
 
 /// The point in time that lies `time` after `now`. `never` if the clock does not reach that far,
-/// which is what a caller means by the largest duration there is; `now` if the time is negative.
+/// so that the largest duration means "no limit"; `now` if the time is negative.
 ///
-/// The durations are compared in the unit of `time`: the largest number of milliseconds is no
-/// number of nanoseconds.
+/// The durations are compared in the unit of `time`, because the largest number of milliseconds
+/// cannot be converted to nanoseconds.
 template <class Rep, class Period>
 TimePoint deadline_after(std::chrono::duration<Rep, Period> time,
                          TimePoint now = Clock::now()) noexcept {

@@ -7,12 +7,13 @@
 
 namespace socketserver::detail {
 
-/// What pthread_exit() and pthread_cancel() unwind a thread with. It is no exception and must not
-/// be kept, but libstdc++ lets `catch (...)` have it: a clause before that throws it on.
+/// The type with which pthread_exit() and pthread_cancel() unwind a thread. It is not an ordinary
+/// exception and must not be kept, but with libstdc++ a `catch (...)` catches it. So a clause
+/// before that one catches this type and rethrows it.
 #ifdef __GLIBCXX__
 using ForcedUnwind = abi::__forced_unwind;
 #else
-struct ForcedUnwind {};  // libc++ enters no handler for it; cleanups run with both
+struct ForcedUnwind {};  // with libc++ no catch clause catches it; destructors run with both
 #endif
 
 }  // namespace socketserver::detail

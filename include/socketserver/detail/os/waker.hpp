@@ -7,9 +7,9 @@
 
 namespace socketserver::detail {
 
-/// A descriptor that one side makes readable to end the other side's wait (an eventfd). wake() may
-/// be called from any thread, from a signal handler, and from a forked child, whose wake() reaches
-/// the parent.
+/// An eventfd: wake() makes its descriptor readable, which ends the wait of a thread that polls it.
+/// wake() may be called from any thread, from a signal handler, and in a forked child, where it
+/// reaches the parent.
 class SOCKETSERVER_EXPORT Waker {
   public:
     /// @throws std::system_error if no descriptor can be had.
@@ -19,7 +19,7 @@ class SOCKETSERVER_EXPORT Waker {
     ~Waker();
 
     void wake() const noexcept;
-    /// Takes back every wake() so far.
+    /// Undoes all calls of wake() so far: the descriptor is not readable any more.
     void reset() const noexcept;
     /// The descriptor that becomes readable by wake().
     int fileno() const noexcept { return watched_; }

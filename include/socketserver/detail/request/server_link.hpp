@@ -16,25 +16,27 @@ namespace socketserver::detail {
 class Connection;
 
 /// The way from a request to its server, which the request may outlive (daemon threads). The server
-/// and its requests own it together. Takes no lock: a forked child must not depend on who held one
-/// at the fork.
+/// and its requests own it together. It takes no lock, because another thread might have held that
+/// lock when a child was forked.
+///
+/// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT ServerLink {
   public:
     explicit ServerLink(ServerBase& server) noexcept : server_{&server} {}
     ServerLink(const ServerLink&) = delete;
     ServerLink& operator=(const ServerLink&) = delete;
 
-    /// For a request that cannot outlive the server; any other one needs a ServerPin.
+    /// For a request that cannot outlive the server. Any other request needs a ServerPin.
     ///
     /// @throws std::logic_error if the server is gone.
     ServerBase& server() const;
 
     bool leads_to(const ServerBase& server) const noexcept { return server_ == &server; }
 
-    /// Waits until no other thread pins the server, and lets nobody pin it any more.
+    /// Prevents new pins, and waits until no other thread pins the server.
     void cut() noexcept;
-    /// In a forked child that takes the server over: the pins of its parent's threads are not its
-    /// own.
+    /// Called in a forked child that takes the server over: forgets the pins of the parent's
+    /// threads, which do not exist in the child.
     void forget_other_threads() noexcept;
 
   private:
@@ -45,8 +47,8 @@ class SOCKETSERVER_EXPORT ServerLink {
     mutable std::atomic<std::uint32_t> pins_{0};
 };
 
-/// While one exists, the server that it pins is not destroyed. So a check whether the server exists
-/// and the use of the server are one step. An object is for one thread.
+/// While a pin exists, the server that it pins is not destroyed. So checking whether the server
+/// exists and using it is one step. An object may be used by one thread only.
 class SOCKETSERVER_EXPORT ServerPin {
   public:
     /// Pins nothing yet.
@@ -60,15 +62,15 @@ class SOCKETSERVER_EXPORT ServerPin {
         if (link_ != nullptr) leave();
     }
 
-    /// Once for each object. False: the server is gone.
+    /// Pins the server; to be called once for each object. Returns false if the server is gone.
     bool pin(const ServerLink& link) noexcept;
-    /// False: nothing of the server may be touched.
+    /// Whether the server is pinned. If not, it must not be used.
     explicit operator bool() const noexcept { return holds_; }
-    /// While it is pinned.
+    /// The server. To be called while it is pinned.
     ServerBase& server() const noexcept { return *link_->server_; }
 
-    /// While one lives, the pin of a request does not hold the server, because its handler runs and
-    /// may take for ever.
+    /// While a pause exists, the pin of a request does not keep the server from being destroyed,
+    /// because the handler runs and may never end.
     class Pause {
       public:
         explicit Pause(ServerPin& pin) noexcept : pin_{pin} { pin_.release(); }
@@ -89,9 +91,9 @@ class SOCKETSERVER_EXPORT ServerPin {
     void leave() noexcept;
 
     const ServerLink* link_ = nullptr;
-    std::shared_ptr<const ServerLink> owned_;  ///< of a request, whose record goes first
+    std::shared_ptr<const ServerLink> owned_;  ///< of a request, whose record is destroyed first
     bool holds_ = false;
-    ServerPin* outer_ = nullptr;  ///< of the same thread; the last one made goes first
+    ServerPin* outer_ = nullptr;  ///< the pin of the same thread that was made before this one
 };
 
 }  // namespace socketserver::detail

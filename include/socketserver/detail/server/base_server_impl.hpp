@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The members of BaseServer, apart from its declaration so that it reads as an overview.
+// The members of BaseServer. They are separate from the declaration, so that the declaration reads
+// as an overview.
 
 #include <type_traits>
 
@@ -23,13 +24,13 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     bool served = true;
     Address client_address;
     try {
-        client_address = accepted_from;  // in here: a copy may fail for lack of memory
+        client_address = accepted_from;  // inside of the try block: this may throw
         if (introduce(request, client_address)) {
             prepare_request(request, client_address);
             finish_request(request, client_address);
         }
     } catch (const detail::ForcedUnwind&) {
-        throw;  // pthread_cancel: whoever owns the request closes it
+        throw;  // pthread_cancel(): the owner of the request closes it
     } catch (...) {
         served = false;
         const Address& client = client_address.empty() ? accepted_from : client_address;
@@ -44,7 +45,8 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     return served;
 }
 
-/// False: the request is not to be served, and to be ended in order.
+/// Reads the header of the PROXY protocol. Returns false if the request is to be ended in order
+/// without being served.
 template <class Handler, template <class> class MixIn>
 bool BaseServer<Handler, MixIn>::introduce(Request& request, Address& client_address) {
     if constexpr (std::is_same_v<Request, Socket>) {
@@ -82,7 +84,7 @@ void BaseServer<Handler, MixIn>::process_request(Request&& request, const Addres
     static_assert(
         requires { this->dispatch(std::move(request), client_address); },
         "the policy (MixIn) of this server has no dispatch(request, client_address)");
-    Address copy{client_address};  // may throw; nothing does once the request has been moved
+    Address copy{client_address};  // may throw, so it comes before the request is moved
     this->dispatch(std::move(request), std::move(copy));
 }
 
@@ -125,7 +127,7 @@ detail::Turn BaseServer<Handler, MixIn>::serve_one() {
     return detail::Turn::took;
 }
 
-/// Throws nothing: what fails costs this request.
+/// Does not throw: a failure ends this request only.
 template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::admit(detail::Place& place, Request& request,
                                        const Address& client_address) {
@@ -185,7 +187,7 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
     } catch (...) {
         call_handle_error(request, client_address, std::current_exception());
     }
-    // Whatever an override did or forgot: here a connection ends.
+    // The connection is closed here in any case, whatever an override has done.
     detail::close_connection(request);
     announce_closed(std::move(detail::record_of(request)));
 }

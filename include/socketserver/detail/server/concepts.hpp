@@ -5,7 +5,7 @@
 
 #include "socketserver/request_handler.hpp"
 
-// Named so that a compiler's "constraints not satisfied" reads as advice.
+// The concepts have names that explain the mistake in a compiler's "constraints not satisfied".
 namespace socketserver::detail {
 
 template <class Handler>

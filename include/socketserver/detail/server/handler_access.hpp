@@ -18,16 +18,16 @@ class BaseRequestHandler;
 
 namespace detail {
 
-/// The handler gets the request. Policies and hooks may move its socket before that; after that
-/// only the handler moves it, to keep it.
+/// Called when the handler gets the request. Before this call policies and hooks may move the
+/// socket. After it only the handler moves it, in order to keep the connection.
 ///
 /// @return the pin of a request that may outlive its server, or null.
 SOCKETSERVER_EXPORT ServerPin* begin_handling(Socket& request) noexcept;
 SOCKETSERVER_EXPORT ServerPin* begin_handling(Datagram& request) noexcept;
 
-/// The server of a handler, which does not go before `pin` does.
+/// The server of a handler. It is not destroyed before `pin` is.
 ///
-/// @param server null: the handler was made by hand, and has none.
+/// @param server null if the handler was not made by a server.
 /// @throws std::logic_error if there is none.
 SOCKETSERVER_EXPORT ServerBase& server_of(const ServerBase* server, Socket& request,
                                           ServerPin& pin);
@@ -37,9 +37,9 @@ SOCKETSERVER_EXPORT ServerBase& server_of(const ServerBase* server, Datagram& re
 /// Throws what finish() threw with the exception of handle() nested in it.
 [[noreturn]] SOCKETSERVER_EXPORT void throw_finish_error(std::exception_ptr of_handle);
 
-/// The part of a handler's life that only the library may drive.
+/// The private functions of a handler that only the library may call.
 struct HandlerAccess {
-    /// The whole life between constructor and destructor. `server` may be null: there is none.
+    /// Calls setup(), handle() and finish(). `server` is null if there is none.
     template <class Handler, class Request>
     static void run(Handler& derived, Request& request, const Address& client_address,
                     const ServerBase* server) {

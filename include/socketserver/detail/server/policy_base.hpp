@@ -7,12 +7,13 @@
 
 namespace socketserver::detail {
 
-/// A member of each name that Policy gives to a hook.
+/// Has a member with the name of each hook of Policy.
 struct HookNames {
     char mixin_serve, mixin_ready, mixin_takes, mixin_fileno, mixin_service_at, mixin_service,
         mixin_statistics, mixin_drain, mixin_cancel, mixin_ended, mixin_enter_worker, mixin_close;
 };
-/// A name that stands in both bases is ambiguous here, whatever it names and whoever may use it.
+/// A name that both bases have is ambiguous here, whatever kind of member it is and whatever its
+/// access.
 template <class MixIn>
 struct NamesOfBoth : MixIn, HookNames {};
 
@@ -39,7 +40,8 @@ class WithoutHooks : public MixIn, public Policy {
 #undef SOCKETSERVER_REQUIRE_POLICY_FOR
 };
 
-/// What a server derives from to have the policy `MixIn`: a Policy in any case.
+/// The base class through which a server has the policy `MixIn`. It derives from Policy in any
+/// case.
 template <class MixIn>
 using PolicyBase =
     typename std::conditional_t<std::is_base_of_v<Policy, MixIn>, std::type_identity<MixIn>,

@@ -13,8 +13,9 @@ class Socket;
 
 namespace socketserver::detail {
 
-/// What the default handle_error() does: prints the exception as Python does. Not a failure of the
-/// server, and not printed: the client of this connection went away, or the server is stopping.
+/// The default of handle_error(): prints the exception as Python does. If the client of this
+/// connection went away, or if the server is stopping, that is no failure of the server, and
+/// nothing is printed.
 SOCKETSERVER_EXPORT void report_request_error(const Socket& request, const Address& client_address,
                                               std::exception_ptr error);
 SOCKETSERVER_EXPORT void report_request_error(const Datagram& request,

@@ -14,17 +14,18 @@
 
 namespace socketserver::detail {
 
-/// What serves a request elsewhere: in a thread, after a wait in a queue, in a fiber.
+/// A job that serves a request outside of the serving thread: in another thread, possibly after a
+/// wait in a queue, or in a fiber.
 class SOCKETSERVER_EXPORT RequestJob : public Job {
   public:
-    /// Ends the request: nobody can serve it. Does not throw.
+    /// Ends the request because nobody can serve it. Does not throw.
     virtual void fail(std::exception_ptr error) = 0;
     virtual const Address& client_address() const noexcept = 0;
 
     RequestJob* next = nullptr;  ///< in a queue of them
 };
 
-/// A request on its way to whoever serves it. Owns the request.
+/// A request on its way to the thread or fiber that serves it. Owns the request.
 template <class Server, class Request>
 class ServeJob final : public RequestJob {
   public:
@@ -53,14 +54,15 @@ class ServeJob final : public RequestJob {
     const Address& client_address() const noexcept override { return client_address_; }
 
   private:
-    Server& server_;  // there only while it is pinned, if the request may outlive it
+    Server& server_;  // exists only while it is pinned, if the request may outlive it
     Request request_;
     Address client_address_;
     const bool may_outlive_server_;
 };
 
-/// Makes the job of a request and gives it to `run`. What cannot be had for it, memory or a thread,
-/// costs this request: it is failed, wherever it is by then.
+/// Makes the job of a request and gives it to `run`. If there is no memory or no thread for it,
+/// only this request fails: fail_request() is called for the socket, or fail() for the job that has
+/// taken it over.
 ///
 /// @tparam As what `run` takes: Job or RequestJob.
 template <class As, class Server, class Request, class Run>
@@ -77,7 +79,7 @@ void hand_over(Server& server, Request& request, Address& client_address, bool m
     } catch (const ForcedUnwind&) {
         throw;
     } catch (...) {
-        // The memory is taken before anything is moved.
+        // The memory is allocated before anything is moved, because that may fail.
         if (made == nullptr) {
             server.fail_request(request, client_address, std::current_exception());
         } else {

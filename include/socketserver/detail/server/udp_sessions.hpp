@@ -14,8 +14,8 @@ namespace socketserver::detail {
 /// The sessions of a UDPSessionServer: makes a connected socket for each client, to which the
 /// kernel then delivers what that client sends.
 ///
-/// What was in the queue of the server's socket when a session began stays with the object until it
-/// is asked for, unless it belongs to that session.
+/// When a session begins, the object takes all datagrams from the queue of the server's socket.
+/// Those that do not belong to the session stay with the object until begin_next() takes them.
 ///
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT UdpSessions {
@@ -25,17 +25,18 @@ class SOCKETSERVER_EXPORT UdpSessions {
     UdpSessions& operator=(const UdpSessions&) = delete;
     ~UdpSessions();
 
-    /// Lets the sockets of sessions be bound to the address of the server's, which is bound.
+    /// Allows the sockets of sessions to be bound to the address of the server's socket, which must
+    /// be bound already.
     ///
     /// @throws std::system_error.
     static void share_port(Socket& server);
-    /// Takes the next datagram of a client without a session and begins one; nothing if none is
-    /// there.
+    /// Takes the next datagram of a client that has no session, and begins one. Returns nothing if
+    /// there is no such datagram.
     ///
-    /// @throws std::system_error as recvmsg(2) failed, or if there is no descriptor to be had; the
-    /// datagram is kept then.
+    /// @throws std::system_error if recvmsg(2) failed, or if no descriptor can be made; the
+    /// datagram is then kept.
     std::optional<std::pair<Socket, Address>> begin_next(Socket& server);
-    /// Whether begin_next() would find something although the kernel has nothing.
+    /// Whether begin_next() would find a datagram that was already taken from the kernel.
     bool has_waiting() const noexcept;
 
   private:

@@ -17,21 +17,21 @@ enum class Parked : unsigned char { woken, timed_out, cancelled };
 /// user, which nobody holds while waiting.
 class SOCKETSERVER_EXPORT WaitList {
   public:
-    /// Waits until somebody calls unpark_one() for the caller, or for no longer than that; nothing
-    /// else ends the wait. Called, and returns, with the lock held.
+    /// Waits until unpark_one() or unpark_all() wakes the caller, but at most until the given time;
+    /// nothing else ends the wait. The lock is held at the call and at the return.
     Parked park(std::unique_lock<std::mutex>& lock, TimePoint until, bool may_be_cancelled);
-    /// As park(). False: the time is over.
+    /// Does what park() does. Returns false if the time is over.
     ///
     /// @throws Cancelled in a fiber whose server is being stopped, with the lock held.
     bool wait(std::unique_lock<std::mutex>& lock, TimePoint until);
-    /// Ends the wait that has lasted the longest, and wakes all who watch: they look whether there
-    /// is something for them. False: nobody waits. Called with the lock held.
+    /// Ends the wait that has lasted the longest, and wakes all watches, which then check whether
+    /// the object is ready. Returns false if nobody waits. To be called with the lock held.
     bool unpark_one() noexcept;
     void unpark_all() noexcept {
         while (unpark_one()) {
         }
     }
-    /// Who waits in select() for this and for something else. With the lock held.
+    /// The watches of the select() calls that wait for this object. To be used with the lock held.
     WatchList& watches() noexcept { return watches_; }
 
   private:

@@ -15,7 +15,8 @@ struct itimerspec;
 
 namespace socketserver::detail {
 
-/// Makes child processes and waits for them, each by its own id: no SIGCHLD, no other's children.
+/// Makes child processes and waits for each by its process id. It needs no SIGCHLD, and does not
+/// take the status of children that others have made.
 ///
 /// Thread safety: none; it belongs to the serving thread.
 class SOCKETSERVER_EXPORT ChildReaper {
@@ -26,34 +27,38 @@ class SOCKETSERVER_EXPORT ChildReaper {
     /// Does not wait. A child that has not ended is left to init.
     ~ChildReaper();
 
-    /// True in the child. Standard output is flushed first, or both would write what it held.
+    /// Forks. Returns true in the child. Standard output is flushed first; otherwise both processes
+    /// would write the content of its buffer.
     ///
     /// @throws std::system_error if no process can be made.
     bool fork();
-    /// In the parent, after fork(): what is kept until that child has been waited for.
+    /// Called in the parent after fork(): keeps the record until that child has been waited for.
     void keep(ConnectionHandle&& request) noexcept;
-    /// Waits for those that have ended, or for all.
+    /// Takes the status of the children that have ended. With `blocking` it waits for all children.
     void collect(bool blocking) noexcept;
-    /// What was kept for one that has been waited for, which is then forgotten; or nothing.
+    /// Returns the record of a child that has been waited for, and forgets that child. Returns
+    /// nothing if there is none.
     std::optional<ConnectionHandle> take_ended() noexcept;
-    /// Lets all know that a drain has come further.
+    /// Tells all children that a drain has begun or has entered its next phase.
     void announce_drain() const noexcept;
-    /// Sends a signal to all.
+    /// Sends a signal to all children.
     void kill(int signal) const noexcept;
 
-    /// From any thread.
+    /// How many children there are. May be called from any thread.
     std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     std::vector<int> pids() const;
-    /// Readable when a child has ended, and now and then while the kernel does not tell of it for
-    /// one of them; -1 while there was none.
+    /// A descriptor that is readable when a child has ended. If the kernel cannot report the end of
+    /// one of the children, it becomes readable at intervals. It is -1 until the first child is
+    /// made.
     int fileno() const noexcept { return epoll_; }
 
   private:
     static constexpr int ended = 0;
     struct Child {
-        int pid;  // or `ended`: waited for
+        int pid;  // or `ended`, if it has been waited for
         ConnectionHandle request;
-        int pidfd;  // -1: this kernel has none to give, and the child is looked after in each turn
+        int pidfd;  // -1 if the kernel has no pidfds; the child is then checked in each turn of the
+                    // loop
     };
     static constexpr std::size_t usual_children = 40;
 
@@ -62,8 +67,9 @@ class SOCKETSERVER_EXPORT ChildReaper {
     void reap_ended(bool blocking) noexcept;
     void reap(Child& child, int options) noexcept;
 
-    /// Memory for the usual number of children, as a part of the server, which is written to
-    /// anyway: see RecordMemory. For more of them from the heap.
+    /// Memory for the usual number of children. It is a part of the server, on pages that the
+    /// parent writes to anyway (see RecordMemory). The memory for more children comes from the
+    /// heap.
     class Room : public std::pmr::memory_resource {
         void* do_allocate(std::size_t size, std::size_t alignment) override;
         void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override;
@@ -81,7 +87,8 @@ class SOCKETSERVER_EXPORT ChildReaper {
     int timer_ = -1;  // in the set, while there are unwatched children
 };
 
-/// Writes what standard output holds: after a fork both processes would write it.
+/// Flushes standard output before a fork; otherwise both processes would write the content of its
+/// buffer.
 void flush_before_fork();
 /// Ends a child as `os._exit` does, with its standard output flushed.
 [[noreturn]] SOCKETSERVER_EXPORT void exit_child(int status);
