@@ -34,8 +34,8 @@ bool is_mapped(const Ip& ip) {
     return std::equal(mapped_prefix.begin(), mapped_prefix.end(), ip.begin());
 }
 
-/// The C library ends a text at its first zero, and would take another host, or file, than it
-/// shows.
+/// The C library ends a text at its first zero byte, and would use another host, or file, than the
+/// text seems to name.
 void refuse_zero(std::string_view text) {
     if (text.find('\0') != std::string_view::npos) {
         throw std::system_error(EINVAL, std::system_category(),

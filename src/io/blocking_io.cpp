@@ -96,12 +96,12 @@ void forget(Channel& channel, bool stays_open) noexcept {
 }
 
 /// With SO_LINGER set, close(2) waits for the peer, and does not suspend: every fiber of the worker
-/// would wait for it. Without, the kernel sends what is left all the same.
+/// would wait for it. Without it the kernel still sends the data that is left.
 void end_lingering(int fd) noexcept {
     linger value{};
     socklen_t size = sizeof value;
     if (::getsockopt(fd, SOL_SOCKET, SO_LINGER, &value, &size) == -1) return;
-    if (value.l_onoff == 0 || value.l_linger == 0) return;  // the latter resets, and does not wait
+    if (value.l_onoff == 0 || value.l_linger == 0) return;  // time 0 resets without waiting
     value.l_onoff = 0;
     ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value);
 }

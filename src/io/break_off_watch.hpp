@@ -9,11 +9,12 @@
 
 namespace socketserver::detail {
 
-/// For as long as it lives: a descriptor that becomes readable when the server breaks the request
-/// off. For waits that the end of the connection itself does not end, because they are for
-/// something else. Implemented one floor above, in src/request.
+/// Has a descriptor that becomes readable when the server breaks the request off. For waits for
+/// something else than the connection, which the end of the connection does not end. Implemented
+/// one floor above, in src/request.
 ///
-/// Of a request that a child process serves there is nothing to be seen: the child is killed.
+/// If a child process serves the request, the descriptor never becomes readable: such a child is
+/// killed.
 class BreakOffWatch {
   public:
     /// @param request null: nothing is broken off.

@@ -18,11 +18,11 @@ struct Kept {
     std::size_t count;
 };
 
-/// What a thread keeps. Not an object with a destructor: the C library ends the program if it has
-/// no memory to note that one must run at the end of a thread, and the compiler asks at each access
-/// whether it exists.
+/// The buffers that a thread keeps. It has no destructor, for two reasons: the C library ends the
+/// program if it has no memory to register a destructor for the end of a thread, and the compiler
+/// would check at each access whether the object exists.
 struct Pool {
-    /// Null: there is no pool, at the end of the thread, or for lack of memory.
+    /// Null if there is no pool, at the end of the thread or for lack of memory.
     static Kept* kept_for(std::size_t size) noexcept;
 
     bool is_ready;
@@ -45,7 +45,7 @@ class AtEndOfThread {
     AtEndOfThread() noexcept : has_key_{::pthread_key_create(&key_, empty_pool) == 0} {}
     AtEndOfThread(const AtEndOfThread&) = delete;
     AtEndOfThread& operator=(const AtEndOfThread&) = delete;
-    /// The library is unloaded: its function must not be called any more.
+    /// Called when the library is unloaded: threads must not call its function any more.
     ~AtEndOfThread() {
         if (has_key_) ::pthread_key_delete(key_);
     }

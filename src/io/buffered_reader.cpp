@@ -37,7 +37,8 @@ std::string_view BufferedReader::readline(std::size_t limit) {
     return line.empty() ? receive_line(limit) : line;
 }
 
-/// A line that ends between these two places of the buffer. Empty: none does.
+/// Takes a line whose end lies between these two positions of the buffer. Returns an empty view if
+/// there is none.
 std::string_view BufferedReader::take_line(std::size_t from, std::size_t limit) noexcept {
     const std::size_t visible = std::min(buffered(), limit);
     if (visible <= from) return {};
@@ -47,7 +48,7 @@ std::string_view BufferedReader::take_line(std::size_t from, std::size_t limit) 
                             : take(static_cast<std::size_t>(found - start) + 1);
 }
 
-/// Flat, as what sends is: see Socket::transmit().
+/// Compiled flat, as the functions that send are: see Socket::transmit().
 [[gnu::flatten]] std::string_view BufferedReader::receive_line(std::size_t limit) {
     for (;;) {
         const std::size_t searched = buffered();
@@ -117,8 +118,9 @@ std::string_view BufferedReader::take(std::size_t size) noexcept {
     return taken;
 }
 
-/// Receives once, at most `most` bytes. False at the end of stream. `partial`: what was taken from
-/// the buffer is a part of what the caller wants, and not used yet.
+/// Receives once, at most `most` bytes. Returns false at the end of the stream. `partial` says that
+/// the bytes taken from the buffer so far are a part of what the caller wants, and are not used
+/// yet.
 bool BufferedReader::fill(std::size_t most, bool partial) {
     if (source_ == nullptr) return false;
     const std::size_t received = receive(most, partial);
@@ -129,7 +131,7 @@ bool BufferedReader::fill(std::size_t most, bool partial) {
 std::size_t BufferedReader::receive(std::size_t most, bool partial) {
     source_->flush_before_wait();
     if (detail::current().io != nullptr && buffered() == 0) {
-        // A carrier that can wait without a buffer: an idle connection then holds none.
+        // This carrier can wait without a buffer, so that an idle connection holds none.
         for (bool tries = source_->may_have_input();; tries = true) {
             if (tries) {
                 make_room(most);
@@ -154,7 +156,7 @@ std::size_t BufferedReader::receive(std::size_t most, bool partial) {
     return static_cast<std::size_t>(received);
 }
 
-/// Room for at least one byte behind what is buffered.
+/// Makes room for at least one byte behind the buffered ones.
 void BufferedReader::make_room(std::size_t most) {
     if (buffered() == 0) begin_ = end_ = 0;
     if (buffer_ == nullptr) {
@@ -175,7 +177,8 @@ void BufferedReader::make_room(std::size_t most) {
     begin_ = 0;
 }
 
-/// After a receive that failed: what was taken before it stands before what comes next.
+/// Called after a receive that failed: puts the bytes that were taken before it back to the
+/// beginning of the buffer.
 void BufferedReader::put_back(std::string_view bytes) {
     if (bytes.empty()) return;
     if (source_ == nullptr) {

@@ -19,14 +19,15 @@ BufferedWriter::~BufferedWriter() {
 }
 
 std::size_t BufferedWriter::write(std::string_view bytes) {
-    // An empty send would be a datagram on a datagram socket, and a system call for nothing.
+    // An empty send would send a datagram on a datagram socket, and be a useless system call on a
+    // stream.
     if (bytes.empty()) return 0;
-    // Apart from the rest, so that it needs no frame.
+    // This case is separate, so that it needs no stack frame.
     if (sink_ != nullptr && size_ == 0) return sink_->transmit(bytes);
     return hold_back(bytes);
 }
 
-/// Does something that no other thread or fiber may do meanwhile.
+/// Does `work` with the mutex locked, if several threads or fibers may write.
 template <class Work>
 void BufferedWriter::alone(Work work) {
     {
@@ -65,8 +66,8 @@ void BufferedWriter::flush() {
 
 void BufferedWriter::flush_before_send() { flush(); }
 
-/// Does not wait for a writer: it may be waiting for the peer, which may be waiting for its input
-/// to be read.
+/// Does not wait for a writer, because that could be a deadlock: the writer may wait for the peer,
+/// and the peer may wait until its output is read.
 void BufferedWriter::flush_before_wait() {
     if (!mutex_.try_lock()) {
         flush_wanted_ = true;
@@ -79,7 +80,7 @@ void BufferedWriter::flush_before_wait() {
     flush_if_wanted();
 }
 
-/// After each unlock: a reader may have found the mutex locked meanwhile.
+/// To be called after each unlock, because a reader may have found the mutex locked.
 void BufferedWriter::flush_if_wanted() {
     while (flush_wanted_ && mutex_.try_lock()) {
         flush_wanted_ = false;
@@ -88,11 +89,11 @@ void BufferedWriter::flush_if_wanted() {
     }
 }
 
-/// With the mutex locked.
+/// To be called with the mutex locked.
 void BufferedWriter::send_held_back() {
     if (held_back_.empty()) return;
-    // Emptied first: what failed to be sent is not sent again, because nobody knows how much of it
-    // arrived.
+    // The buffer is emptied first: if sending fails, the output is not sent again, because nobody
+    // knows how much of it has arrived.
     std::string sending = std::exchange(held_back_, {});
     sink_->transmit_behind_corked(sending);
     sending.clear();

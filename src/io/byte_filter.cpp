@@ -15,7 +15,8 @@ namespace socketserver::detail {
 
 namespace {
 
-/// Tries, and waits for what the filter needs, until it has done something or the time is over.
+/// Repeats `attempt`, and waits for what the filter needs, until the attempt succeeds or the time
+/// is over.
 template <class Attempt, class WaitsFor>
 std::ptrdiff_t attempt_until_done(Channel& channel, int flags, Attempt attempt,
                                   WaitsFor waits_for) {

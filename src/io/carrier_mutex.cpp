@@ -13,7 +13,8 @@
 
 namespace socketserver::detail {
 
-/// One who waits, on a descriptor of its own: what every carrier can wait for.
+/// One waiter. It waits for a descriptor of its own, because every carrier can wait for a
+/// descriptor.
 struct CarrierMutex::Waiter {
     Waiter() {
         turn.fd = sys::calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -40,13 +41,13 @@ void CarrierMutex::lock() {
     const int result = wait(self.turn, Direction::read, never);
     const int error = errno;
     const std::lock_guard guard{guard_};
-    if (self.has_lock) return;  // also if the wait was cancelled in the same moment
+    if (self.has_lock) return;  // even if the wait was cancelled at the same moment
     remove(self);
     errno = result == -1 ? error : EBADF;  // the descriptor is readable only with the lock
     throw_io_error(self.turn, "wait for another writer");
 }
 
-/// Gives the lock to the one who has waited the longest.
+/// Gives the lock to the waiter that has waited the longest.
 void CarrierMutex::hand_over() noexcept {
     const std::lock_guard guard{guard_};
     Waiter* const next = first_;

@@ -31,7 +31,7 @@ constexpr std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
 constinit std::array<std::atomic<std::uint64_t>, most_descriptors / per_word> words{};
 constinit std::atomic<std::size_t> count{0};
 constinit std::atomic<std::size_t> controls{0};
-constinit std::atomic<std::size_t> words_in_use{0};  // the words behind these were never written
+constinit std::atomic<std::size_t> words_in_use{0};  // the words after these were never written
 
 bool has_place(int descriptor) {
     return descriptor >= 0 && static_cast<std::size_t>(descriptor) < most_descriptors;

@@ -49,7 +49,8 @@ void Socket::listen(int backlog) {
 std::pair<Socket, Address> Socket::accept() {
     SockAddr peer;
     const TimePoint until = channel_.until();
-    // accept4 knows no flag for it. Without a limit the kernel may as well do the waiting.
+    // accept4(2) has no flag like MSG_DONTWAIT, so the listening socket is made non-blocking.
+    // Without a time limit the kernel can do the waiting.
     std::optional<NonBlocking> non_blocking;
     if (channel_.is_timed() || detail::current().io != nullptr) non_blocking.emplace(channel_.fd);
     for (;;) {
@@ -71,13 +72,14 @@ std::pair<Socket, Address> Socket::accept() {
 
 void Socket::connect(const Address& address) {
     const SockAddr raw = detail::to_sockaddr(address);
-    // EINTR leaves the attempt under way, and a fiber must not block: so begin, then wait.
+    // After EINTR the attempt goes on in the kernel, and a fiber must not block. So this begins the
+    // attempt, and then waits.
     const NonBlocking non_blocking{channel_.fd};
     const TimePoint until = channel_.until();
     if (detail::begin_operation() == -1) throw_io_error(channel_, "connect to", address);
     while (sys::calls.connect(channel_.fd, raw.get(), raw.size) == -1) {
         if (errno == EISCONN) return;
-        // A Unix socket says EAGAIN when the server's queue is full.
+        // connect(2) of a Unix socket fails with EAGAIN when the server's queue is full.
         if (errno == EAGAIN && address.is_unix()) {
             if (wait_for_full_queue(channel_, until) == -1)
                 throw_io_error(channel_, "connect to", address);
@@ -86,7 +88,7 @@ void Socket::connect(const Address& address) {
         if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) {
             throw_io_error(channel_, "connect to", address);
         }
-        errno = EAGAIN;  // what a socket that does not wait says of every operation
+        errno = EAGAIN;  // the error of every operation of a socket that does not wait
         if (wait_again(channel_, Direction::write, until) == -1) {
             throw_io_error(channel_, "connect to", address);
         }

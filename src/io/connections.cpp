@@ -33,8 +33,8 @@ bool Connections::send(std::uint64_t id, std::string_view data) {
     return true;
 }
 
-/// With the lock. Its handler may be in the middle of a write for which nobody waits: then the end
-/// of the connection ends that.
+/// To be called with the lock. If too much data waits, the connection is shut down, because its
+/// handler may be blocked in a write; the end of the connection ends that write.
 void Connections::put(Membership& member, const std::shared_ptr<const std::string>& data) {
     if (member.waiting_ + data->size() > most_waiting_) {
         member.is_closed_ = true;

@@ -15,8 +15,8 @@ struct DatagramCounters {
     Counter dropped{0};
     Counter undelivered{0};
 
-    /// The kernel has told how many it has dropped so far, in 32 bits. Several processes may be
-    /// told, of one number later than of a larger one.
+    /// Called with the number of datagrams that the kernel has dropped so far, in 32 bits. Several
+    /// processes may call this, and a smaller number may come after a larger one.
     void note_dropped(std::uint32_t so_far) noexcept {
         std::uint64_t known = dropped.load(std::memory_order_relaxed);
         std::uint32_t more = 0;

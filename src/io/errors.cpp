@@ -68,7 +68,8 @@ class ResolverCategory final : public std::error_category {
 
 class SslCategory final : public std::error_category {
     const char* name() const noexcept override { return "ssl"; }
-    // What the number stands for is in the text of the exception: this library has no OpenSSL.
+    // The text of the exception says what the number means. This library cannot look it up, because
+    // it does not link OpenSSL.
     std::string message(int code) const override { return "TLS error " + std::to_string(code); }
 };
 }  // namespace

@@ -26,7 +26,7 @@ std::string_view BufferedReader::read_until(std::string_view delimiter, std::siz
         const std::size_t at = visible.find(delimiter, searched);
         if (at != std::string_view::npos) return take(at + delimiter.size());
         if (buffered() >= limit) throw LineTooLong("read_until", limit);
-        // The beginning of a delimiter may stand at the end of what has come.
+        // The end of the received bytes may be the beginning of a delimiter.
         searched = visible.size() - std::min(visible.size(), delimiter.size() - 1);
         if (!fill(unbuffered_ ? 1 : capacity_)) return take(buffered());
     }

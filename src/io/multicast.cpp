@@ -25,7 +25,7 @@ int interface_index(const std::string& name) {
         "there is no network interface \"" + name + "\" (`ip link` lists them)");
 }
 
-/// Of a link-local group: "ff02::fb%eth0".
+/// The interface of a link-local group such as "ff02::fb%eth0".
 std::uint32_t scope_of(const detail::SockAddr& address) {
     if (address.storage.ss_family != AF_INET6) return 0;
     return reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_scope_id;
@@ -44,8 +44,8 @@ void require_number(const Address& address, const char* what) {
                             std::string{what} + ' ' + address.to_string() + " is no IP address");
 }
 
-/// Datagrams of groups that other sockets have joined do not reach this one. Where the kernel does
-/// not know the option they do.
+/// Keeps datagrams of groups that other sockets have joined away from this socket. Kernels without
+/// the option deliver them.
 void receive_only_own_groups(int descriptor, int level) noexcept {
     constexpr int ipv6_multicast_all = 29;  // of linux/in6.h, which excludes netinet/in.h
     const int off = 0;
@@ -112,7 +112,7 @@ void Socket::set_multicast_interface(const std::string& interface) {
 }
 
 void Socket::set_multicast_ttl(int hops) {
-    // The kernel takes -1, and means its default.
+    // The kernel would accept -1, which stands for its default.
     if (hops < 0) throw std::system_error(EINVAL, std::system_category(), "set IP_MULTICAST_TTL");
     set_of_each_version(hops, IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS, "IP_MULTICAST_TTL");
 }

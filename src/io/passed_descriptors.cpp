@@ -50,7 +50,7 @@ void take_descriptors(msghdr& message, std::vector<Socket>& into) {
 
 namespace {
 
-/// With room for whatever comes: what has none the kernel closes.
+/// Has room for all descriptors that may come, because the kernel closes those without room.
 using Message = detail::DescriptorMessage<detail::most_descriptors>;
 
 using detail::Direction;
@@ -77,7 +77,7 @@ void Socket::send_fds(std::string_view data, std::span<const int> descriptors) {
     flush_corked();
     detail::before_send(channel_, "send_fds");
     const TimePoint until = channel_.until();
-    Message message{const_cast<char*>(data.data()), data.size()};  // which sendmsg() only reads
+    Message message{const_cast<char*>(data.data()), data.size()};  // sendmsg() only reads the data
     detail::attach_descriptors(message.header, descriptors);
     std::ptrdiff_t sent = -1;
     for (;;) {
@@ -91,7 +91,7 @@ void Socket::send_fds(std::string_view data, std::span<const int> descriptors) {
             throw_io_error(channel_, "send_fds");
         }
     }
-    // They have gone with the first byte.
+    // The descriptors have gone with the first byte.
     data.remove_prefix(static_cast<std::size_t>(sent));
     if (!data.empty()) sendall(data);
 }

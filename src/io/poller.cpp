@@ -24,7 +24,7 @@ Poller::~Poller() { close(set_); }
 int Poller::wait(TimePoint until) {
     if (begin_operation() == -1) return -1;
     if (!break_off_) {
-        // What is ready already needs no descriptors to wait with.
+        // If something is ready already, no epoll set is needed.
         if (const int ready = look(); ready != 0) return ready;
         if (Clock::now() >= until) return 0;
         break_off_.emplace(request_);
@@ -93,7 +93,7 @@ bool Poller::update_set() {
 bool Poller::control(int operation, const pollfd& entry) const {
     epoll_event event{};
     event.events = static_cast<unsigned short>(entry.events);  // the numbers are the same
-    // A file, which epoll(7) does not take, is ready, and so not waited for.
+    // epoll(7) refuses files, which are always ready.
     return sys::calls.epoll_ctl(set_.fd, operation, entry.fd, &event) != -1 || errno == EPERM;
 }
 

@@ -23,11 +23,12 @@ struct ReceivedDatagram {
     void count(const Channel& channel) const noexcept;
 };
 
-/// Takes a datagram, of which at most `size` bytes are kept. Does not wait. Nothing: errno says
-/// why, EAGAIN if none is there.
+/// Takes a datagram, of which at most `size` bytes are kept. Does not wait. If it returns nothing,
+/// errno says why; it is EAGAIN if there is no datagram.
 ///
-/// `is_told`: what the socket has asked the kernel to tell of each datagram is taken too. Not for
-/// Unix sockets, whose senders could fill the process with descriptors that way.
+/// `is_told` says whether to read the control data that the kernel delivers with each datagram. It
+/// must be false for Unix sockets, because their senders could then pass descriptors to this
+/// process until it has no more.
 std::optional<ReceivedDatagram> receive_datagram(int descriptor, std::size_t size,
                                                  bool is_told = false);
 

@@ -25,7 +25,7 @@ namespace detail {
 
 namespace {
 
-/// How much is passed on at a time.
+/// How many bytes are passed on at a time.
 constexpr std::size_t piece = std::size_t{64} * 1024;
 
 void add_event(pollfd& entry, Direction direction) {
@@ -33,7 +33,7 @@ void add_event(pollfd& entry, Direction direction) {
         static_cast<short>(entry.events | (direction == Direction::read ? POLLIN : POLLOUT));
 }
 
-/// What is wrong with a connection that hung up.
+/// The error of a connection that hung up.
 int error_of(int fd) noexcept {
     int error = 0;
     socklen_t size = sizeof error;
@@ -55,25 +55,26 @@ class RelaySide {
 
     Channel& channel() const noexcept { return socket_.channel(); }
     bool is_plain() const noexcept { return channel().filter == nullptr; }
-    /// Why the connection is broken; no error: it is not.
+    /// The error that broke the connection, or no error if it is not broken.
     const std::error_code& error() const noexcept { return error_; }
-    /// Nothing will come from it, because it is broken.
+    /// Whether no more input will come because the connection is broken.
     bool is_input_broken() const noexcept { return is_input_broken_; }
 
-    /// What its reader has read ahead.
+    /// Takes the bytes that its reader has read ahead.
     std::string take_read_ahead() {
         return reader_ == nullptr ? "" : std::string{reader_->take(reader_->buffered())};
     }
     void send_held_back() { socket_.flush_corked(); }
 
-    /// -1: nothing has come, or it is broken. 0: its peer has ended its output.
+    /// Returns -1 if nothing has come or the connection is broken, and 0 if the peer has ended its
+    /// output.
     std::ptrdiff_t receive(char* data) {
         std::ptrdiff_t received = -1;
         is_input_broken_ =
             breaks([&] { received = socket_.receive_some(data, piece, MSG_DONTWAIT); });
         return received;
     }
-    /// How much it took.
+    /// Returns how many bytes the kernel took.
     std::size_t send(std::string_view data) {
         std::ptrdiff_t sent = -1;
         breaks([&] {
@@ -85,7 +86,7 @@ class RelaySide {
     void end_output() {
         breaks([&] { socket_.shutdown(ShutdownHow::write); });
     }
-    /// Was found to have hung up.
+    /// Called when poll(2) has reported that the connection hung up.
     void hang_up() {
         breaks([&] {
             errno = error_of(channel().fd);
@@ -106,8 +107,9 @@ class RelaySide {
         if (reader_->source_ == nullptr) throw std::invalid_argument("relay: a reader of memory");
         return *reader_->source_;
     }
-    /// Whether the operation finds that the connection is broken. What the server says is no
-    /// matter of the connection.
+    /// Runs the operation, and returns whether the connection turned out to be broken. Exceptions
+    /// of the server (Cancelled, and its time limits) are passed on, because the connection did not
+    /// cause them.
     template <class Operation>
     bool breaks(Operation operation) {
         try {
@@ -129,7 +131,7 @@ class RelaySide {
 
 namespace {
 
-/// What goes from one of the two to the other.
+/// One direction: the data that goes from one side to the other.
 class Flow {
   public:
     Flow(RelaySide& from, RelaySide& to) : from_{from}, to_{to}, pending_{from.take_read_ahead()} {}
@@ -139,7 +141,7 @@ class Flow {
     void give_up() noexcept { is_over_ = true; }
     /// Whether move() may find something to do.
     bool may_move() const noexcept { return may_move_ && !is_over_; }
-    /// Passes on what there is, a piece at most. Returns whether anything moved.
+    /// Passes on the data that has come, at most one piece. Returns whether any data moved.
     bool move() {
         const bool moved = pending_.empty() ? pass_on_input() : pass_on_pending();
         if (has_ended_ && pending_.empty() && !is_over_) {
@@ -149,7 +151,8 @@ class Flow {
         return moved;
     }
 
-    /// When it may not move: adds what it waits for to the entries of its two sides.
+    /// To be called when move() has nothing to do: adds the events for which it waits to the
+    /// entries of its two sides.
     void want(pollfd& from, pollfd& to) const {
         if (is_over_) return;
         if (pending_.empty()) {
@@ -158,7 +161,7 @@ class Flow {
             add_event(to, to_.output_needs());
         }
     }
-    /// False: it may move, and is not to wait.
+    /// Returns false if move() may find something to do, so that there must be no wait.
     bool begin_wait() {
         if (is_over_ || !pending_.empty()) return true;
         waits_for_input_ = true;
@@ -168,7 +171,7 @@ class Flow {
     void end_wait() noexcept {
         if (std::exchange(waits_for_input_, false)) after_wait(from_.channel());
     }
-    /// After the wait.
+    /// To be called after the wait.
     void look_at(const pollfd& from, const pollfd& to) noexcept {
         may_move_ = (pending_.empty() ? from : to).revents != 0;
     }
@@ -179,7 +182,8 @@ class Flow {
         const std::ptrdiff_t received = from_.receive(buffer.data());
         has_ended_ = received == 0;
         if (received > 0) send({buffer.data(), static_cast<std::size_t>(received)});
-        // With less than there was room for, a plain connection has given all that it had.
+        // If a plain connection delivered fewer bytes than there was room for, it has no more at
+        // the moment.
         may_move_ = received > 0 && pending_.empty() &&
                     (static_cast<std::size_t>(received) == piece || !from_.is_plain());
         return received >= 0;
@@ -204,10 +208,10 @@ class Flow {
 
     RelaySide& from_;
     RelaySide& to_;
-    std::string pending_;  // has come from the one, and the other one has not taken it yet
+    std::string pending_;  // came from one side, and the other side has not taken it yet
     std::uint64_t passed_on_ = 0;
-    bool has_ended_ = false;  // nothing more comes
-    bool is_over_ = false;    // nothing more is passed on
+    bool has_ended_ = false;  // no more input comes
+    bool is_over_ = false;    // no more data is passed on
     bool may_move_ = true;
     bool waits_for_input_ = false;
 };
@@ -255,20 +259,20 @@ class Relay {
         }
         if (moved) begin_idle_time();
     }
-    /// Which broke first.
+    /// Notes which side broke first.
     void note_broken() noexcept {
         if (broken_ != nullptr) return;
         if (a_.error()) broken_ = &a_;
         if (b_.error()) broken_ = &b_;
     }
 
-    /// False: the idle time is over.
+    /// Returns false if the idle time is over.
     bool wait() {
         pollfd a{a_.channel().fd, 0, 0};
         pollfd b{b_.channel().fd, 0, 0};
         forward_.want(a, b);
         backward_.want(b, a);
-        // It would be reported for ever.
+        // poll(2) would report it again and again.
         if (a.events == 0 && a_hung_up_) a.fd = -1;
         if (b.events == 0 && b_hung_up_) b.fd = -1;
 
@@ -282,7 +286,7 @@ class Relay {
         return true;
     }
 
-    /// -1: there is nothing to wait for.
+    /// Returns -1 if there is nothing to wait for.
     int wait_for_events(pollfd& a, pollfd& b) {
         struct Around {
             Relay& relay;
@@ -317,8 +321,8 @@ class Relay {
         return idle_at_ <= now;
     }
 
-    /// It is known of a side from which nothing is read at the moment. If everything was, nobody is
-    /// left there to send anything to.
+    /// Called for a side from which nothing is read at the moment. If all of its input was read
+    /// before, its peer is gone, and nothing more is sent to it.
     void hang_up(RelaySide& side, bool& has_hung_up, const Flow& from, Flow& to) {
         has_hung_up = true;
         if (!from.is_over() || to.is_over()) return;

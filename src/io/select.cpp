@@ -85,8 +85,8 @@ class Selection {
     const std::span<const Selectable> things_;
     TimePoint until_;
     Selected found_{things_.size()};
-    std::optional<Waker> waker_{};  // of the things without a descriptor
-    std::vector<Watch> watches_;    // at the places of the things
+    std::optional<Waker> waker_{};  // for the things without a descriptor
+    std::vector<Watch> watches_;    // one for each thing, at the same index
     ConnectionHandle request_ = request_here();
     Poller poller_{request_.get()};
 };
@@ -106,7 +106,7 @@ pollfd Selection::entry_of(std::size_t place) {
     return {fd, thing.events_ != 0 ? thing.events_ : short{POLLIN}, 0};
 }
 
-/// Without a look at the descriptor.
+/// Whether the thing is ready, as far as that is known without asking the kernel.
 bool Selection::is_ready_before(std::size_t place) {
     const Selectable& thing = things_[place];
     if (thing.object_ != nullptr) return thing.begin_watch_(thing.object_, watches_[place]);
@@ -139,7 +139,7 @@ void Selection::look_or_wait() {
     if (!found_) take_overdue();
 }
 
-/// False: something is ready.
+/// Returns false if something is ready.
 bool Selection::begin_waits() {
     for (std::size_t i = 0; i < things_.size(); ++i) {
         Channel* const channel = channel_of(i);
@@ -176,7 +176,7 @@ void Selection::take_ready() {
     }
 }
 
-/// Of a connection whose time is over the next receive says so.
+/// Reports connections whose time is over as ready; their next receive then throws.
 void Selection::take_overdue() {
     const TimePoint now = Clock::now();
     for (std::size_t i = 0; i < things_.size(); ++i) {

@@ -3,8 +3,9 @@
 
 namespace socketserver::detail {
 
-/// Another process is the main one of the service from now on: what this one would tell the manager
-/// is no longer of interest, and that it stops would be wrong. systemd::notify() tells nothing.
+/// Called when another process has become the main process of the service. From then on
+/// systemd::notify() sends nothing, because the state of this process is not the state of the
+/// service any more; "STOPPING=1", for example, would be wrong.
 void leave_service() noexcept;
 
 }  // namespace socketserver::detail

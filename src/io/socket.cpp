@@ -72,8 +72,8 @@ ssize_t send_from(const detail::Channel& channel, std::string_view data, const S
     return sys::retry_on_eintr([&] { return sys::calls.sendmsg(channel.fd, &message, flags); });
 }
 
-/// Of a socket that is not connected: whether it was. The kernel has given it a port then, and
-/// leaves the number when the connection is over. errno is not changed.
+/// Whether a socket that is not connected was connected before. If it was, the kernel has given it
+/// a port, which it keeps after the end of the connection. errno is not changed.
 bool was_connected(int fd) {
     const int saved = errno;
     SockAddr raw;
@@ -97,9 +97,9 @@ Socket::Socket(const Address& address, SocketType type) {
     }
 }
 
-/// For a socket with a corked writer. Sends what is held back before the descriptor goes to
-/// somebody else: the writer stays behind, where nothing can be sent any more. The peer sees the
-/// end rather than a gap if that fails.
+/// For a socket with a corked writer. Sends the output that is held back before the descriptor is
+/// given away, because the writer stays with this object and cannot send later. If that fails, the
+/// connection is shut down, so that the peer sees the end of the stream rather than a gap.
 void Socket::uncork() noexcept {
     try {
         corked_->flush_before_send();
@@ -122,13 +122,14 @@ Socket& Socket::operator=(Socket&& other) noexcept {
     return *this;
 }
 
-// Most sockets that are destroyed have been moved from, or closed.
+// This is a fast path: most sockets that are destroyed have been moved from, or closed.
 Socket::~Socket() {
     if (is_open()) close();
 }
 
 std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, bool partial) {
-    // Also before an attempt that does not wait: what it finds may begin the next request.
+    // This is called also before an attempt that does not wait, because the bytes that it finds may
+    // begin the next request.
     const Input input = detail::before_receive(channel_, partial);
     if (input == Input::look) flags |= MSG_DONTWAIT;
     const std::ptrdiff_t received = detail::after_receive(
@@ -141,14 +142,15 @@ std::ptrdiff_t Socket::receive_some(char* data, std::size_t size, int flags, boo
     return 0;
 }
 
-/// On a carrier: whether it is worth trying before waiting.
+/// On a carrier of fibers: whether to try a receive before waiting.
 bool Socket::may_have_input() {
     return detail::current().io->may_receive(channel_) ||
            (channel_.filter != nullptr && channel_.filter->has_pending());
 }
 
-/// On a carrier, when nothing is there. The next attempt is to be made in any case: in a drain
-/// nothing is waited for, and that attempt decides whether the handler sees the end of the stream.
+/// Called on a carrier of fibers when there is no input. The caller must try again in any case: in
+/// a drain this function does not wait, and that attempt decides whether the handler sees the end
+/// of the stream.
 void Socket::wait_for_input(bool partial) {
     if (detail::before_receive(channel_, partial) == Input::look) return;
     if (channel_.timeout.count() == 0) {
@@ -159,7 +161,7 @@ void Socket::wait_for_input(bool partial) {
     throw_io_error(channel_, "recv");
 }
 
-/// Between before_send() and the next wait.
+/// To be called after before_send(), and before the next wait.
 std::ptrdiff_t Socket::send_some(std::string_view data, int flags) {
     const std::ptrdiff_t sent =
         detail::after_send(channel_, channel_.filter == nullptr
@@ -177,8 +179,8 @@ std::size_t Socket::recv_into(std::span<char> buffer) {
     return static_cast<std::size_t>(received);
 }
 
-/// What is returned is as large as what has come, however much was asked for; and who waits on a
-/// carrier holds no buffer meanwhile.
+/// The string is only as large as the bytes that have come, whatever size was asked for. A fiber
+/// that waits holds no buffer meanwhile.
 std::string Socket::recv(std::size_t size) {
     if (size == 0) return {};
     flush_before_wait();
@@ -196,8 +198,8 @@ std::string Socket::recv(std::size_t size) {
     }
 }
 
-/// Fills the buffer; returns how much has come if the stream ends before. `received`: how much of
-/// the same operation came before.
+/// Fills the buffer. If the stream ends before that, returns how many bytes have come. `received`
+/// is how many bytes of the same operation came before.
 std::size_t Socket::receive_all(std::span<char> buffer, std::size_t received, TimePoint until) {
     int flags = received == 0 ? 0 : MSG_DONTWAIT;  // the first time: one system call that waits
     std::size_t filled = 0;
@@ -229,7 +231,8 @@ std::string Socket::recv_exactly(std::size_t size) {
     std::string all;
     while (all.size() < size) {
         const std::size_t before = all.size();
-        // Twice as much each time: what a peer only announces takes no memory.
+        // Twice as much is allocated each time, so that a size which a peer only announces takes no
+        // memory.
         const std::size_t most = std::max(largest_recv, before);
         all.resize(before + std::min(size - before, most));
         const std::size_t received = receive_all(std::span{all}.subspan(before), before, until);
@@ -262,11 +265,12 @@ void Socket::sendall(std::string_view data) { transmit(data); }
     return transmit_behind_corked(data);
 }
 
-/// The same without a look at what is held back: for the writer that holds it back.
+/// The same without flushing the corked writer: for that writer itself.
 [[gnu::flatten]] std::size_t Socket::transmit_behind_corked(std::string_view data) {
     const std::size_t size = data.size();
     detail::before_send(channel_);
-    // The time is for all of it: a peer that takes a byte now and then does not prolong it.
+    // The timeout applies to all of the data, so that a peer which takes single bytes does not
+    // prolong it.
     const TimePoint until = channel_.until();
     int flags = 0;  // the first time: one system call that waits
     for (;;) {      // at least once: an empty datagram is a datagram
@@ -300,7 +304,8 @@ void Socket::send_datagram(std::string_view data, const Address& address,
         return full_queue->wait();
     };
     do {
-        // A server that is being stopped still answers: it is not refused.
+        // A server that is being stopped still answers, so the error of begin_operation() is
+        // ignored.
         static_cast<void>(detail::begin_operation());
         if (send_from(channel_, data, to, arrival) != -1) return;
     } while (errno == EAGAIN && wait() == 0);
@@ -340,7 +345,7 @@ void Socket::shutdown(ShutdownHow how) {
 }
 
 void Socket::close() noexcept {
-    if (!is_open()) return;  // whatever was kept for the descriptor has gone with it
+    if (!is_open()) return;  // close() has freed what was kept for the descriptor
     if (!detail::CloseOnFork::knows(channel_.fd)) return detail::close(channel_);
     const detail::CloseOnFork::Closing closing{channel_.fd};
     detail::close(channel_);

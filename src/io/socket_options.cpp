@@ -20,7 +20,8 @@ namespace socketserver {
 
 namespace {
 
-/// What an int of the kernel holds; more is as good as for ever.
+/// The time as an int for the kernel. A larger time becomes the largest int, which is practically
+/// no limit.
 template <class Unit>
 int whole(std::chrono::nanoseconds time) {
     const auto units = std::chrono::ceil<Unit>(time).count();
@@ -102,7 +103,7 @@ PeerCredentials Socket::peer_credentials() const {
     socklen_t size = sizeof domain;
     ::ucred credentials{};
     if (::getsockopt(channel_.fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0) {
-        // The kernel answers for every socket, with numbers that mean nobody.
+        // The kernel answers for every kind of socket, but with numbers that name no process.
         if (domain != AF_UNIX) {
             throw std::system_error(std::make_error_code(std::errc::operation_not_supported),
                                     "peer_credentials of a socket that is no Unix socket");

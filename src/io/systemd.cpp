@@ -33,7 +33,7 @@ constexpr const char* listen_pid = "LISTEN_PID";
 constexpr const char* listen_count = "LISTEN_FDS";
 constexpr const char* listen_names = "LISTEN_FDNAMES";
 
-/// Nothing if the variable is not set.
+/// The number in an environment variable, or nothing if it is not set.
 template <class Number>
 std::optional<Number> number_in(const char* variable) {
     const char* const value = std::getenv(variable);
@@ -49,7 +49,8 @@ std::optional<Number> number_in(const char* variable) {
     return number;
 }
 
-/// To the version of this program that it replaces; -1: there is none, or it has been told.
+/// The descriptor to the version of this program that this one replaces; -1 if there is none, or if
+/// it has been told already.
 constinit std::atomic<int> ready_descriptor{-1};
 
 constinit std::atomic<bool> has_left_service{false};
@@ -60,13 +61,14 @@ void take_over(int descriptor) {
     }
 }
 
-/// Whether there was somebody to tell.
+/// Returns whether there was an older version to tell.
 bool tell_predecessor() {
     const int descriptor = ready_descriptor.exchange(-1);
     if (descriptor == -1) return false;
     const Socket pipe{descriptor};
     const detail::NoSigpipe no_sigpipe;
-    // One that has given up this version has killed it, or is about to.
+    // This fails if the old version has given up this one. It has then killed this process, or is
+    // about to.
     const char ready = 'r';
     if (sys::retry_on_eintr([&] { return ::write(descriptor, &ready, 1); }) == -1) {
         detail::throw_system_error("tell the old version that this one is ready");

@@ -11,7 +11,7 @@
 namespace socketserver::detail {
 
 NonBlocking::NonBlocking(int descriptor) : descriptor_{descriptor} {
-    // The only failure of either is a descriptor that is none, of which the operation will tell.
+    // These two calls fail only if the descriptor is invalid, which the operation will then report.
     const int flags = ::fcntl(descriptor, F_GETFL);
     was_already_ = flags == -1 || (flags & O_NONBLOCK) != 0;
     if (!was_already_) set(1);

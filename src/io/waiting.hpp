@@ -4,7 +4,7 @@
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/io/channel.hpp"
 
-// What the operations of Socket share that try first and wait when the kernel says EAGAIN.
+// Helpers for those operations of Socket that try first, and wait when the kernel returns EAGAIN.
 namespace socketserver::detail {
 
 /// Makes a descriptor non-blocking for one operation that knows no MSG_DONTWAIT.

@@ -26,7 +26,7 @@ std::exception_ptr error_of(const std::string& text) {
 pid_t fork_worker_process() { return fork_with_signals_blocked(SignalTable::enter_worker); }
 
 pid_t fork_request_process() {
-    // Without ShutdownOnSignal there is nothing to keep from it.
+    // Without ShutdownOnSignal no signal needs to be blocked.
     if (!SignalTable::is_used()) return sys::calls.fork();
     return fork_with_signals_blocked(SignalTable::enter_child);
 }
@@ -41,7 +41,7 @@ std::optional<ChildEnd> wait_for_child(pid_t pid, int options) {
 }
 
 void signal_child(pid_t pid, int pidfd, int signal) noexcept {
-    // The descriptor's own call is older than the one that opens it, but may be filtered out.
+    // pidfd_send_signal(2) is older than pidfd_open(2), but a seccomp filter may forbid it.
     if (pidfd != -1 && (sys::calls.pidfd_send_signal(pidfd, signal) == 0 || errno == ESRCH)) return;
     siginfo_t info{};
     const int found = sys::retry_on_eintr([&] {

@@ -33,7 +33,8 @@ NoSigpipe::NoSigpipe() noexcept {
 NoSigpipe::~NoSigpipe() {
     const int saved = errno;
     if (!was_pending_) {
-        // The kernel sends it to the thread that wrote, before write(2) returns: it is here now.
+        // The kernel sends SIGPIPE to the thread that wrote before write(2) returns, so it is
+        // pending now.
         const sigset_t sigpipe = sigpipe_only();
         const timespec at_once{};
         sys::retry_on_eintr([&] { return ::sigtimedwait(&sigpipe, nullptr, &at_once); });

@@ -24,20 +24,20 @@ struct Entry {
     std::atomic<int> signal{0};
     std::atomic<const Waker*> waker{nullptr};  // null: the entry is free
     std::atomic<pid_t> process{0};
-    const Waker* stop = nullptr;  // these two under the lock
+    const Waker* stop = nullptr;  // this member and the next one are guarded by the lock
     const void* key = nullptr;
 };
 
-// A fixed table of lock-free atomics: all that a signal handler may look at.
+// A fixed table of lock-free atomics, because a signal handler may read nothing else.
 constinit std::array<Entry, most_servers> entries{};
 constinit std::array<struct sigaction, NSIG> former{};
-constinit std::atomic<pid_t> writer{0};   // who writes; 0: nobody
+constinit std::atomic<pid_t> writer{0};   // the process that writes; 0 if none does
 constinit std::atomic<pid_t> process{0};  // the process that has written last
 constinit std::atomic<pid_t> worker{0};
 constinit std::atomic<pid_t> child{0};
 constinit std::atomic<int> waking{0};  // handlers of this process that may hold a waker
 
-/// The lock. In a forked child one that a thread of the parent held is nobody's.
+/// The lock. If a thread of the parent held it at a fork, it is free in the child.
 class Writing {
   public:
     Writing() noexcept {
@@ -50,7 +50,7 @@ class Writing {
             }
         }
         if (process == self) return;
-        waking = 0;  // what was counted are threads of the parent
+        waking = 0;  // the count was of threads of the parent
         process = self;
     }
     Writing(const Writing&) = delete;
@@ -84,7 +84,7 @@ extern "C" void socketserver_on_signal(int signal, siginfo_t* info, void*) {
     const int saved = errno;
     const pid_t self = ::getpid();
     if (!wake_own(signal, self) && !is_left_to_the_parent(*info, self)) {
-        // As if it had come when the last entry was gone.
+        // The signal is treated as if it had come after the last entry was removed.
         ::sigaction(signal, &former[static_cast<std::size_t>(signal)], nullptr);
         ::raise(signal);  // comes when this handler returns
     }

@@ -20,8 +20,8 @@ namespace {
 
 constexpr int first_descriptor = 3;
 
-/// Room for a process id in the text of an environment, to be written where nothing may be
-/// allocated. Leading zeros are no harm to whoever reads a number.
+/// Room for a process id in the text of an environment variable. The child writes it where it may
+/// not allocate. A reader of the number ignores leading zeros.
 constexpr std::string_view room_for_pid = "0000000000";
 
 void write_pid(std::string& variable, pid_t pid) noexcept {
@@ -30,8 +30,8 @@ void write_pid(std::string& variable, pid_t pid) noexcept {
     }
 }
 
-/// All that the child needs is made before it is: after the fork of a program with threads it may
-/// call nothing that takes a lock.
+/// Holds all that the child needs. It is made before the fork, because the child of a program with
+/// threads may call nothing that takes a lock.
 class Launch {
   public:
     Launch(const std::vector<std::string>& command, std::span<const int> sockets, int ready)
@@ -62,8 +62,8 @@ class Launch {
 
     /// In the child.
     [[noreturn]] void run(const sigset_t& signals) noexcept {
-        // What is caught would be handled here, in a copy of the parent, until the program is
-        // executed.
+        // Until the program is executed, a signal would run a handler of the parent here, in a copy
+        // of it.
         struct sigaction action {};
         for (int signal = 1; signal < NSIG; ++signal) {
             if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
@@ -88,7 +88,8 @@ class Launch {
     }
 
   private:
-    /// Moves each to its number: first out of the way of the others.
+    /// Moves each descriptor to its number. First it moves all of them to numbers that no other
+    /// needs.
     bool place_descriptors() noexcept {
         const int count = static_cast<int>(sockets_.size());
         const int beyond = first_descriptor + count + 1;

@@ -26,14 +26,14 @@ namespace {
 
 constexpr std::size_t most_waiting = 128;
 constexpr std::chrono::seconds longest_wait{10};
-/// After how long a thread that could not be created is tried again.
+/// How long to wait before trying again to create a thread.
 constexpr std::chrono::milliseconds try_again{20};
 
 }  // namespace
 
 Job::~Job() = default;
 
-// A job is queued only while there is a thread, and a thread goes only when the queue is empty:
+// A job is queued only while there is a thread, and a thread ends only when the queue is empty. So
 // no job is left behind.
 struct ThreadGroup::State : std::enable_shared_from_this<State> {
     mutable std::mutex mutex;
@@ -41,20 +41,20 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     std::vector<WaitingThread*>
         waiting;  // the last one waits for the shortest time: its cache is warm
     std::deque<Task> queue;
-    RoomListener room_listener{};  // set while somebody wants to know
+    RoomListener room_listener{};  // set while a caller waits for room
     // Changed under the lock; statistics read them without it.
     std::atomic<std::size_t> threads{0};
     std::atomic<std::size_t> queued{0};
     std::atomic<TimePoint> missing_at{never};
     std::size_t daemons = 0;        // of the threads, the ones with a daemon's job
-    std::optional<pthread_t> last;  // has gone and must still be joined; the next to go does it
+    std::optional<pthread_t> last;  // the thread that ended last; the next one that ends joins it
     bool closed = false;
     pid_t owner = ::getpid();  // the process that has the threads
 
     // The list has room for every thread, because nothing may fail when a thread begins to wait.
     State() { waiting.reserve(most_waiting); }
 
-    /// A forked child has a copy of this and none of the threads.
+    /// Whether this is the copy in a forked child, which has none of the threads.
     bool is_copy() const { return ::getpid() != owner; }
 
     struct Start {
@@ -76,7 +76,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
     void leave_at_once(bool daemon);
 
-    /// What there is to do if pthread_exit() in a handler ends the thread.
+    /// Does what is necessary if pthread_exit() in a handler ends the thread.
     struct ThreadExit {
         State& state;
         Task& task;
@@ -115,7 +115,7 @@ void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
     throw std::system_error(error, std::system_category(), "create a thread for a request");
 }
 
-/// True: the lock is not held any more.
+/// Returns true if a thread took the task; the lock is then released.
 bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task) {
     if (waiting.empty()) return false;
     WaitingThread& thread = *waiting.back();
@@ -123,7 +123,7 @@ bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Tas
     if (task.daemon) ++daemons;
     thread.task = std::move(task);
     lock.unlock();
-    // It no longer stands among the waiting, so it stays until it is woken.
+    // The thread is no longer in the list of waiting ones, so its object exists until it is woken.
     thread.wake();
     return true;
 }
@@ -152,7 +152,7 @@ bool ThreadGroup::State::is_full(Bounds bounds) const {
 void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads) {
     std::unique_lock lock{state_->mutex};
     std::deque<Task>& queue = state_->queue;
-    queue.emplace_back();  // may throw; what follows does not
+    queue.emplace_back();  // may throw; the rest does not
     queue.back() = {std::move(job), daemon};
     if (!state_->waiting.empty()) {
         Task first = std::move(queue.front());
@@ -162,7 +162,7 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
     }
     int error = 0;
     if (state_->threads < most_threads) error = state_->start_first_queued();
-    if (state_->threads == 0) {  // and so nothing else is queued
+    if (state_->threads == 0) {  // so nothing else is queued
         job = std::move(queue.back().job);
         queue.pop_back();
         throw std::system_error(error, std::system_category(), "create a thread for a request");
@@ -249,7 +249,8 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
     return true;
 }
 
-/// False: no task came, the thread is to go. The lock is held then, and not otherwise.
+/// Returns false if no task came, so that the thread has to end. The lock is held at the return
+/// only in that case.
 bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
     self.state.store(WaitingThread::awake, std::memory_order_relaxed);
     waiting.push_back(&self);
@@ -261,7 +262,7 @@ bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiti
             waiting.erase(place);
             return false;
         }
-        // Taken from the list at the last moment: the task is on its way.
+        // Another thread took this one from the list at the last moment, so a task is coming.
         lock.unlock();
         self.sleep_until(std::chrono::steady_clock::time_point::max());
     }
@@ -279,7 +280,7 @@ void ThreadGroup::State::become_daemon(bool daemon) {
     }
 }
 
-/// Releases the lock: the callee has locks of its own.
+/// Releases the lock, because the listener takes locks of its own.
 void ThreadGroup::State::announce_room(std::unique_lock<std::mutex>& lock) {
     if (room_listener.tell == nullptr) return lock.unlock();
     const RoomListener listener = std::exchange(room_listener, {});
@@ -292,7 +293,7 @@ void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) 
     if (daemon) --daemons;
     std::optional<pthread_t> former;
     if (daemon && closed) {
-        // Nobody may be there any more to join it.
+        // There may be no thread left that could join this one.
         ::pthread_detach(::pthread_self());
     } else {
         former = std::exchange(last, ::pthread_self());
@@ -302,18 +303,18 @@ void ThreadGroup::State::leave(std::unique_lock<std::mutex>& lock, bool daemon) 
     if (former) ::pthread_join(*former, nullptr);
 }
 
-/// The thread ends although there may be jobs in the queue: another one takes its place.
+/// Ends the thread although there may be jobs in the queue; another thread takes its place.
 void ThreadGroup::State::leave_at_once(bool daemon) {
     std::unique_lock lock{mutex};
     if (!queue.empty()) {
         int error = start_first_queued();
-        // Without a thread, now or later, that would serve them, the requests are closed. The next
-        // one may come meanwhile, and get a thread.
+        // If there is no thread that would ever serve the queued requests, they are closed. A new
+        // request may come meanwhile, and get a thread.
         while (error != 0 && threads == 1 && !queue.empty()) {
             Task lost = std::move(queue.front());
             queue.pop_front();
             lock.unlock();
-            lost.job.reset();  // takes other locks
+            lost.job.reset();  // this takes other locks
             lock.lock();
             if (!queue.empty()) error = start_first_queued();
         }

@@ -27,7 +27,7 @@ struct WaitingThread {
     void wake() {
         if (state.exchange(woken, std::memory_order_acq_rel) == asleep) futex_wake(state);
     }
-    /// False when the time is over first.
+    /// Returns false if the time is over before a task comes.
     bool sleep_until(std::chrono::steady_clock::time_point until) {
         std::uint32_t before = awake;
         if (!state.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;

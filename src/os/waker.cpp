@@ -28,12 +28,12 @@ void Waker::renew() {
     const int own = create_eventfd();
     const int parents = descriptor_.exchange(own);
     watched_ = own;
-    sys::calls.close(parents);  // last: a signal handler may wake meanwhile
+    sys::calls.close(parents);  // last, because a signal handler may call wake()
 }
 
 void Waker::wake() const noexcept {
-    // May run in a signal handler, whose caller must find its errno again. The only failure left is
-    // a counter that is full, and then the descriptor is readable as it should be.
+    // This may run in a signal handler, which must not change errno. The write can fail only if the
+    // counter is full, and then the descriptor is readable anyway.
     const int saved = errno;
     constexpr std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(descriptor_, &one, sizeof one);
