@@ -34,7 +34,7 @@ Address ChildOutcome::client_address() const {
     return size_ == 0 ? Address{} : from_sockaddr(raw);
 }
 
-// What the kernel maps is zero, and so are these until they are cleared.
+// The kernel maps zeroes, so the objects need no constructor.
 ChildOutcomes::ChildOutcomes()
     : memory_{static_cast<ChildOutcome*>(
           map_shared_memory(most * sizeof(ChildOutcome), "map what children tell"))} {

@@ -12,17 +12,17 @@
 
 namespace socketserver::detail {
 
-/// What a child that serves one request tells its parent of it, in memory that both have.
+/// What a child that serves one request reports to its parent about it, in memory that both share.
 struct ChildOutcome {
     static constexpr unsigned char no_reason = 0xff;
 
-    /// The CloseReason, as soon as the request has ended.
+    /// The CloseReason, set when the request has ended.
     std::atomic<unsigned char> reason;
-    /// It was counted when it was refused.
+    /// Whether the request was refused, and counted as such.
     std::atomic<bool> is_refused;
-    /// A header of the PROXY protocol has said who the client is,
+    /// Whether a header of the PROXY protocol has named the client.
     std::atomic<bool> is_announced;
-    /// and the child has its share under the limits.
+    /// Whether the child has taken the client's share under the limits.
     std::atomic<bool> has_share;
 
     void clear() noexcept;
@@ -35,7 +35,8 @@ struct ChildOutcome {
     std::array<char, sizeof(sockaddr_un)> address_;  // a sockaddr of any family that an Address has
 };
 
-/// Those of the children of one process. A page of it is had when it is used.
+/// The outcomes of the children of one process. The kernel provides each page when it is first
+/// used.
 class ChildOutcomes {
   public:
     static constexpr std::size_t most = 4096;

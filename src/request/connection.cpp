@@ -15,7 +15,7 @@ namespace socketserver::detail {
 
 namespace {
 
-/// The innermost of nested exceptions; of a FinishError what handle() threw.
+/// Returns the innermost of nested exceptions; for a FinishError, the exception of handle().
 std::exception_ptr cause_of(std::exception_ptr error) noexcept {
     for (;;) {
         try {
@@ -39,7 +39,8 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
     } catch (const TimeoutError&) {
         connection->reason = CloseReason::timed_out;
     } catch (const HandshakeError& failure) {
-        // One with another server, in which the handler is the client, is the handler's own.
+        // A failed handshake with another server, of which the handler is a client, is the
+        // handler's own failure.
         if (connection->cancelled.load()) {
             connection->reason = CloseReason::cancelled;
         } else {
@@ -63,7 +64,7 @@ void ConnectionHandle::share(Connection& connection) noexcept {
     connection.handles.fetch_add(1, std::memory_order_relaxed);
 }
 
-/// The request has ended with the last one.
+/// When the last handle is released, the request has ended.
 void ConnectionHandle::release(Connection& connection) noexcept {
     if (connection.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     const std::shared_ptr<RequestTable> table = connection.table;
@@ -91,7 +92,8 @@ int undelivered(const Datagram& request) noexcept {
 
 void reset_on_close(Socket& request) noexcept {
     if (Connection* record = record_of(request).get()) record->is_reset = true;
-    // A failure leaves an orderly close, which refuses the client as well.
+    // If this fails, the connection is closed in the ordinary way, which refuses the client as
+    // well.
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     sys::calls.setsockopt(request.fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }

@@ -24,16 +24,16 @@ class ServerPin;
 /// members, and at the list under the lock of the RequestTable.
 class Connection {
   public:
-    /// Whether the client owes the next move. A request begins with its first byte, or with the
-    /// first byte that the server sends unasked; it is over when the server has sent something and
-    /// waits again, with nothing left to be read.
+    /// Whether the server waits for the client to begin a request. A request begins with its first
+    /// byte, or with the first byte that the server sends unasked. It is over when the server has
+    /// sent something and waits again, with no input left to read.
     enum class Phase : unsigned char {
         fresh,  ///< nothing has come yet
         idle,   ///< waits for the next request
         busy,
     };
 
-    /// @param server what the server and its requests share.
+    /// @param server the table, which the server and its requests share.
     Connection(std::shared_ptr<RequestTable> server, Address&& client, int descriptor,
                Place&& taken) noexcept
         : table{std::move(server)},
@@ -43,14 +43,14 @@ class Connection {
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    // On one cache line or two: what each request needs.
+    // These members, which each request needs, are together on one or two cache lines.
     const std::shared_ptr<RequestTable> table;
     std::atomic<std::uint32_t> handles{1};  ///< the ConnectionHandles
-    Relaxed<std::uint64_t> bytes_in = 0;    ///< written by who receives
-    Relaxed<std::uint64_t> bytes_out = 0;   ///< written by who sends
-    bool is_waited_for = false;             ///< its first request
+    Relaxed<std::uint64_t> bytes_in = 0;    ///< written by the thread that receives
+    Relaxed<std::uint64_t> bytes_out = 0;   ///< written by the thread that sends
+    bool is_waited_for = false;             ///< the wait for its first request has begun
     bool done_in_drain = false;             ///< a request was finished since a drain began
-    /// One thread may receive while another sends: both use these two.
+    /// Two threads use these two members: one may receive while another sends.
     std::atomic<Phase> phase{Phase::fresh};
     std::atomic<bool> answered{false};  ///< something was sent since something was received
     std::atomic<bool> cancelled{false};
@@ -60,15 +60,15 @@ class Connection {
     bool is_refused = false;    ///< was counted when it was refused
     bool is_reset = false;      ///< its close is to be a reset
     bool is_announced = false;  ///< connection_opened() was called for it
-    bool is_handled = false;    ///< has reached its handler: who moves the socket now keeps it
+    bool is_handled = false;    ///< has reached its handler, which keeps the socket if it moves it
     bool client_ended = false;
     bool may_outlive_server = false;  ///< whoever serves it needs a ServerPin
     bool expects_proxy_header = false;
-    int undelivered = 0;  ///< why a reply to the client of this datagram failed, if that did it
-    int outcome = -1;     ///< where a child leaves its reason, see SharedCounters
+    int undelivered = 0;       ///< errno of a reply that failed because of the datagram's client
+    int outcome = -1;          ///< where a child leaves its reason, see ChildOutcomes
     ServerPin* pin = nullptr;  ///< for its handler, if it may outlive its server
     std::unique_ptr<const ProxyHeader> proxy_header;
-    Address client_address;  ///< changed by an introduction, under the lock
+    Address client_address;  ///< changed by RequestTable::introduce(), under the lock
     Place place;             ///< under the limits
     TimePoint opened = Clock::now();
     std::atomic<int> fd;         ///< under the lock; -1: not to be broken off

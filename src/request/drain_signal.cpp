@@ -20,7 +20,8 @@ constinit thread_local std::atomic<Connection*> connection_of_this_thread{nullpt
 extern "C" void socketserver_on_drain(int) {
     const int saved = errno;
     Connection* connection = connection_of_this_thread.load(std::memory_order_relaxed);
-    // Who has just finished a request looks for the drain before waiting.
+    // A connection that has just finished a request needs no signal: it checks for the drain before
+    // it waits.
     if (connection != nullptr && !connection->done_in_drain) {
         connection->table->end_input_if_over(*connection);
     }

@@ -11,19 +11,21 @@ class Connection;
 /// connection. To wait for a descriptor beside the connection would cost each request a system
 /// call. A SIGURG that nobody caught is ignored, so none is sent too early.
 ///
-/// What to do, the handler reads from the counters that parent and child share.
+/// The signal handler reads what to do from the counters that parent and child share.
 class DrainSignal {
   public:
     /// In a worker: catches the signal from now on.
     static void listen() noexcept;
-    /// In the parent, before it forks for a request: the child finds all done, with no page of its
-    /// own written. In the parent the handler has nothing to do. Leaves a handler of the program's
-    /// alone; the children are then broken off when the time of a drain is over.
+    /// Called in the parent before it forks for a request: installs the handler, so that the child
+    /// need not write to a page for it. In the parent the handler does nothing. If the program has
+    /// a handler of its own, that one stays; children are then broken off when the time of a drain
+    /// is over.
     static void prepare_to_fork() noexcept;
-    /// The calling thread is about to receive from a connection, or (null) has done so. Seen by the
-    /// handler when it runs in this thread: the first one of the process, which the kernel prefers.
+    /// Called when the calling thread is about to receive from a connection and, with null, when it
+    /// has done so. The handler sees it if it runs in this thread. The kernel prefers the first
+    /// thread of the process, which this one is.
     static void receiving(Connection* connection) noexcept;
-    /// To a child; `pidfd` is -1 if there is none.
+    /// Sends the signal to a child. `pidfd` is -1 if there is none.
     static void send(int pid, int pidfd) noexcept;
 };
 

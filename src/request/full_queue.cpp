@@ -20,11 +20,11 @@ namespace socketserver::detail {
 namespace {
 
 constexpr std::chrono::milliseconds longest_retry_pause{16};
-/// How long a client that was given up must be quiet to be waited for again.
+/// How long a client that was given up must send nothing before the server waits for it again.
 constexpr std::chrono::milliseconds quiet{1000};
 
-/// Where the server remembers that it gave this client up: the upper half says whom, the lower one
-/// when, in milliseconds.
+/// The place where the server remembers that it gave this client up. The upper half identifies the
+/// client, the lower half is the time in milliseconds.
 struct GivenUp {
     GivenUp(SharedCounters& counters, const Address& client)
         : GivenUp{counters, std::hash<std::string>{}(client.to_string())} {}
@@ -48,7 +48,8 @@ struct GivenUp {
     std::atomic<std::uint64_t>& place;
 };
 
-/// What a client can do to the replies that go to it; what is left is the server's own failure.
+/// Whether the client itself caused the error of a reply to it. All other errors are failures of
+/// the server.
 bool is_of_client(int error, const Address& client) {
     switch (error) {
         case ETIMEDOUT:     // it does not read

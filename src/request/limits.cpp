@@ -17,12 +17,12 @@ namespace socketserver::detail {
 
 namespace {
 
-/// How long a worker that found no room waits before it looks again. Other workers, which may give
-/// some back, cannot wake it.
+/// How long a worker that found no room waits before it checks again. Other workers, which may give
+/// room back, cannot wake it.
 constexpr std::chrono::milliseconds look_again{10};
 
-/// The limit on descriptors, less some for what else the program does. A server that never runs out
-/// of descriptors need not recover from that.
+/// The limit on descriptors, minus some for the rest of the program. So the server normally does
+/// not run out of descriptors.
 std::size_t default_most() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY) return 0;
@@ -51,7 +51,7 @@ Limits::Limits(const ServerOptions& options, bool is_stream)
       waits_{options.overload == Overload::wait},
       default_most_{is_stream ? default_most() : 0},
       are_announced_{options.proxy_protocol != ProxyProtocol::off} {
-    // Where clients are known by a header, a process that serves one of them takes the share.
+    // If clients are known by a header, the process that serves a client takes the share.
     if (are_announced_) shared_ = std::make_unique<SharedLimits>();
 }
 
@@ -66,8 +66,8 @@ Clock::duration Limits::interval() const noexcept {
            std::max<std::size_t>(*rate, 1);
 }
 
-/// A tenth of a second's number may come at once. Without that, connections that come together
-/// would wait for no good reason.
+/// A tenth of the connections of a second may come at once. Otherwise connections that come
+/// together would wait unnecessarily.
 Clock::duration Limits::burst() const noexcept {
     const auto rate = settings_.max_accept_rate().value_or(0);
     return interval() * static_cast<Clock::rep>(std::max<std::size_t>(rate / 10, 1) - 1);
@@ -112,7 +112,7 @@ bool Limits::give_back_room(Room room) noexcept {
     return waiting_.load() && waiting_.exchange(false);
 }
 
-/// For who limits the rate, as give_back_turn().
+/// To be called only if limits_rate() is true, like give_back_turn().
 bool Limits::take_turn() noexcept {
     const TimePoint now = Clock::now();
     if (worker_) return shared_->take_turn(now, interval(), burst());

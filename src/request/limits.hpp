@@ -31,16 +31,17 @@ class SOCKETSERVER_EXPORT Limits {
     /// @throws std::system_error if there is no memory.
     Limits(const ServerOptions& options, bool is_stream);
 
-    /// What is in force.
+    /// The settings that are in force.
     LiveSettings& settings() noexcept { return settings_; }
     const LiveSettings& settings() const noexcept { return settings_; }
 
-    /// When accepting may be tried again: `TimePoint{}` is now, `never` when room is given back.
+    /// When accepting may be tried again: `TimePoint{}` means now, `never` means when room is given
+    /// back.
     TimePoint accept_at() noexcept;
 
-    /// max_connections. None: there is no room.
+    /// Takes room under max_connections. Returns Room::none if there is none.
     Room take_room() noexcept;
-    /// @return whether somebody waits for it.
+    /// @return whether a loop waits for room.
     bool give_back_room(Room room) noexcept;
 
     /// max_accept_rate.
@@ -48,25 +49,26 @@ class SOCKETSERVER_EXPORT Limits {
     bool take_turn() noexcept;
     void give_back_turn() noexcept;
 
-    /// max_connections_per_address.
+    /// Whether max_connections_per_address is set.
     bool limits_addresses() const noexcept { return settings_.max_connections_per_address() > 0; }
     bool take_share(const Address& address);
     void give_back_share(const Address& address) noexcept;
 
-    /// Whether the server waits at max_connections and at max_accept_rate.
+    /// Whether clients wait in the kernel at max_connections and at max_accept_rate
+    /// (Overload::wait).
     bool waits() const noexcept { return waits_; }
 
     /// @name Worker processes
     /// @{
 
-    /// In the parent, before it forks the first: from now on its workers share the limits. Does
-    /// nothing the second time.
+    /// Called in the parent before it forks the first worker: from now on the workers share the
+    /// limits. Further calls do nothing.
     ///
     /// @throws std::system_error if there is no memory.
     void share();
-    /// In a worker, see SharedLimits. The parent itself goes on to count for itself.
+    /// Called in a worker; for `number` see SharedLimits. The parent goes on counting for itself.
     void enter_worker(std::size_t number) noexcept;
-    /// In the parent: the worker has ended, whatever it had taken.
+    /// Called in the parent when the worker has ended: gives back what the worker had taken.
     void worker_has_ended(std::size_t number) noexcept;
     /// @}
 
@@ -84,7 +86,7 @@ class SOCKETSERVER_EXPORT Limits {
 
     LiveSettings settings_;
     const bool waits_;
-    const std::size_t default_most_;  // 0: no limit
+    const std::size_t default_most_;  // 0 means no limit
     const bool are_announced_;        // clients, by headers of the PROXY protocol
 
     std::atomic<std::size_t> taken_{0};
@@ -94,7 +96,7 @@ class SOCKETSERVER_EXPORT Limits {
     std::map<Origin, std::size_t> shares_;
 
     std::unique_ptr<SharedLimits> shared_;
-    std::optional<std::size_t> worker_;  // the number of this process: `shared_` is what counts
+    std::optional<std::size_t> worker_;  // the number of this process, if `shared_` is used
 };
 
 }  // namespace socketserver::detail

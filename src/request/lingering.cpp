@@ -15,10 +15,11 @@ namespace socketserver::detail {
 namespace {
 
 constexpr std::size_t at_once = std::size_t{16} * 1024;
-/// A client that sends fast must not hold up the loop.
+/// The number is limited, so that a client that sends fast does not delay the loop.
 constexpr int reads_in_a_turn = 4;
 
-/// Throws away what has come. False: the client has ended its side, or may send no more.
+/// Discards what has come. Returns false if the client has ended its side, or has used up its
+/// bytes.
 bool throw_away(int fd, std::size_t& left) noexcept {
     std::array<char, at_once> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
     for (int reads = 0; reads < reads_in_a_turn; ++reads) {
@@ -55,7 +56,7 @@ void Lingering::take(int fd) noexcept {
     event.events = EPOLLIN | EPOLLRDHUP;
     event.data.ptr = place;
     if (epoll_ == -1 || sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == -1) {
-        sys::calls.close(fd);  // as it would have been closed without all this
+        sys::calls.close(fd);  // the client may lose the answer
         return;
     }
     place->until = deadline_after(longest);
@@ -105,7 +106,8 @@ void Lingering::disown() noexcept {
     count_ = 0;
 }
 
-/// The epoll set forgets it first: a child may have a copy, with which the entry would live on.
+/// Removes the descriptor from the epoll set first, because the entry would stay there if a child
+/// had a copy of the descriptor.
 void Lingering::close(Entry& entry) noexcept {
     const int fd = entry.fd.exchange(-1);
     sys::calls.epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);

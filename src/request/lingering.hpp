@@ -12,15 +12,16 @@
 
 namespace socketserver::detail {
 
-/// Connections that the server has answered before it has read all that their clients send. To
-/// close one makes the kernel reset it: the client, which is still sending, loses the answer. So
-/// the server's side is ended, and what comes is thrown away until the client has ended its side;
-/// within bounds, of time and of bytes for each, and of their number.
+/// Connections that the server has answered before it has read all that their clients send. If it
+/// closed such a connection, the kernel would reset it, and the client would lose the answer. So
+/// the server ends its side, and discards what comes until the client has ended its side. The time
+/// and the bytes of each connection are limited, and so is the number of connections.
 ///
-/// Nobody waits for them: they are looked after in the turns of the serving loop. The end of the
-/// loop, when the server is stopped or drained, ends them.
+/// No thread waits for them: the serving loop handles them in its turns. When the loop ends,
+/// because the server is stopped or drained, they are closed.
 ///
-/// Thread safety: take() from any thread, the rest from the threads of the serving loop.
+/// Thread safety: take() may be called from any thread, the other members from threads of the
+/// serving loop.
 class SOCKETSERVER_EXPORT Lingering {
   public:
     static constexpr std::size_t most = 64;
@@ -32,20 +33,23 @@ class SOCKETSERVER_EXPORT Lingering {
     Lingering& operator=(const Lingering&) = delete;
     ~Lingering();
 
-    /// Owns the descriptor from now on. If there are too many, the oldest is closed for it.
+    /// Takes ownership of the descriptor. If there are too many, the oldest one is closed.
     void take(int fd) noexcept;
-    /// Becomes readable when there is something to do; -1: there was nobody yet.
+    /// A descriptor that becomes readable when there is something to do; -1 until the first
+    /// connection is taken.
     int fileno() const noexcept { return epoll_.load(); }
-    /// When look_after() is to be called, although nothing became readable.
+    /// When look_after() is to be called even if nothing became readable.
     TimePoint next_end() const noexcept;
-    /// Reads what has come, without waiting.
+    /// Reads and discards what has come, without waiting.
     void look_after() noexcept;
     /// Closes all of them.
     void end() noexcept;
-    /// In a forked child: they are the parent's. Takes no lock.
+    /// Called in a forked child: forgets the connections, which belong to the parent. Takes no
+    /// lock.
     void disown() noexcept;
 
-    /// In a child that has nothing else to do: the same for one connection, waiting for its client.
+    /// For a child that has nothing else to do: handles one connection in the same way, and waits
+    /// for its client.
     static void linger_here(int fd) noexcept;
 
   private:

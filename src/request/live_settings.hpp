@@ -13,8 +13,8 @@
 
 namespace socketserver::detail {
 
-/// The LiveOptions of a server, in memory that all of its processes have: what one of them sets is
-/// in force in all.
+/// The LiveOptions of a server, in memory that all of its processes share: what one process sets is
+/// in force in all of them.
 ///
 /// Thread safety: all members may be called from any thread.
 class SOCKETSERVER_EXPORT LiveSettings {
@@ -40,13 +40,14 @@ class SOCKETSERVER_EXPORT LiveSettings {
     std::optional<std::chrono::nanoseconds> request_timeout() const noexcept {
         return time(values_->request_timeout);
     }
-    /// Whether there is, or was, a timeout: a deadline may be set that is to be taken back.
+    /// Whether a timeout is, or was, set. If not, no connection can have a deadline that would have
+    /// to be removed.
     bool has_timeouts() const noexcept {
         return values_->has_timeouts.load(std::memory_order_relaxed);
     }
 
   private:
-    using Value = std::atomic<std::int64_t>;  // negative: none
+    using Value = std::atomic<std::int64_t>;  // negative means no value
     static_assert(Value::is_always_lock_free);
     struct Values {
         Value max_connections;

@@ -43,7 +43,7 @@ enum TLVType : std::uint8_t {
 
 [[noreturn]] void malformed(const char* what) { throw ProxyHeaderError(Failure::malformed, what); }
 
-/// Whether `data` and `begin` agree as far as the shorter one goes.
+/// Whether `data` and `begin` are equal over the length of the shorter one.
 bool may_begin_with(std::string_view data, std::string_view begin) {
     const std::size_t size = std::min(data.size(), begin.size());
     return data.substr(0, size) == begin.substr(0, size);
@@ -71,7 +71,7 @@ std::uint16_t port_of(std::string_view word) {
 
 Address address_of(std::string_view host, std::uint16_t port, int family) {
     std::array<unsigned char, sizeof(in6_addr)> ip{};
-    const std::string text{host};  // inet_pton(3) wants its end
+    const std::string text{host};  // inet_pton(3) needs a terminating zero
     if (text.size() != std::strlen(text.c_str()) ||
         ::inet_pton(family, text.c_str(), ip.data()) != 1) {
         malformed("an address is not of its family");
@@ -84,7 +84,7 @@ ProxyHeader parse_line(std::string_view line) {
     header.version = 1;
     line.remove_prefix(line_begin.size());
     const std::string_view protocol = next_word(line);
-    if (protocol == "UNKNOWN") return header;  // what follows means nothing
+    if (protocol == "UNKNOWN") return header;  // the rest of the line is ignored
     if (protocol != "TCP4" && protocol != "TCP6") malformed("neither TCP4, TCP6 nor UNKNOWN");
     const int family = protocol == "TCP4" ? AF_INET : AF_INET6;
     if (std::count(line.begin(), line.end(), ' ') != 3)
@@ -113,7 +113,7 @@ Parsed parse_version_1(std::string_view data) {
 
 using detail::SockAddr;
 
-/// CRC-32C, bit by bit: few proxies send one.
+/// CRC-32C. It is computed bit by bit, because few proxies send one.
 std::uint32_t crc32c(std::string_view data) {
     std::uint32_t crc = ~std::uint32_t{0};
     for (const char each : data) {
@@ -123,7 +123,7 @@ std::uint32_t crc32c(std::string_view data) {
     return ~crc;
 }
 
-/// False: the bytes are no TLVs.
+/// Returns false if the bytes are not a sequence of TLVs.
 bool read_tlvs(std::string_view data, std::vector<ProxyTLV>& tlvs) {
     while (!data.empty()) {
         if (data.size() < 3) return false;
@@ -135,7 +135,8 @@ bool read_tlvs(std::string_view data, std::vector<ProxyTLV>& tlvs) {
     return true;
 }
 
-/// If the header has a checksum, it has to be right. It was computed with zeros in its place.
+/// If the header has a checksum, verifies it. The proxy computed it with zeros in the place of the
+/// checksum.
 void require_checksum(std::string_view data, std::size_t tlvs_at) {
     for (std::size_t at = tlvs_at; at < data.size();) {
         const std::size_t size = unpack<std::uint16_t>(data.substr(at + 1, 2));
@@ -173,13 +174,13 @@ Address inet6_address(std::string_view ip, std::string_view port) {
 
 constexpr std::size_t unix_size = 108;
 
-/// As in sockaddr_un::sun_path, but of a fixed size: what is left is zero.
+/// The path is as in sockaddr_un::sun_path, but has a fixed size; the unused bytes are zero.
 Address unix_address(std::string_view path) {
     const std::size_t end = path.find_last_not_of('\0') + 1;
     if (end == 0) return {};
     const bool is_abstract = path.front() == '\0';
     std::string name{is_abstract ? path.substr(1, end - 1) : path.substr(0, path.find('\0'))};
-    // What is a name for the kernel, but none that an Address can have.
+    // The kernel accepts such a name, but an Address cannot have it.
     if (end == unix_size || name.find('\0') != std::string::npos ||
         (!is_abstract && name.front() == '@')) {
         malformed("the name of a Unix socket that is none");
@@ -231,8 +232,8 @@ ProxyHeader parse_whole(std::string_view data) {
     const auto family = static_cast<unsigned char>(data[13]) >> 4U;
     const auto transport = static_cast<unsigned char>(data[13]) & 0xfU;
     const bool is_known = family <= 3 && transport <= 2;
-    // A proxy that connects for itself may say what it likes about addresses. Of one whose client
-    // has none that can be said the same is true.
+    // If the proxy connects for itself, the addresses have no meaning. The same is true if its
+    // client has no address that the protocol can express.
     const bool has_addresses = !header.is_local && family != 0 && transport != 0;
     if (!header.is_local && !is_known) malformed("an unknown family or transport");
     const auto known = is_known ? static_cast<Family>(family) : Family::unspecified;
@@ -294,7 +295,8 @@ std::optional<std::string_view> ProxyHeader::unique_id() const noexcept {
 
 std::optional<ProxySSL> ProxyHeader::ssl() const {
     const auto value = tlv(type_ssl);
-    // A byte of what the client did, four of what the proxy verified, and TLVs of their own.
+    // The value has one byte about the client, four bytes about the verification by the proxy, and
+    // then TLVs of its own.
     std::vector<ProxyTLV> inner;
     if (!value || value->size() < 5 || !read_tlvs(value->substr(5), inner)) return {};
     const auto client = static_cast<unsigned char>(value->front());

@@ -30,19 +30,20 @@ namespace detail {
 
 namespace {
 
-/// For peers without a number: those of a Unix socket.
+/// The text that stands for the peers of a Unix socket, which have no numeric address.
 constexpr std::string_view unix_peers = "unix:";
 
 using Failure = ProxyHeaderFailure;
 
-/// Reads a header that has to come. Looks at what is there before it takes it, because what follows
-/// the header belongs to the handler. Past the hooks of requests: the client has not begun one.
+/// Reads a header that has to come. It peeks at the bytes before it takes them, because the bytes
+/// after the header belong to the handler. It does not call the request hooks, because the client
+/// has not begun a request.
 class HeaderReader {
   public:
     HeaderReader(Channel& channel, Connection& connection, TimePoint until)
         : channel_{channel}, connection_{connection}, until_{until} {}
 
-    /// Nothing if a drain ended the input before.
+    /// Returns nothing if a drain has ended the input before.
     std::optional<ProxyHeader> read() {
         for (;;) {
             const std::size_t before = taken_.size();
@@ -55,7 +56,7 @@ class HeaderReader {
             }
             take((parsed ? parsed->second : taken_.size()) - before);
             if (parsed) return std::move(parsed->first);
-            if (Clock::now() >= until_) {  // who always sends a little is no faster for it
+            if (Clock::now() >= until_) {  // sending few bytes at a time gives no extra time
                 errno = ETIMEDOUT;
                 fail();
             }
@@ -63,7 +64,8 @@ class HeaderReader {
     }
 
   private:
-    /// Appends what is there to what has been taken, and leaves it there. Waits if it is nothing.
+    /// Appends the bytes that are there to those that have been taken, without taking them. Waits
+    /// if there are none.
     bool look() {
         std::array<char, 536> part;  // NOLINT(*-member-init): the kernel fills it
         for (;;) {
@@ -78,7 +80,7 @@ class HeaderReader {
             }
             if (size == 0) return end_of_input();
             if (errno != EAGAIN) fail();
-            if (is_drained()) return false;  // too late for its input to be ended
+            if (is_drained()) return false;  // the drain came before this wait
             if (!wait_for_input()) fail();
         }
     }
@@ -90,14 +92,14 @@ class HeaderReader {
     }
 
     bool wait_for_input() {
-        // In a child the signal of a drain finds the connection by this.
+        // In a child, the handler of the drain signal needs to know the connection.
         const bool is_signalled = connection_.table->is_signalled() && current().io == nullptr;
         if (is_signalled) {
             DrainSignal::receiving(&connection_);
             connection_.table->end_input_if_over(connection_);
         }
         const int ready = wait(channel_, Direction::read, until_);
-        if (is_signalled) DrainSignal::receiving(nullptr);  // leaves errno as it is
+        if (is_signalled) DrainSignal::receiving(nullptr);  // does not change errno
         return ready == 0;
     }
 
@@ -117,7 +119,7 @@ class HeaderReader {
         throw_io_error(channel_, "recv a PROXY header");
     }
 
-    /// What look() has seen is there.
+    /// Takes bytes that look() has seen.
     void take(std::size_t size) {
         while (size > 0) {
             std::array<char, 536> part;  // NOLINT(*-member-init): as above
@@ -143,7 +145,7 @@ ProxyPeers::ProxyPeers(const ServerOptions& options)
       networks_{options.proxy_networks} {
     for (const std::string& each : networks_) {
         if (each != unix_peers)
-            static_cast<void>(Address{}.in_network(each));  // throws if it is none
+            static_cast<void>(Address{}.in_network(each));  // throws if it is no network
     }
     const bool needs_network =
         mode_ == ProxyProtocol::from_networks || mode_ == ProxyProtocol::only_from_networks;
@@ -170,7 +172,7 @@ Introduction read_proxy_header(Socket& request, Address& client_address) {
     RequestTable& table = *connection->table;
     std::optional<ProxyHeader> header;
     {
-        // A server that closes does not wait for a client that says nothing.
+        // A server that closes must not wait for a silent client.
         std::optional<ServerPin::Pause> pause;
         if (connection->pin != nullptr) pause.emplace(*connection->pin);
         header = HeaderReader{channel, *connection, deadline_after(table.proxies.timeout)}.read();

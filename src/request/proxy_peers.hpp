@@ -10,21 +10,22 @@
 
 namespace socketserver::detail {
 
-/// Which connections of a server begin with a header of the PROXY protocol, by the address of their
-/// other end: nothing has been read from them yet.
+/// Decides which connections of a server begin with a header of the PROXY protocol. It uses only
+/// the address of the peer, because nothing has been read from the connection yet.
 class ProxyPeers {
   public:
     enum class Answer : unsigned char {
-        header,     ///< the header has to come
-        no_header,  ///< what comes belongs to the handler
-        refuse,     ///< nobody else may connect
+        header,     ///< the connection has to begin with a header
+        no_header,  ///< all bytes belong to the handler
+        refuse,     ///< this peer may not connect
     };
 
-    /// @throws std::invalid_argument if a network is none, or none is given where one is needed.
+    /// @throws std::invalid_argument if a text is no network, or if no network is given and one is
+    /// needed.
     explicit ProxyPeers(const ServerOptions& options);
 
     bool is_off() const noexcept { return mode_ == ProxyProtocol::off; }
-    /// From any thread.
+    /// May be called from any thread.
     ///
     /// @throws std::bad_alloc
     Answer expect_from(const Address& peer) const;

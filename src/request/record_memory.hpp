@@ -21,14 +21,14 @@ class RecordMemory {
   public:
     static constexpr std::size_t slot_size = 208;
 
-    /// From the heap if all is taken.
+    /// Takes memory for one record, from the heap if all is taken.
     ///
     /// @throws std::bad_alloc
     void* take() {
         std::uint32_t free = free_.load(std::memory_order_relaxed);
         while (free != 0) {
             const std::uint32_t rest = free & (free - 1);
-            // Acquires what its former user wrote last.
+            // The acquire makes the last writes of the former user visible.
             if (free_.compare_exchange_weak(free, rest, std::memory_order_acquire)) {
                 return &slots_[static_cast<std::size_t>(std::countr_zero(free))];
             }

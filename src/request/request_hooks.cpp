@@ -18,8 +18,8 @@ namespace {
 using Phase = Connection::Phase;
 using Timeout = std::optional<std::chrono::nanoseconds>;
 
-/// Only if LiveSettings::has_timeouts(), so that without nothing is written: another thread may use
-/// the channel in the other direction.
+/// To be called only if LiveSettings::has_timeouts() is true. Without timeouts nothing is written,
+/// because another thread may use the channel in the other direction.
 void set_deadline(Channel& channel, const Timeout& timeout) {
     channel.deadline.store(timeout ? deadline_after(*timeout) : never);
 }
@@ -31,7 +31,7 @@ void begin_request(Channel& channel, Connection& connection) {
     if (settings.has_timeouts()) set_deadline(channel, settings.request_timeout());
 }
 
-/// Of a request that has begun. Costs nothing if requests may take as long as they like.
+/// Throws if the time of a request that has begun is over. Costs nothing if there is no limit.
 void require_time(Channel& channel, std::string_view operation) {
     const TimePoint deadline = channel.deadline.load();
     if (deadline == never || Clock::now() < deadline) return;
@@ -69,12 +69,13 @@ Input before_receive(Channel& channel, bool partial) {
         connection->is_waited_for = true;
     }
     if (phase == Phase::busy) {
-        // Before the look at the drain: one of the two threads sees what the other one does.
+        // This comes before the check for a drain, so that at least one of the two threads sees
+        // what the other one does.
         phase = Phase::idle;
         connection->phase.store(phase);
         connection->done_in_drain = table.is_draining();
     }
-    // In a child the signal handler does what the other thread does here.
+    // In a child the signal handler takes the part of the other thread.
     if (table.is_signalled() && current().io == nullptr) DrainSignal::receiving(connection);
     return table.is_input_over(phase) ? Input::look : Input::wait;
 }
@@ -104,7 +105,7 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
     const int error = errno;
     if (is_cancelled(*connection)) return -1;
     errno = error;
-    // A drain has ended the input, and could not do so by TLS.
+    // A drain has ended the input of the socket, which TLS takes for an unannounced end.
     if (result == -1 && error == ByteFilter::cut_off &&
         connection->table->is_input_over(connection->phase.load(std::memory_order_relaxed))) {
         result = 0;
@@ -145,11 +146,11 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
 
 Channel give_away(Channel& channel) noexcept {
     Channel given = std::exchange(channel, {});
-    given.datagrams = nullptr;  // they are those of a server, whose socket it is no more
+    given.datagrams = nullptr;  // they belong to the server
     Connection* const connection = given.connection.get();
     if (connection == nullptr || !connection->is_handled) return given;
     connection->table->disown_descriptor(*connection);
-    connection->is_announced = false;  // for connection_closed(), which is not called for it
+    connection->is_announced = false;  // so that connection_closed() is not called for it
     given.deadline.store(never);
     channel.connection = std::move(given.connection);
     return given;

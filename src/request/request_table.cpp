@@ -32,7 +32,7 @@ void RequestTable::leave_server() noexcept {
 void RequestTable::linger(int descriptor) noexcept {
     const std::lock_guard lock{mutex_};
     if (loop_waker_ == nullptr) {
-        sys::calls.close(descriptor);  // there is no loop any more that would look after it
+        sys::calls.close(descriptor);  // there is no loop any more that would handle it
         return;
     }
     lingering.take(descriptor);
@@ -92,7 +92,7 @@ bool RequestTable::introduce(Connection& connection, const Address& client_addre
         connection.client_address = std::move(copy);
     }
     const bool takes_share = limits.limits_addresses();
-    // First, so that the parent gives back a share with which this process dies.
+    // This comes first, so that the parent gives back the share if this process dies.
     if (told != nullptr) told->announce(connection.client_address, takes_share);
     if (!takes_share) return true;
     connection.place.take_share(*this, connection.client_address);
@@ -123,7 +123,8 @@ void RequestTable::end(Connection& connection) noexcept {
     const CloseReason reason = reason_of(connection);
     if (connection.idle_ended && reason != CloseReason::cancelled) ++counters->idle_closed;
     if (in_child_) {
-        // The request is still the parent's: it counts the end when it has waited for this child.
+        // The request still belongs to the parent, which counts its end when it has waited for this
+        // child.
         if (ChildOutcome* const told = outcome_of(connection)) {
             told->is_refused = connection.is_refused;
             told->reason = static_cast<unsigned char>(reason);
@@ -175,7 +176,7 @@ void RequestTable::learn_from_child(Connection& connection) noexcept {
     try {
         connection.client_address = told->client_address();
     } catch (const std::bad_alloc&) {
-        return;  // the path of a Unix socket, which is under no limit
+        return;  // a Unix path: no limit applies to it
     }
     if (told->has_share) connection.place.adopt_share(*this, connection.client_address);
 }
@@ -189,14 +190,15 @@ void RequestTable::share_outcome(Connection& connection) noexcept {
         } else if (used_outcomes_ < static_cast<int>(ChildOutcomes::most)) {
             try {
                 if (!outcomes_) outcomes_.emplace();
-                // Room to give it back without an allocation, which could fail.
+                // Reserves room, so that giving an outcome back does not allocate, which could
+                // fail.
                 free_outcomes_.reserve(ChildOutcomes::most);
             } catch (const std::exception&) {
-                return;  // for want of memory: what this child tells is lost
+                return;  // no memory: the report of this child is lost
             }
             connection.outcome = used_outcomes_++;
         } else {
-            return;  // more children than that: what they tell is lost
+            return;  // too many children: the report of this one is lost
         }
     }
     outcome_of(connection)->clear();
@@ -214,8 +216,8 @@ void RequestTable::end_fresh_input() noexcept {
 }
 
 void RequestTable::enter_worker() noexcept {
-    // A thread of the parent may have held the lock at the fork, and changed the list: both begin
-    // anew, what the parent serves is not served here.
+    // A thread of the parent may have held the lock at the fork, while it changed the list. So both
+    // are made anew. The requests of the parent are not served here.
     ::new (static_cast<void*>(&mutex_)) std::mutex;
     first_ = nullptr;
     watches_ = {};
@@ -260,7 +262,7 @@ bool RequestTable::is_input_over(Connection::Phase phase) const noexcept {
 void RequestTable::end_input_if_over(Connection& connection) const noexcept {
     const int fd = connection.fd;
     if (fd == -1 || !is_input_over(connection.phase.load())) return;
-    // What has arrived can still be received; then comes the end of the stream.
+    // Bytes that have arrived can still be received; the end of the stream follows them.
     sys::calls.shutdown(fd, SHUT_RD);
     connection.idle_ended = true;
 }
@@ -310,8 +312,9 @@ Address RequestTable::take_address(Connection& connection) noexcept {
 }
 
 void RequestTable::read(Statistics& statistics) const noexcept {
-    // In this order: what has ended was accepted before, so the difference is never negative. Once
-    // more if something was accepted meanwhile, or it would be too large.
+    // The order matters: what has ended is read before what was accepted, so the difference is
+    // never negative. If something was accepted meanwhile, the difference would be too large, and
+    // all is read once more.
     std::uint64_t before = 0;
     int tries = 100;
     do {

@@ -13,7 +13,8 @@ namespace socketserver::detail {
 
 namespace {
 
-/// In ServerLink::pins_, beside the number of pins.
+/// The bit of ServerLink::pins_ that says that the link is cut; the other bits are the number of
+/// pins.
 constexpr std::uint32_t cut_bit = std::uint32_t{1} << 31U;
 
 constinit thread_local ServerPin* innermost_pin = nullptr;
@@ -66,8 +67,7 @@ void ServerPin::acquire() noexcept {
 
 void ServerPin::release() noexcept {
     if (!std::exchange(holds_, false)) return;
-    // The link is there for longer than the server: whoever pins owns it as well, or its request
-    // does.
+    // The link outlives the server here, because the pin, or its request, owns it.
     if ((link_->pins_.fetch_sub(1) & cut_bit) != 0) futex_wake_all(link_->pins_);
 }
 

@@ -15,8 +15,8 @@
 
 namespace socketserver::detail {
 
-/// The counters of a server, in memory that it shares with its children: what a child counts is
-/// seen in the parent. All lock-free, and only ever added to, but for those of the workers.
+/// The counters of a server, in memory that it shares with its children, so that the parent sees
+/// what a child counts. All are lock-free. They only grow, except those of the workers.
 // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the workers, see there
 struct SharedCounters {
     using Counter = std::atomic<std::uint64_t>;
@@ -40,11 +40,11 @@ struct SharedCounters {
     std::array<Counter, close_reasons> closed{};
     std::array<Counter, refuse_causes> refused{};
     DatagramCounters datagrams{};
-    /// What the processes of a server must know of its drain.
+    /// What the processes of a server must know about its drain.
     struct Drain {
-        /// A request that begins to wait for its client's next one ends instead.
+        /// Whether connections end that would wait for the next request of their client.
         std::atomic<bool> ends_idle{false};
-        /// And so does one whose client has sent nothing yet.
+        /// Whether connections whose client has sent nothing yet end as well.
         std::atomic<bool> ends_fresh{false};
         // The DrainOrder (src/server/lifecycle.hpp) for worker processes.
         std::atomic<TimePoint> until{never};
@@ -55,18 +55,19 @@ struct SharedCounters {
     /// Clients of a Unix datagram server that did not read their replies, see FullQueue.
     std::array<std::atomic<std::uint64_t>, 64> given_up{};
 
-    /// What is being served in each worker process, for the parent to count if the worker dies.
+    /// What each worker process is serving. If the worker dies, the parent counts it.
     struct Worker {
         std::atomic<int> pid{0};
         Counter active{0};
     };
-    /// Twice as many as WorkerSet has at a time: all may be replaced before the first is counted
-    /// out.
+    /// Twice as many as WorkerSet has at a time, because all workers may be replaced before the
+    /// first of them is counted out.
     static constexpr std::size_t most_workers = 2048;
     std::span<Worker> workers() noexcept {
         return {reinterpret_cast<Worker*>(worker_memory.data()), most_workers};
     }
-    // Not initialised: what the kernel maps is zero, and a page of it is had when it is used.
+    // Not initialised, because the kernel maps zeroes, and provides each page only when it is first
+    // used.
     alignas(Worker) std::array<std::byte, most_workers * sizeof(Worker)> worker_memory;
     Counter& of(CloseReason reason) { return closed[static_cast<std::size_t>(reason)]; }
     Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }

@@ -14,7 +14,7 @@ namespace socketserver::detail {
 
 namespace {
 
-using Index = std::uint32_t;  // of a share; 0: none
+using Index = std::uint32_t;  // of a share; 0 means none
 
 constexpr std::size_t most_shares = 65536;
 constexpr std::size_t buckets = 8192;
@@ -28,8 +28,9 @@ static_assert(buckets == std::size_t{1} << (64U - 51U));
 
 }  // namespace
 
-/// The connections of one origin in one worker. Exists while `count` is above 0, which is set last
-/// and cleared first: whoever dies in between leaves an entry that repair() takes for what it is.
+/// The connections of one origin in one worker. A share exists while `count` is above 0. `count` is
+/// set last and cleared first, so that repair() can tell whether a process that died left a whole
+/// share.
 struct SharedLimits::Share {
     Origin origin;
     std::atomic<std::size_t> count;
@@ -42,11 +43,11 @@ struct SharedLimits::Memory {
     pthread_mutex_t mutex{};
     TimePoint next_turn{};
     std::array<std::size_t, workers> taken{};
-    std::size_t total = 0;  // of `taken`: not added up for each connection
+    std::size_t total = 0;  // of `taken`, so that it need not be added up each time
     Index used = 1;
-    Index unused = 0;  ///< a list of those below `used` that do not exist
+    Index unused = 0;  ///< a list of the shares below `used` that do not exist
     std::array<Index, buckets> first{};
-    // Not initialised: a page of it is had when it is used for the first time.
+    // Not initialised, so that the kernel provides each page only when it is first used.
     alignas(Share) std::array<std::byte, most_shares * sizeof(Share)> shares;
 
     Share& share(Index index) noexcept { return reinterpret_cast<Share*>(shares.data())[index]; }
@@ -101,7 +102,7 @@ std::size_t SharedLimits::taken() noexcept {
 bool SharedLimits::take_share(std::size_t worker, const Origin& origin, std::size_t most) noexcept {
     const Lock lock{*this};
     Index& first = memory_->first[bucket_of(origin)];
-    std::size_t total = 0;
+    std::size_t total = 0;  // of `taken`, so that it need not be added up each time
     Share* own = nullptr;
     for (Index i = first; i != 0; i = memory_->share(i).next) {
         Share& share = memory_->share(i);
@@ -177,7 +178,7 @@ void SharedLimits::give_back_all(std::size_t worker) noexcept {
     repair();
 }
 
-/// Makes the sum, and the lists from the shares that exist, anew.
+/// Computes the sum again, and builds the lists again from the shares that exist.
 void SharedLimits::repair() noexcept {
     const auto& taken = memory_->taken;
     memory_->total = std::accumulate(taken.begin(), taken.end(), std::size_t{0});

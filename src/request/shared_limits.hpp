@@ -19,14 +19,15 @@ using Origin = std::pair<AddressFamily, std::uint64_t>;
 /// What the worker processes of one server have taken of its limits: the sum, and the part of each
 /// worker. When a worker has died, the parent gives its part back.
 ///
-/// In memory that the workers share, under a lock that survives the death of whoever holds it.
+/// It lies in memory that the workers share, under a robust mutex, which survives the death of its
+/// holder.
 ///
 /// Thread safety: all members may be called from any thread of any of the processes.
 class SOCKETSERVER_EXPORT SharedLimits {
   public:
-    /// Workers are numbered as in SharedCounters, which has a number for each of them; one that
-    /// found none would have the number after the last. The next is that of the process which is no
-    /// worker, with the children that serve a request of it.
+    /// Workers are numbered as in SharedCounters; a worker for which there is no number would have
+    /// the number after the last. The number after that one belongs to the process that is no
+    /// worker, together with its children that serve one request each.
     static constexpr std::size_t parent = SharedCounters::most_workers + 1;
     static constexpr std::size_t workers = parent + 1;
 
@@ -38,10 +39,11 @@ class SOCKETSERVER_EXPORT SharedLimits {
 
     bool take_room(std::size_t worker, std::size_t most) noexcept;
     void give_back_room(std::size_t worker) noexcept;
-    /// By all.
+    /// How much room all processes have taken.
     std::size_t taken() noexcept;
 
-    /// False as well if there is no memory for one more origin (65,535 pairs of worker and origin).
+    /// Returns false if the limit is reached, or if there is no memory for one more origin (65,535
+    /// pairs of worker and origin).
     bool take_share(std::size_t worker, const Origin& origin, std::size_t most) noexcept;
     void give_back_share(std::size_t worker, const Origin& origin) noexcept;
 
@@ -49,7 +51,7 @@ class SOCKETSERVER_EXPORT SharedLimits {
     void give_back_turn(Clock::duration interval) noexcept;
     TimePoint next_turn() noexcept;
 
-    /// In the parent: the worker has ended.
+    /// Called in the parent when the worker has ended.
     void give_back_all(std::size_t worker) noexcept;
 
   private:
