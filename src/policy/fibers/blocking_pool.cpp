@@ -14,11 +14,12 @@ namespace socketserver::detail {
 
 namespace {
 
-/// What fiber and thread have in common. On the stack of the fiber, which waits for `done`.
+/// The data that the fiber and the thread share. It is on the stack of the fiber, which waits for
+/// `done`.
 struct Call {
     const std::function<void()>& work;
     const Current caller;
-    const ExceptionState exceptions;  // that the caller handles
+    const ExceptionState exceptions;  // the exceptions that the caller is handling
     std::exception_ptr error{};
     std::mutex mutex{};
     WaitList waiting{};
@@ -31,8 +32,8 @@ class CallJob final : public Job {
     explicit CallJob(Call& call) : call_{call} {}
     void run() override {
         const End at_end{call_};
-        // What the fiber may ask a server for, it may ask for here: shutdown() must not wait for
-        // the handler that calls it. What it handles is handled here.
+        // The thread takes over the marks and the current exceptions of the fiber. So shutdown(),
+        // for example, does not wait for the handler that calls it here.
         current().serving = call_.caller.serving;
         current().request = call_.caller.request;
         ExceptionState::of_this_thread() = call_.exceptions;
@@ -77,7 +78,7 @@ void BlockingPool::run(const std::function<void()>& work) {
     std::unique_lock lock{call.mutex};
     while (!call.done) call.waiting.park(lock, never, false);
     lock.unlock();
-    if (call.ended_thread) ::pthread_exit(nullptr);  // which ends the fiber: Scheduler::fiber_main
+    if (call.ended_thread) ::pthread_exit(nullptr);  // ends the fiber: Scheduler::fiber_main()
     if (call.error) std::rethrow_exception(call.error);
 }
 
@@ -86,7 +87,7 @@ void BlockingPool::begin() {
     if (running_ < most_at_once) {
         ++running_;
     } else {
-        waiting_.park(lock, never, false);  // whoever ends hands its place over
+        waiting_.park(lock, never, false);  // a call that ends passes its place on
     }
 }
 

@@ -10,10 +10,10 @@
 
 namespace socketserver::detail {
 
-/// Threads for what would block a worker; fibers wait for them. Beyond `most_at_once` calls wait
-/// for their turn.
+/// Threads for calls that would block a worker, and for which fibers wait. At most `most_at_once`
+/// calls run at a time; further calls wait.
 ///
-/// Thread safety: from any fiber of any worker.
+/// Thread safety: run() may be called from any fiber of any worker.
 class BlockingPool {
   public:
     /// Suspends the calling fiber until `work` has ended. Throws what `work` throws, or

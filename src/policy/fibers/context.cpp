@@ -38,13 +38,13 @@ struct Switch {
     Context* to;
 };
 
-/// What the context that was switched to does first.
+/// To be called first in the context to which the switch went.
 Context& arrive(transfer_t transfer) {
     const Switch& done = *static_cast<const Switch*>(transfer.data);
     Context& to = *done.to;
     done.from->point = transfer.fctx;
 #ifdef SOCKETSERVER_ASAN
-    // It also tells where the stack of a thread lies, which nobody else knows.
+    // It also returns where the stack of a thread lies, which is not known otherwise.
     __sanitizer_finish_switch_fiber(to.asan_stack, &done.from->stack_bottom,
                                     &done.from->stack_size);
 #endif

@@ -19,7 +19,7 @@ struct Fiber::State {
     std::mutex mutex{};
     detail::WaitList waiting{};
     bool done = false;
-    std::thread thread{};  // if it is one
+    std::thread thread{};  // used if the function runs in a thread
 
     void run() {
         const End at_end{*this};
@@ -44,7 +44,7 @@ struct Fiber::State {
 
 namespace {
 
-/// A sibling of the fiber that makes it; it serves the same client.
+/// A fiber that another fiber has made. It belongs to the same request.
 template <class State>
 class Sibling final : public detail::RequestJob {
   public:
@@ -93,7 +93,7 @@ Fiber::~Fiber() {
     try {
         join();
     } catch (...) {
-        // Nobody asked what became of it.
+        // Nobody called join(), so the exception is dropped.
     }
 }
 

@@ -13,7 +13,7 @@
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
 
 #ifndef __GLIBCXX__
-// libc++abi has it, and does not declare it.
+// libc++abi has this function, but does not declare it.
 namespace __cxxabiv1 {
 extern "C" void* __cxa_get_globals();
 }
@@ -24,9 +24,9 @@ namespace socketserver::detail {
 /// Why a wait ended.
 enum class Wake : unsigned char { none, ready, unparked, timeout, cancelled, closed };
 
-/// The part of __cxa_eh_globals that belongs to an execution: the exceptions that are being
-/// handled. The C++ ABI keeps it for each thread; a fiber that waits inside a catch block takes its
-/// own along.
+/// The exceptions that are being handled: the part of __cxa_eh_globals that belongs to an
+/// execution. The C++ ABI keeps it for each thread, so each fiber needs its own copy while it waits
+/// inside a catch block.
 struct ExceptionState {
     static ExceptionState& of_this_thread() noexcept {
         return *reinterpret_cast<ExceptionState*>(__cxxabiv1::__cxa_get_globals());
@@ -42,18 +42,19 @@ struct ExceptionState {
 /// One fiber. It lies at the top of its own stack, beside the first frames: an idle client touches
 /// one page.
 struct Fiber : Timer {
-    // The first cache line: what ends a wait, and what leads to all that the fiber will touch.
+    // The first cache line holds what is needed to end a wait, and the pointers to what the fiber
+    // will use.
     Fiber* next_ready = nullptr;
     std::unique_ptr<RequestJob> request;
-    TimePoint deadline = never;  ///< of the wait
+    TimePoint deadline = never;  ///< of the current wait
     Wake wake = Wake::none;
     bool waits = false;
-    bool may_be_cancelled = false;  ///< the wait
-    bool unparked = false;          ///< and has not noticed yet
+    bool may_be_cancelled = false;  ///< whether a stop ends the current wait
+    bool unparked = false;          ///< unpark() was called, and the fiber has not seen it yet
     bool is_main = false;           ///< runs on the stack of the thread
     bool ended = false;
     Context context;
-    // The second one: what goes with each switch.
+    // The second cache line holds what each switch needs.
     ExceptionState exceptions;
     const ServerMark* serving = nullptr;
     const ServerMark* serves_request = nullptr;
@@ -64,7 +65,7 @@ struct Fiber : Timer {
     StackPool::Stack stack;
 };
 
-/// First in, first out, by a link in the fibers: that needs no memory.
+/// A first-in-first-out queue. The link is a member of the fibers, so it needs no memory.
 template <Fiber* Fiber::*next>
 class FiberQueue {
   public:

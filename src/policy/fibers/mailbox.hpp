@@ -12,7 +12,8 @@
 
 namespace socketserver::detail {
 
-/// Requests, first in, first out, by a link in them: that needs no memory.
+/// A first-in-first-out queue of requests. The link is a member of the requests, so it needs no
+/// memory.
 class RequestQueue {
   public:
     RequestQueue() = default;
@@ -47,18 +48,21 @@ class RequestQueue {
     RequestJob* last_ = nullptr;
 };
 
-/// What other threads ask of a scheduler.
+/// The messages of other threads to a scheduler.
 struct Mail {
     RequestQueue requests;
-    FiberQueue<&Fiber::next_unparked> unparked;  // each once: it waits until it has been told
+    FiberQueue<&Fiber::next_unparked> unparked;  // a fiber is in it at most once, because it waits
+                                                 // until its scheduler has read the mail
     bool cancel = false;
     bool finish = false;
 };
 
-/// Takes mail from any thread to the one thread that reads it, and wakes that thread if it sleeps
-/// in the kernel. A reader that does not sleep finds the mail on its own: no system call is made.
+/// Carries mail from any thread to the one thread that reads it, and wakes that thread if it sleeps
+/// in the kernel. If the reader does not sleep, it finds the mail without a system call of the
+/// sender.
 ///
-/// Thread safety: send() from any thread, the rest from the reader's.
+/// Thread safety: send() may be called from any thread, the other members from the thread that
+/// reads.
 class Mailbox {
   public:
     template <class Change>
@@ -66,13 +70,14 @@ class Mailbox {
         const std::lock_guard lock{mutex_};
         change(mail_);
         has_mail_ = true;
-        // Under the lock: the reader may end as soon as it has read its mail.
+        // This is done under the lock, because the reader may end as soon as it has read its mail.
         if (sleeps_.exchange(false)) waker_.wake();
     }
 
-    /// Readable when mail came to a reader that sleeps. Each wake-up is an edge.
+    /// A descriptor that is readable when mail came to a sleeping reader. Each wake-up is an edge.
     int fileno() const noexcept { return waker_.fileno(); }
-    /// Called before sleeping. False: there is mail, and nobody will wake the reader for it.
+    /// To be called before sleeping. Returns false if there is mail for which nobody will wake the
+    /// reader.
     bool may_sleep() noexcept {
         // Either the reader sees the mail, or its sender sees that the reader sleeps.
         sleeps_ = true;
@@ -81,7 +86,7 @@ class Mailbox {
     void is_awake() noexcept { sleeps_.store(false, std::memory_order_relaxed); }
 
     bool has_mail() const noexcept { return has_mail_.load(std::memory_order_relaxed); }
-    /// Exchanges what has come for `empty`.
+    /// Exchanges the mail that has come with `empty`.
     void take(Mail& empty) {
         const std::lock_guard lock{mutex_};
         std::swap(mail_, empty);

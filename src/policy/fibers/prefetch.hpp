@@ -7,8 +7,8 @@ namespace socketserver::detail {
 
 inline constexpr std::size_t cache_line = 64;
 
-/// Fetches so many lines of the cache, from that of `address` on, while the program goes on. What
-/// lies there is not looked at: an address that is no longer valid does no harm. Null: nothing.
+/// Starts fetching `lines` cache lines, beginning with that of `address`, while the program goes
+/// on. The memory is not read, so an address that is no longer valid does no harm. Null is ignored.
 inline void prefetch(const void* address, std::size_t lines) noexcept {
     if (address == nullptr) return;
     const auto* byte = static_cast<const char*>(address);

@@ -41,7 +41,7 @@ void Registrations::give_back(FdRecord& record) noexcept {
 }
 
 void Registrations::forget_here(FdRecord& record) noexcept {
-    // Whoever still waits: the descriptor goes away under it.
+    // A fiber may still wait for the descriptor that is being closed.
     if (record.waiting != nullptr) scheduler_.end_wait_of_closed(*record.waiting);
     give_back(record);
 }
@@ -58,7 +58,7 @@ void Registrations::forget(FdRecord& record, bool stays_open) noexcept {
         if (stays_open) scheduler_.stop_watching(record);
         record.next = std::exchange(foreign_, &record);
         has_foreign_.store(true, std::memory_order_relaxed);
-        return scheduler_.wake();  // somebody may wait for it
+        return scheduler_.wake();  // a fiber may wait for it
     }
     give_back(record);
     if (used_ > 0) return;

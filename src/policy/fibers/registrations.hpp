@@ -16,32 +16,33 @@ struct Fiber;
 class Registrations;
 class Scheduler;
 
-/// What is known of the input of a descriptor. The only place that knows it.
+/// What is known about the input of a descriptor. It is kept only here.
 enum class Readiness : unsigned char {
-    unknown,    ///< reported, and since then used by somebody
+    unknown,    ///< reported, and used since then
     ready,      ///< reported
-    exhausted,  ///< an operation found nothing, and nothing was reported since
+    exhausted,  ///< an operation found nothing, and nothing was reported since then
 };
 
-/// One direction of a descriptor in an epoll set of a scheduler. Lives in memory that is never
-/// given back while the scheduler lives: the kernel may report a descriptor that was closed, if a
-/// forked child still has it. `generation` tells such a report.
+/// One direction of a descriptor in an epoll set of a scheduler. Its memory is not freed while the
+/// scheduler exists, because the kernel may report a descriptor that was closed, if a forked child
+/// still has it. Such a report is recognised by `generation`.
 ///
-/// Input is reported at each edge. Output is asked for anew by each wait (EPOLLONESHOT): otherwise
-/// a Unix socket would report each time the peer reads.
+/// Input is reported at each edge. Each wait for output asks the kernel again (EPOLLONESHOT),
+/// because otherwise a Unix socket would report each time the peer reads.
 struct alignas(cache_line) FdRecord final : Registration {
     void forget(bool stays_open) noexcept override;
 
-    /// What epoll carries: the address, and the generation in the bits that no address has.
+    /// The value that epoll reports: the address, with the generation in the bits that addresses do
+    /// not use.
     std::uint64_t tag() const noexcept {
         return reinterpret_cast<std::uintptr_t>(this) | std::uint64_t{generation} << address_bits;
     }
-    /// Null: it stands for another use of the record, or for none.
+    /// The record of a tag. Null if the tag is for an earlier use of the record, or for none.
     static FdRecord* of_tag(std::uint64_t tag) noexcept {
         FdRecord* record = at(tag);
         return record != nullptr && record->generation == tag >> address_bits ? record : nullptr;
     }
-    /// Whatever it is used for now.
+    /// The record of a tag, whatever it is used for now.
     static FdRecord* at(std::uint64_t tag) noexcept {
         return reinterpret_cast<FdRecord*>(tag & ((std::uint64_t{1} << address_bits) - 1));
     }
@@ -49,40 +50,43 @@ struct alignas(cache_line) FdRecord final : Registration {
 
     Registrations* owner = nullptr;
     Fiber* waiting = nullptr;
-    FdRecord* next = nullptr;                ///< in a list of those that are not used
-    const Connection* connection = nullptr;  ///< only to fetch it ahead: it may have ended
+    FdRecord* next = nullptr;                ///< in the list of unused records
+    const Connection* connection = nullptr;  ///< only for prefetching: it may have ended
     int fd = -1;
     std::uint16_t generation = 0;
     Direction direction = Direction::read;
     Readiness input = Readiness::unknown;
-    /// End of stream, an error or urgent data was reported: a short read tells nothing any more.
+    /// Whether the end of the stream, an error or urgent data was reported. If so, a short read
+    /// does not mean that there is no more input.
     bool read_to_the_end = false;
 };
 
-/// The records of one scheduler, and the two epoll sets that they stand in. An epoll set takes each
-/// descriptor once: with one set for each direction, who receives and who sends register apart,
-/// each with a scheduler of its own if need be.
+/// The records of one scheduler, and its two epoll sets. An epoll set takes each descriptor once.
+/// With one set for each direction, a fiber that receives and another one that sends register
+/// separately, and may belong to different schedulers.
 ///
-/// Those of sockets that outlive the scheduler, and are closed by whatever thread, keep the object
-/// alive: it deletes itself with the last of them.
+/// Sockets may outlive the scheduler, and any thread may close them. Their records keep the object
+/// alive; it deletes itself with the last of them.
 ///
-/// Thread safety: forget() from any thread, the rest from the scheduler's.
+/// Thread safety: forget() may be called from any thread, the other members from the thread of the
+/// scheduler.
 class Registrations {
   public:
-    /// Of a scheduler that lives until close().
+    /// @param scheduler must exist until close().
     explicit Registrations(Scheduler& scheduler);
     Registrations(const Registrations&) = delete;
     Registrations& operator=(const Registrations&) = delete;
 
     FdRecord& take(int fd, Direction direction);
     void give_back(FdRecord& record) noexcept;
-    /// By any thread: ends the use of the record, and the wait of whoever waits for it.
+    /// Ends the use of the record, and the wait of a fiber that waits for it. May be called from
+    /// any thread.
     void forget(FdRecord& record, bool stays_open) noexcept;
-    /// Takes in what was given back from elsewhere.
+    /// Takes back the records that other threads have returned.
     void collect() noexcept {
         if (has_foreign_.load(std::memory_order_relaxed)) collect_foreign();
     }
-    /// The scheduler goes.
+    /// Called when the scheduler is being destroyed.
     void close() noexcept;
 
   private:
@@ -90,7 +94,8 @@ class Registrations {
     void collect_foreign() noexcept;
     void forget_here(FdRecord& record) noexcept;
 
-    /// A forked child shares the epoll sets: what it took out of them, the parent would miss.
+    /// Whether this process is a forked child. The child shares the epoll sets, and must not remove
+    /// anything that the parent needs.
     bool is_in_child() const noexcept;
 
     Scheduler& scheduler_;

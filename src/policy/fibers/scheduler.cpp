@@ -20,11 +20,12 @@ namespace socketserver::detail {
 
 namespace {
 
-/// A fiber lies on cache lines of its own; its frames begin below it.
+/// The size of a Fiber object in whole cache lines. The stack frames begin below it.
 constexpr std::size_t fiber_size = (sizeof(Fiber) + cache_line - 1) / cache_line * cache_line;
 
-/// What a fiber will touch when it goes on. With thousands of them none of it is in the cache, and
-/// the kernel's work for the one before takes long enough to fetch it.
+/// Prefetches the part of the stack that a fiber will use when it continues. With thousands of
+/// fibers none of it is in the cache, and the kernel's work for the fiber before takes long enough
+/// to fetch it.
 void prefetch_stack(const Fiber& fiber) noexcept {
     constexpr std::size_t most_lines = 20;
     const auto top = reinterpret_cast<std::uintptr_t>(&fiber + 1);
@@ -33,8 +34,9 @@ void prefetch_stack(const Fiber& fiber) noexcept {
     prefetch(fiber.request.get(), 2);
 }
 
-// The handler of SIGSEGV reads it in any thread. In a library that is loaded later the first read
-// in a thread would allocate, unless the place of the variable is known from the beginning.
+// The handler of SIGSEGV reads this variable in any thread. In a library that is loaded at run time
+// the first read in a thread would allocate memory, unless the variable has a fixed place
+// (initial-exec).
 #ifdef __GLIBC__
 [[gnu::tls_model("initial-exec")]]
 #endif
@@ -44,8 +46,9 @@ constinit thread_local Scheduler* scheduler_of_this_thread = nullptr;
 
 Scheduler* Scheduler::here() noexcept { return scheduler_of_this_thread; }
 
-/// The child of a fork has the fiber that called fork(), and its scheduler's epoll set is the
-/// parent's: a wait there would take the parent's events. So the child waits in the kernel.
+/// A forked child has only the fiber that called fork(), and shares the epoll set with the parent.
+/// A wait on that set would take the parent's events. So the child leaves the scheduler, and waits
+/// in the kernel.
 void Scheduler::leave_in_forked_children() {
     static const int error = ::pthread_atfork(nullptr, nullptr, [] {
         if (std::exchange(scheduler_of_this_thread, nullptr) != nullptr) current().io = nullptr;
@@ -68,7 +71,7 @@ Scheduler::Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal&
     output_epoll_ = sys::calls.epoll_create1(EPOLL_CLOEXEC);
     epoll_event event{};
     event.events =
-        EPOLLIN | EPOLLET;  // each wake(), each expiry is an edge: nothing has to be read
+        EPOLLIN | EPOLLET;  // each wake() and each expiry is an edge, so nothing has to be read
     epoll_event of_outputs{};
     of_outputs.events = EPOLLIN;
     of_outputs.data.u64 = output_record_.tag();
@@ -121,7 +124,8 @@ void Scheduler::run(const std::function<void()>& main) {
 
 void Scheduler::loop_main(void* self) { static_cast<Scheduler*>(self)->loop(); }
 
-/// Flat: Socket::transmit() tells what a return costs, behind a switch as behind a system call.
+/// Compiled flat, because a return is slow after a switch as it is after a system call: see
+/// Socket::transmit().
 [[gnu::flatten]] void Scheduler::loop() {
     // The first switch to here is the first wait of the main fiber.
     main_.exceptions = std::exchange(*exceptions_, {});
@@ -174,9 +178,9 @@ void Scheduler::spawn(std::unique_ptr<RequestJob>& request) {
     ready_.push(*fiber);
 }
 
-/// Stacks begin at different offsets in their page: with the same one, a thousand of them would
-/// share the few sets of the cache that this offset maps to. The first page still holds the frames
-/// of an idle handler.
+/// Returns the offset in the page at which the next stack begins. With equal offsets, a thousand
+/// stacks would share the few sets of the cache to which this offset maps. The first page still has
+/// room for the frames of an idle handler.
 std::size_t Scheduler::next_color() noexcept {
     constexpr unsigned colors = 32;
     return cache_line * (color_++ % colors);
@@ -184,8 +188,8 @@ std::size_t Scheduler::next_color() noexcept {
 
 void Scheduler::fiber_main(void* argument) {
     auto& fiber = *static_cast<Fiber*>(argument);
-    // pthread_exit() ends what its caller takes for its thread, which is the fiber. It would go on
-    // with the thread's own stack if this destructor returned.
+    // The caller of pthread_exit() wants to end its thread, which is the fiber here. If this
+    // destructor returned, the unwinding would go on into the stack of the thread.
     struct End {
         Fiber& fiber;
         ~End() { end(fiber); }
@@ -194,7 +198,7 @@ void Scheduler::fiber_main(void* argument) {
 }
 
 void Scheduler::end(Fiber& fiber) noexcept {
-    if (here() == nullptr) ::_exit(0);  // a forked child, which has nothing else to go on with
+    if (here() == nullptr) ::_exit(0);  // a forked child, which has nothing else to run
     Scheduler& self = *here();
     if (self.slice_watch_.is_enabled()) self.slice_watch_.end();
     fiber.request.reset();

@@ -22,27 +22,29 @@ namespace socketserver::detail {
 
 class BlockingPool;
 
-/// Tells when a scheduler has no request left, as long as somebody wants to know.
+/// Signals that a scheduler has no request left, while a thread waits for that.
 struct IdleSignal {
     std::atomic<bool> wanted{false};
     Waker waker;
 };
 
-/// Runs the fibers of one thread, and carries their I/O. Fibers never change the thread.
+/// Runs the fibers of one thread, and is the carrier of their I/O. Fibers never change the thread.
 ///
-/// A round: every fiber that is ready runs until it waits; then the kernel is asked, without
-/// waiting if somebody is ready again, what became ready. A fiber whose operations never have to
-/// wait steps back after `operations_in_a_row`. So neither connections nor accepting starve.
+/// It works in rounds. In each round every fiber that is ready runs until it waits. Then the
+/// scheduler asks the kernel what became ready; it waits for that only if no fiber is ready. A
+/// fiber whose operations never have to wait yields after `operations_in_a_row` operations. So
+/// neither connections nor accepting starve.
 ///
-/// Thread safety: members are called in the thread of run(), except those that say otherwise.
+/// Thread safety: members may be called only in the thread of run(), except those that say
+/// otherwise.
 class Scheduler final : public BlockingIo {
   public:
-    /// `fibers` counts them, those of other schedulers as well.
+    /// @param fibers the counter of all fibers, which other schedulers use as well.
     Scheduler(std::size_t stack_size, BlockingPool& blocking, IdleSignal& idle,
               std::atomic<std::size_t>& fibers);
     ~Scheduler() override;
 
-    /// The scheduler whose run() the calling thread is in; or null.
+    /// The scheduler whose run() is active in the calling thread, or null.
     static Scheduler* here() noexcept;
 
     /// Runs `main` on the stack of the calling thread, as one of the fibers, and returns when it
@@ -52,14 +54,15 @@ class Scheduler final : public BlockingIo {
     /// @throws std::system_error or std::bad_alloc, with `request` untouched, if there is no stack
     ///         for it.
     void spawn(std::unique_ptr<RequestJob>& request);
-    /// Spawns, or refuses if there is no stack. The load was added before.
+    /// Spawns the request, or fails it if there is no stack. Its load has been added already.
     void start(std::unique_ptr<RequestJob>& request);
-    /// In run()'s `main`: starts what is posted, until finish().
+    /// Called in the `main` of run(): starts the requests that are posted, until finish().
     void start_posted();
 
     /// Suspends the running fiber.
     Wake suspend(TimePoint until, bool may_be_cancelled) noexcept;
-    /// Suspends the running fiber until unpark(), or no longer than that: nothing else ends it.
+    /// Suspends the running fiber until unpark(), but at most until the given time. Nothing else
+    /// ends the wait.
     Wake park(TimePoint until, bool may_be_cancelled) noexcept;
     void end_wait(Fiber& fiber, Wake wake) noexcept {
         if (!fiber.waits) return;
@@ -67,7 +70,8 @@ class Scheduler final : public BlockingIo {
         fiber.wake = wake;
         ready_.push(fiber);
     }
-    /// The descriptor that it waits for is gone; also if the wait has ended, but not been noticed.
+    /// Called when the descriptor for which the fiber waits is gone. Has an effect also if the wait
+    /// has ended and the fiber has not run since.
     void end_wait_of_closed(Fiber& fiber) noexcept {
         end_wait(fiber, Wake::closed);
         fiber.wake = Wake::closed;
@@ -79,12 +83,12 @@ class Scheduler final : public BlockingIo {
 
     /// @name From any thread
     /// @{
-    /// Adds the load of the request, which start_posted() will start.
+    /// Posts a request, which start_posted() will start, and adds its load.
     void post(std::unique_ptr<RequestJob> request) noexcept;
     void post_cancel() noexcept;
     void finish() noexcept;
     void unpark(Fiber& fiber) noexcept;
-    /// Makes it look at what other threads have changed.
+    /// Makes the scheduler check what other threads have changed.
     void wake() noexcept;
     /// Takes the record out of its epoll set.
     void stop_watching(const FdRecord& record) const noexcept;
@@ -109,7 +113,8 @@ class Scheduler final : public BlockingIo {
 
   private:
     static constexpr int operations_in_a_row = 64;
-    /// Not more than stay in the cache, with what the kernel needs for each, until they are served.
+    /// The limit is low enough that the data of all events, with what the kernel needs for each,
+    /// stays in the cache until they are served.
     static constexpr std::size_t events_in_a_row = 64;
     static constexpr std::size_t own_stack_size = 64UL * 1024;
 
@@ -135,7 +140,8 @@ class Scheduler final : public BlockingIo {
     void read_mail();
 
     // scheduler_io.cpp: what they wait for
-    /// Null: it is another scheduler's, or there is none.
+    /// The record behind a registration. Null if there is none, or if it belongs to another
+    /// scheduler.
     FdRecord* record_of(Registration* registration) const noexcept {
         auto* record = static_cast<FdRecord*>(registration);
         return record != nullptr && owns(*record) ? record : nullptr;
@@ -148,13 +154,13 @@ class Scheduler final : public BlockingIo {
     bool watch_for_poll(int fd);
     int take_ready(pollfd* fds, std::size_t count) noexcept;
 
-    int epoll_ = -1;  // the epoll set of input, and of the one of output
+    int epoll_ = -1;  // the epoll set of input, which contains the one of output
     int output_epoll_ = -1;
-    FdRecord output_record_;   // of the latter in the former
+    FdRecord output_record_;   // the record of the output set in the input set
     int timer_ = -1;           // a timerfd in the epoll set
-    TimePoint armed_ = never;  // what it is set to
+    TimePoint armed_ = never;  // the time to which the timer is set
     bool look_at_timers_ = false;
-    ExceptionState* exceptions_ = nullptr;  // of this thread
+    ExceptionState* exceptions_ = nullptr;  // those of this thread
     Fiber* running_ = nullptr;
     int operations_left_ = 0;
     unsigned color_ = 0;
@@ -168,7 +174,7 @@ class Scheduler final : public BlockingIo {
     StackPool stacks_;
     StackPool own_pool_;
     StackPool::Stack own_stack_;
-    Fiber* live_ = nullptr;  // all but the main one
+    Fiber* live_ = nullptr;  // the list of all fibers except the main one
     std::size_t live_count_ = 0;
     Fiber main_;
     Context loop_;
@@ -183,7 +189,7 @@ class Scheduler final : public BlockingIo {
     Mail being_read_;
     RequestQueue posted_;  // for start_posted()
     bool finished_ = false;
-    bool waits_for_mail_ = false;  // the main fiber, in start_posted()
+    bool waits_for_mail_ = false;  // whether the main fiber waits in start_posted()
     std::atomic<std::size_t> load_{0};
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What ends the waits of a scheduler's fibers from outside: the kernel, time, other threads.
+// The members of Scheduler that end the waits of fibers: because of the kernel, the time, or other
+// threads.
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -19,7 +20,8 @@ void Scheduler::wait_for_events() {
         ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
     mailbox_.is_awake();
     const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
-    // In steps, each on what the one before has fetched, so that the waits for memory overlap.
+    // This works in steps. Each step uses what the step before has fetched, so that the accesses to
+    // memory overlap.
     for (const epoll_event& event : reported) __builtin_prefetch(FdRecord::at(event.data.u64), 1);
     for (const epoll_event& event : reported) {
         const FdRecord* record = FdRecord::at(event.data.u64);
@@ -34,8 +36,8 @@ void Scheduler::wait_for_events() {
     if (std::exchange(look_at_timers_, false)) expire_timers();
 }
 
-/// The kernel's timer is set only for a time earlier than the one it has: a timeout of epoll_wait()
-/// would be set, and taken back, at each wait.
+/// Sets the kernel's timer, but only if the time is earlier than the one to which it is set. A
+/// timeout of epoll_wait() would have to be set and removed at each wait.
 void Scheduler::arm_timer() noexcept {
     armed_ = timers_.earliest();
     itimerspec at{};
@@ -56,8 +58,8 @@ void Scheduler::report(const epoll_event& event) noexcept {
     if (record->waiting != nullptr) end_wait(*record->waiting, Wake::ready);
 }
 
-/// What does not fit is reported next time: the set of output is reported for as long as something
-/// is ready in it.
+/// Events that do not fit are reported the next time, because the set of output is reported for as
+/// long as something is ready in it.
 void Scheduler::report_output() noexcept {
     const int count =
         ::epoll_wait(output_epoll_, events_.data(), static_cast<int>(events_.size()), 0);
@@ -115,7 +117,7 @@ void Scheduler::read_mail() {
     while (!being_read_.requests.empty()) posted_.push(being_read_.requests.pop());
     if (std::exchange(being_read_.finish, false)) finished_ = true;
     if (std::exchange(being_read_.cancel, false)) cancel();
-    // Whatever else the main fiber waits for, it looks at its mail afterwards.
+    // If the main fiber waits for something else, it checks its mail after that.
     if (waits_for_mail_ && (!posted_.empty() || finished_)) end_wait(main_, Wake::ready);
 }
 

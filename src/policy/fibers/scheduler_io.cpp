@@ -20,8 +20,8 @@ int fail(int error) noexcept {
     return -1;
 }
 
-/// A datagram server answers all its clients through one socket, from all workers: no fiber can
-/// have its registration for itself. It rarely has to wait, and then not for long.
+/// A datagram server answers all its clients through one socket, from all workers, so no fiber can
+/// own the registration of that socket. Sending rarely has to wait, and then only briefly.
 bool is_datagram(const Channel& channel) noexcept {
     if (channel.stream != ByteStream::unknown) return false;
     int type = 0;
@@ -29,12 +29,13 @@ bool is_datagram(const Channel& channel) noexcept {
     return ::getsockopt(channel.fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
 }
 
-/// What a peer that receives at once could keep one send(2) busy with.
+/// The most that is given to one send(2), because a peer that receives at once could keep a larger
+/// one busy.
 constexpr std::size_t largest_send = std::size_t{256} * 1024;
 
 struct Received {
     ssize_t size;
-    bool is_all;  ///< nothing was left behind, as far as one can tell from here
+    bool is_all;  ///< as far as this call can tell, no input was left
 };
 
 Received receive(const Channel& channel, void* data, std::size_t size, int flags) {
@@ -43,8 +44,8 @@ Received receive(const Channel& channel, void* data, std::size_t size, int flags
             [&] { return sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT); });
         return {received, channel.stream == ByteStream::tcp};
     }
-    // A receive ends where a descriptor was passed, or where another process has written, although
-    // more is there. That there was such a thing is told here only.
+    // A receive ends at a passed descriptor, or where another process has written, even if there is
+    // more input. Only recvmsg(2) tells that.
     iovec part{data, size};
     msghdr message{};
     message.msg_iov = &part;
@@ -63,7 +64,7 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
         if (--operations_left_ < 0 && may_wait) yield();
         if (refuses()) return fail(ECANCELED);
         FdRecord* record = record_of(channel.reading);
-        // Who does not wait is given the kernel's answer, and not what was known a while ago.
+        // A caller that does not wait gets the kernel's answer, not what was known some time ago.
         if (!may_wait || record == nullptr || record->input != Readiness::exhausted) {
             const auto [received, is_all] = receive(channel, data, size, flags);
             if (received == -1 && errno != EAGAIN) return -1;
@@ -98,7 +99,8 @@ std::ptrdiff_t Scheduler::send(Channel& channel, const void* data, std::size_t s
 }
 
 bool Scheduler::may_receive(Channel& channel) {
-    // Who never waits would never hear of input, and is not made to wait for its neighbours.
+    // A caller that never waits would never be told of input, so it may always try. It also does
+    // not have to yield to other fibers.
     if (channel.timeout.count() == 0) return true;
     if (operations_left_ < 0) yield();
     const FdRecord* record = record_of(channel.reading);
@@ -125,9 +127,9 @@ int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) 
     FdRecord* record = record_of(reads ? channel.reading : channel.writing);
     if (record == nullptr) {
         record = register_channel(channel, direction);
-        if (record == nullptr) return errno == EPERM ? 0 : -1;  // a file: always ready
+        if (record == nullptr) return errno == EPERM ? 0 : -1;  // a file, which is always ready
     } else if (!reads || record->input == Readiness::unknown) {
-        // Changing the entry makes the kernel look again, and report what is ready already.
+        // Changing the entry makes the kernel check again, and report what is ready already.
         if (watch(*record, false) == -1) return -1;
     }
     if (std::exchange(record->input, Readiness::exhausted) == Readiness::ready) {
@@ -136,7 +138,7 @@ int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) 
     }
     record->waiting = running_;
     const Wake wake = suspend(until, true);
-    if (wake == Wake::closed) return fail(EBADF);  // the record is another's by now
+    if (wake == Wake::closed) return fail(EBADF);  // the record may have another use by now
     record->waiting = nullptr;
     if (wake == Wake::timeout) return fail(ETIMEDOUT);
     if (wake == Wake::cancelled) return fail(ECANCELED);
@@ -153,7 +155,8 @@ int Scheduler::wait_a_little(TimePoint until) {
 
 FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
     Registration*& registration = direction == Direction::read ? channel.reading : channel.writing;
-    // That of another scheduler, in which nobody waits in this direction any more.
+    // This is the registration of another scheduler, in which no fiber waits in this direction any
+    // more.
     if (registration != nullptr) std::exchange(registration, nullptr)->forget(true);
     FdRecord& record = registrations_->take(channel.fd, direction);
     record.connection = channel.connection.get();
@@ -167,8 +170,9 @@ FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
     return &record;
 }
 
-/// What is ready already will be reported. The entry of a descriptor may be there although it is
-/// new, or be gone, if somebody has replaced what the number stands for.
+/// Adds or changes the entry of a descriptor; what is ready already will be reported. If the
+/// program has replaced the file behind the number, the entry may exist although the record is new,
+/// or may be gone.
 int Scheduler::watch(const FdRecord& record, bool is_new) const noexcept {
     const bool reads = record.direction == Direction::read;
     epoll_event event{};
@@ -220,8 +224,9 @@ int Scheduler::take_ready(pollfd* fds, std::size_t count) noexcept {
 }
 
 int Scheduler::poll(pollfd* fds, std::size_t count, TimePoint until) {
-    // What the serving loop waits for stays registered. Anybody else, such as a server inside of a
-    // handler, waits in a thread: its descriptors may be in the epoll set already.
+    // The descriptors of the serving loop stay registered. Any other caller, such as a server
+    // inside of a handler, waits in a thread, because its descriptors may be in the epoll set
+    // already.
     if (!running_->is_main) {
         int result = 0;
         int error = 0;
@@ -242,7 +247,8 @@ int Scheduler::poll(pollfd* fds, std::size_t count, TimePoint until) {
         for (FdRecord* record : polled_) record->waiting = nullptr;
         if (wake != Wake::timeout) continue;
         const int ready = take_ready(fds, count);
-        // Next time the kernel looks at each again: somebody may have replaced a descriptor.
+        // The next time the kernel checks each descriptor again, because the program may have
+        // replaced one.
         for (FdRecord* record : polled_) record->input = Readiness::unknown;
         return ready;
     }

@@ -11,8 +11,10 @@
 
 namespace socketserver::detail {
 
-/// Which request a worker runs at the moment, and since when: for the thread that looks whether one
-/// of them blocks its worker. begin() and end() are called only if it is enabled.
+/// Records which request a worker runs at the moment, and since when. The thread that detects
+/// blocking handlers reads it. begin() and end() are called only if that is enabled.
+///
+/// Thread safety: overdue() may be called from any thread, the other members from the worker's.
 class SliceWatch {
   public:
     void enable() noexcept { enabled_ = true; }
@@ -29,10 +31,11 @@ class SliceWatch {
         running_ = nullptr;
     }
 
-    /// From any thread: whose request has been running for `limit`, and for how long. Each time
-    /// that it blocks is told once.
+    /// Finds out whether a request has been running for `limit` or longer. Returns for how long,
+    /// and sets the client's address. Each blocking run is reported once.
     ///
-    /// @throws std::bad_alloc if there is no memory for the address: it is told the next time.
+    /// @throws std::bad_alloc if there is no memory for the address: the run is then reported the
+    /// next time.
     std::optional<std::chrono::nanoseconds> overdue(std::chrono::nanoseconds limit,
                                                     Address& client_address) {
         const std::lock_guard lock{mutex_};

@@ -24,10 +24,11 @@ namespace socketserver::detail {
 namespace {
 
 constexpr std::size_t signal_stack_size = 64UL * 1024;
-struct sigaction before;  // what stood there before ours
+struct sigaction before;  // the action before ours
 
-// What follows, up to the line that says so, runs in the signal handler: whoever overflowed its
-// stack may have been inside malloc(), so nothing allocates or takes a lock.
+// The functions from here to the line "End of the signal handler" run in the signal handler. The
+// fiber that overflowed its stack may have been inside malloc(), so they neither allocate nor take
+// a lock.
 
 /// A line for stderr.
 class Line {
@@ -56,7 +57,7 @@ class Line {
 void report_overflow(const Fiber& fiber) noexcept {
     Line line;
     line.add("socketserver: stack overflow in the fiber that serves ");
-    if (fiber.request != nullptr) {  // null: it is being destroyed
+    if (fiber.request != nullptr) {  // null while it is being destroyed
         const Address& client = fiber.request->client_address();
         HostText text;
         line.add(host_text(client, text));
@@ -68,10 +69,10 @@ void report_overflow(const Fiber& fiber) noexcept {
         .write();
 }
 
-/// Sends a signal that was sent, and not made by the kernel for an instruction, to this thread
-/// again, as it came. It is delivered when the handler has returned.
+/// If the signal was sent, and not caused by an instruction, sends it again to this thread, with
+/// the same information. It is delivered when the handler has returned.
 void send_again(int signal, siginfo_t* info) noexcept {
-    if (info->si_code > 0) return;  // the instruction is repeated, and faults again
+    if (info->si_code > 0) return;  // the instruction is repeated, and causes the fault again
     sigset_t until_return;
     ::sigemptyset(&until_return);
     ::sigaddset(&until_return, signal);
@@ -104,8 +105,9 @@ void hand_on(int signal, siginfo_t* info, void* context) {
     }
     struct sigaction present {};
     ::sigaction(signal, nullptr, &present);
-    // Not called by the kernel if somebody has put another handler on top: that one calls us.
-    // SA_RESETHAND, which is taken over from the handler before, has put the default there.
+    // If the program has installed another handler later, that one calls this one. Otherwise the
+    // kernel has called this handler; with SA_RESETHAND, which is taken over from the previous
+    // action, it has then restored the default.
     const bool on_top =
         is_ours(present) || (has_flag(before, SA_RESETHAND) && present.sa_handler == SIG_DFL);
     if (on_top && !has_flag(before, SA_ONSTACK)) {
@@ -132,10 +134,10 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     errno = saved;
 }
 
-// Up to here.
+// End of the signal handler.
 
-/// Keeps the code of this file where it is: it may be part of a plugin that is unloaded, and
-/// somebody who has put a handler on top knows the address. False: that cannot be had.
+/// Keeps the code of this file loaded. It may be part of a plugin that is unloaded, and a handler
+/// that was installed later may call it. Returns false if this is not possible.
 bool stay_loaded() noexcept {
 #ifdef __GLIBC__  // elsewhere nothing is ever unloaded
     Dl_info info{};
@@ -157,7 +159,7 @@ void install_handler() noexcept {
     const std::lock_guard lock{mutex};
     if (installed || !stay_loaded()) return;
     ::sigaction(SIGSEGV, nullptr, &before);
-    struct sigaction action = before;  // the mask and the flags: the kernel does as it would
+    struct sigaction action = before;  // with its mask and flags
     action.sa_sigaction = on_fault;
     action.sa_flags |= SA_SIGINFO | SA_ONSTACK;
     installed = ::sigaction(SIGSEGV, &action, nullptr) == 0;
@@ -182,7 +184,7 @@ OverflowReport::~OverflowReport() {
     if (stack_ == nullptr) return;
     stack_t present{};
     ::sigaltstack(nullptr, &present);
-    if (present.ss_sp != stack_.get()) return;  // somebody has put another one there
+    if (present.ss_sp != stack_.get()) return;  // the program has set another one
     stack_t none{};
     none.ss_flags = SS_DISABLE;
     ::sigaltstack(&none, nullptr);

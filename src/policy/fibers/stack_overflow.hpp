@@ -6,17 +6,18 @@
 
 namespace socketserver::detail {
 
-/// While it lives: that a fiber of this thread overflows its stack is told on stderr, with the name
-/// of its client, before the program ends as it would have ended without.
+/// While an object exists, an overflow of a fiber's stack in this thread is reported on stderr,
+/// with the name of the client, before the program ends as it would have ended anyway.
 ///
-/// The first one installs a handler of SIGSEGV for the process, which stays; it is not installed
-/// again, whoever installs another one on top. What is no overflow is handed on as if the handler
-/// were not there: its mask and flags are those of the handler before it, which is called with what
-/// the kernel said; the default, and a handler that wants the ordinary stack, are put back and meet
-/// the fault again. A library that is unloaded later stays in memory if it has installed it.
+/// The first object installs a handler of SIGSEGV for the process, which stays installed. It is not
+/// installed again if the program installs another handler later. A fault that is no overflow is
+/// handled as if this handler did not exist. The handler has the mask and the flags of the previous
+/// handler, and calls that one with the arguments of the kernel. If the previous action was the
+/// default, or a handler that runs on the ordinary stack, that action is restored and the fault
+/// occurs again. A library that has installed the handler stays in memory when it is unloaded.
 ///
-/// Gives the thread a stack for signal handlers, if it has none. Without memory for that an
-/// overflow ends the program unreported.
+/// The object gives the thread an alternate signal stack if it has none. If there is no memory for
+/// one, an overflow ends the program without a report.
 class OverflowReport {
   public:
     OverflowReport() noexcept;

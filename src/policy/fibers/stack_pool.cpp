@@ -20,19 +20,19 @@ namespace {
 
 /// MADV_GUARD_INSTALL, which the headers of older systems do not have.
 constexpr int install_guard = 102;
-/// What keeps its pages: enough for the coming and going of connections.
+/// How many unused stacks keep their pages: enough for connections that come and go.
 constexpr std::size_t most_warm = 256;
 constexpr std::size_t smallest = 16UL * 1024;
 
-/// More than there can be is more than there is: mmap(2) will refuse it.
+/// A size that would overflow becomes the largest one, which mmap(2) refuses.
 std::size_t round_up_to_pages(std::size_t size, std::size_t at_once) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const std::size_t most = std::numeric_limits<std::size_t>::max() / at_once / 2;
     return (std::clamp(size, smallest, most) + page - 1) / page * page;
 }
 
-/// Whether the kernel cannot write to a byte either. By the system call itself: what the C library
-/// has for it may write to the byte without the kernel, and crash.
+/// Whether the kernel cannot write to a byte. It uses the system call itself, because the function
+/// of the C library may write to the byte without the kernel, and crash.
 bool is_inaccessible(char* byte) {
     return ::syscall(SYS_getrandom, byte, 1, GRND_NONBLOCK) == -1 && errno == EFAULT;
 }
@@ -89,8 +89,8 @@ void StackPool::map_slab() {
     if (memory == MAP_FAILED) {
         throw std::system_error(errno, std::system_category(), "map the stacks of fibers");
     }
-    // A page of two megabytes would be resident as a whole for one byte. A kernel without such
-    // pages refuses, which is as good.
+    // A huge page of two megabytes would be resident as a whole for a single byte. A kernel without
+    // huge pages refuses the call, which does no harm.
     sys::calls.madvise(memory, at_once_ * each, MADV_NOHUGEPAGE);
     char* slab = static_cast<char*>(memory);
     slabs_.push_back(slab);

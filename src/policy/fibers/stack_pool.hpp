@@ -6,17 +6,19 @@
 
 namespace socketserver::detail {
 
-/// The stacks of the fibers of one thread. Below each lies a guard: touching it is a crash, never
-/// the overwriting of a neighbour.
+/// The stacks of the fibers of one thread. A guard lies below each stack, so that an overflow is a
+/// crash and does not overwrite another stack.
 ///
-/// Memory: a stack takes pages as it grows into them. A few of the stacks that are given back keep
-/// theirs, for the next fibers; the pages of the others go back to the system at once, and the
-/// address space when the pool goes.
+/// Thread safety: none; it belongs to the thread of its scheduler.
+///
+/// Memory: a stack gets pages as it grows. Some of the stacks that are given back keep their pages
+/// for the next fibers. The pages of the others go back to the system at once. The address space is
+/// freed when the pool is destroyed.
 ///
 /// Mappings: a process may have 65,530 by default (vm.max_map_count). A guard made by
 /// MADV_GUARD_INSTALL (Linux 6.13) is no mapping of its own. On an older kernel mprotect(2) makes
-/// two mappings of each stack, and after 32,700 take() throws. The first guard is tried: an
-/// emulator (qemu-user) answers that it has made one, and has not.
+/// two mappings of each stack, and after 32,700 take() throws. The first guard is tested, because
+/// an emulator (qemu-user) returns success without making a guard.
 class StackPool {
   public:
     struct Stack {
@@ -31,7 +33,7 @@ class StackPool {
     StackPool& operator=(const StackPool&) = delete;
     ~StackPool();
 
-    /// @throws std::system_error if no memory, or no mapping for a guard, can be had.
+    /// @throws std::system_error if there is no memory, or no mapping for a guard.
     Stack take();
     void give_back(Stack stack) noexcept;
 

@@ -21,7 +21,7 @@ Mutex::~Mutex() = default;
 void Mutex::lock() {
     std::unique_lock lock{state_->mutex};
     if (state_->locked) {
-        state_->waiting.park(lock, detail::never, false);  // unlock() hands it over, locked
+        state_->waiting.park(lock, detail::never, false);  // unlock() passes it on, still locked
     } else {
         state_->locked = true;
     }

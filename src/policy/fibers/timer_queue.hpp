@@ -10,20 +10,21 @@
 
 namespace socketserver::detail {
 
-/// What the owner of a timer keeps for it.
+/// A timer; its owner holds the object.
 struct Timer {
     static constexpr std::size_t none = static_cast<std::size_t>(-1);
     std::size_t position = none;  ///< in the heap
 };
 
-/// Timers by time, a binary heap. The time of a timer may be later than the heap believes: an idle
-/// timeout that is moved on at each request costs the heap nothing until it would have expired.
+/// Timers ordered by time, in a binary heap. The time of a timer may be later than the time in the
+/// heap. So an idle timeout that each request moves to a later time costs nothing in the heap until
+/// the earlier time has come.
 ///
-/// Only make_room() takes memory. Who begins to wait for something cannot fail any more: others may
-/// know of it already.
+/// Only make_room() allocates memory. A fiber that begins to wait must not fail, because others may
+/// know of its wait already.
 class TimerQueue {
   public:
-    /// There will be as many timers as that, at most.
+    /// Reserves memory for at most this many timers.
     /// @throws std::bad_alloc if there is no memory for them
     void make_room(std::size_t timers) {
         if (heap_.capacity() < timers) heap_.reserve(std::max(timers, 2 * heap_.capacity()));
@@ -33,7 +34,7 @@ class TimerQueue {
     TimePoint earliest() const noexcept { return heap_.front().time; }
     Timer& first() const noexcept { return *heap_.front().timer; }
 
-    /// Makes the heap look at the timer at `time` or earlier.
+    /// Makes the heap check the timer at `time` or earlier.
     void ensure(Timer& timer, TimePoint time) noexcept {
         if (timer.position == Timer::none) {
             heap_.push_back({time, &timer});
@@ -46,7 +47,7 @@ class TimerQueue {
         sift_up(timer.position);
     }
 
-    /// Puts off the first timer.
+    /// Postpones the first timer.
     void put_off_first(TimePoint time) noexcept {
         heap_.front().time = time;
         sift_down(0);

@@ -8,9 +8,9 @@
 
 namespace socketserver::detail {
 
-/// One who waits.
+/// One waiting fiber or thread.
 struct Parker {
-    Scheduler* scheduler = Scheduler::here();  // null: a thread waits
+    Scheduler* scheduler = Scheduler::here();  // null for a thread
     Fiber* fiber = scheduler != nullptr ? &scheduler->running() : nullptr;
     Parker* next = nullptr;
     Parker* previous = nullptr;
@@ -34,7 +34,8 @@ Parked WaitList::park(std::unique_lock<std::mutex>& lock, TimePoint until, bool 
         const Wake wake = self.scheduler->park(until, may_be_cancelled);
         lock.lock();
         if (self.woken && wake != Wake::unparked) {
-            // Woken in the same moment: the other's unpark() is on its way, and must find us here.
+            // Woken at the same moment: an unpark() for this one is on its way, and needs this
+            // object.
             lock.unlock();
             while (self.scheduler->park(never, false) != Wake::unparked) {
             }

@@ -32,9 +32,9 @@ namespace socketserver::detail {
 
 namespace {
 
-/// Whether std::cout keeps a buffer of its own, beside stdout's (sync_with_stdio(false)). Asked in
-/// the parent, because in a child the first use of iostreams costs several page faults. Where that
-/// cannot be told it is taken to have one.
+/// Whether std::cout has a buffer of its own, beside that of stdout (sync_with_stdio(false)). The
+/// parent finds that out, because in a child the first use of iostreams costs several page faults.
+/// If it cannot be found out, the answer is yes.
 bool cout_has_own_buffer() {
 #ifdef SOCKETSERVER_KNOWS_BUFFER_OF_COUT
     const std::streambuf* buffer = std::cout.rdbuf();
@@ -54,7 +54,7 @@ void flush_standard_output() {
     if (must_flush_stdout) std::fflush(stdout);
 }
 
-/// How often to look after children whose end no descriptor tells of.
+/// How often to check the children whose end no descriptor reports.
 constexpr itimerspec look_at_unwatched{{0, 20'000'000}, {0, 20'000'000}};
 
 }  // namespace
@@ -94,13 +94,13 @@ ChildReaper::~ChildReaper() {
 bool ChildReaper::fork() {
     flush_before_fork();
     DrainSignal::prepare_to_fork();
-    // Nothing may throw once there is a child.
+    // The room is made before the fork, because nothing may throw once there is a child.
     if (children_.size() == children_.capacity()) children_.reserve(2 * children_.capacity());
-    BufferPool::warm();  // what the parent has ready no child has to make
+    BufferPool::warm();  // so that no child has to make it
     const pid_t pid = fork_request_process();
     if (pid == -1) throw_system_error("fork a process for a request");
-    // The child leaves all this as it is: every page it writes to is copied for it. The
-    // descriptors are closed when it ends, or executes a program.
+    // The child leaves these members as they are, because every page that it writes to is copied.
+    // The descriptors are closed when it ends, or executes a program.
     if (pid == 0) return true;
     Child& child = children_.emplace_back(Child{pid, {}, -1});
     count_.fetch_add(1, std::memory_order_relaxed);
@@ -120,8 +120,8 @@ void ChildReaper::watch(Child& child) noexcept {
     if (++unwatched_ == 1) set_timer(look_at_unwatched);
 }
 
-/// Lets the loop look in each interval. Without a descriptor for it the loop's own interval is what
-/// is left.
+/// Makes the loop check the children at this interval. If no timer can be made, only the poll
+/// interval of the loop is left.
 void ChildReaper::set_timer(const itimerspec& when) noexcept {
     if (timer_ == -1) {
         timer_ = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -143,7 +143,7 @@ std::optional<ConnectionHandle> ChildReaper::take_ended() noexcept {
     std::optional request{std::move(found->request)};
     children_.erase(found);
     if (children_.capacity() > usual_children && children_.size() <= usual_children / 2) {
-        // What a rush of clients has made necessary is given back.
+        // Memory that many children at once have needed is given back.
         std::pmr::vector<Child> few{&room_};
         few.reserve(usual_children);
         std::ranges::move(children_, std::back_inserter(few));
@@ -186,7 +186,7 @@ void ChildReaper::reap_ended(bool blocking) noexcept {
         const int count = ::epoll_wait(epoll_, events.data(), events.size(), 0);
         for (int i = 0; i < count; ++i) {
             const int pid = events[static_cast<std::size_t>(i)].data.fd;
-            if (pid == ended) {  // the timer, which goes on when its expiry has been read
+            if (pid == ended) {  // the timer, whose expiry has to be read
                 std::uint64_t expiries = 0;
                 [[maybe_unused]] const auto got = ::read(timer_, &expiries, sizeof expiries);
                 continue;
@@ -199,14 +199,14 @@ void ChildReaper::reap_ended(bool blocking) noexcept {
     }
 }
 
-/// If the child has ended, nothing but what was kept for it is left of it.
+/// Takes the status of the child if it has ended. Only its record is kept then.
 void ChildReaper::reap(Child& child, int options) noexcept {
     if (child.pid == ended || !wait_for_child(child.pid, options)) return;
     if (child.pidfd == -1) {
         if (--unwatched_ == 0) set_timer({});
     } else {
-        // Closing alone would leave it in the set for as long as a child that was forked meanwhile
-        // has a copy of it.
+        // Closing alone would leave the entry in the set while a child that was forked later has a
+        // copy of the descriptor.
         sys::calls.epoll_ctl(epoll_, EPOLL_CTL_DEL, child.pidfd, nullptr);
         sys::calls.close(std::exchange(child.pidfd, -1));
     }

@@ -32,11 +32,11 @@ namespace socketserver::detail {
 
 namespace {
 
-/// A worker that lived as long did not die because it could not begin.
+/// A worker that lived for this long did not die because it could not start.
 constexpr std::chrono::seconds settled{1};
 constexpr std::chrono::milliseconds shortest_fork_pause{10};
 constexpr std::chrono::milliseconds longest_fork_pause{10'000};
-/// How often to look for the end of a worker for which the kernel gives no descriptor.
+/// How often to check whether a worker has ended for which the kernel gives no descriptor.
 constexpr std::chrono::milliseconds look_at_workers{20};
 
 static_assert(SharedCounters::most_workers >= 2 * WorkerSet::most);
@@ -47,7 +47,7 @@ struct Worker {
     int pidfd;
     TimePoint started;
     bool leaving = false;        ///< asked to end, or has announced that it ends
-    bool control_ended = false;  ///< the worker's end is closed
+    bool control_ended = false;  ///< the worker has closed its end
     WorkerOrder told = WorkerOrder::none;
 };
 
@@ -56,7 +56,8 @@ void close_control(int control) noexcept {
     sys::calls.close(control);
 }
 
-/// Each order is given once, and none after one that says more. False: the worker has not got it.
+/// Sends an order to a worker. Each order is sent once, and none after a stronger one. Returns
+/// false if it could not be sent.
 bool tell(Worker& worker, WorkerOrder order) noexcept {
     if (worker.told >= order) return true;
     const char byte = static_cast<char>(order);
@@ -68,9 +69,9 @@ bool tell(Worker& worker, WorkerOrder order) noexcept {
     return true;
 }
 
-/// Of a worker.
+/// The end of a worker.
 struct End {
-    std::exception_ptr error;  ///< null: as it should
+    std::exception_ptr error;  ///< null if it ended as intended
 };
 
 }  // namespace
@@ -78,9 +79,9 @@ struct End {
 struct WorkerSet::State {
     mutable std::mutex mutex;
     std::vector<Worker> workers;
-    std::atomic<std::size_t> count{0};  // of them, to be read without the lock
+    std::atomic<std::size_t> count{0};  // the number of workers, which is read without the lock
     std::size_t target = 0;
-    std::chrono::milliseconds pause{0};  // before the next fork
+    std::chrono::milliseconds pause{0};  // the pause before the next fork
     TimePoint fork_again{};
     bool is_fork_failing = false;
     int epoll = -1;
@@ -89,13 +90,13 @@ struct WorkerSet::State {
     std::size_t accepting() const;
     void look_at_control(Worker& worker) noexcept;
     void tell_all(WorkerOrder order) noexcept;
-    /// If the worker is gone.
+    /// The end of the worker, if it has ended.
     std::optional<End> look_for_end(const Worker& worker, int options) noexcept;
-    /// The next higher number of one; 0: there is none.
+    /// The next higher process id of a worker; 0 if there is none.
     pid_t pid_after(pid_t pid) const noexcept;
     void lengthen_pause();
     void fill_up(Outcome& outcome);
-    /// In the worker its end of the control, in the parent -1.
+    /// Returns the worker's end of the control in the worker, and -1 in the parent.
     int fork_worker();
     void watch(int descriptor) const noexcept;
     void unwatch(int descriptor) const noexcept;
@@ -140,7 +141,8 @@ int WorkerSet::fileno() const noexcept { return state_->epoll; }
 WorkerSet::Outcome WorkerSet::supervise() {
     Outcome outcome;
     const std::lock_guard lock{state_->mutex};
-    // A worker that has been waited for must be told of: nothing may fail from then on.
+    // A worker that has been waited for must be reported. So the memory for that is reserved
+    // before.
     outcome.ended.pids.reserve(state_->workers.size());
     outcome.ended.errors.reserve(state_->workers.size() + 1);
     std::erase_if(state_->workers, [&](Worker& worker) {
@@ -204,7 +206,8 @@ void WorkerSet::State::fill_up(Outcome& outcome) {
             if (outcome.control != -1) return;
             is_fork_failing = false;
         } catch (const std::exception&) {
-            // No process, no descriptor or no memory. Once, not at each attempt.
+            // There is no process, no descriptor or no memory. This is reported once, not at each
+            // attempt.
             if (!is_fork_failing) outcome.ended.errors.push_back(std::current_exception());
             is_fork_failing = true;
             lengthen_pause();
@@ -225,7 +228,8 @@ int WorkerSet::State::fork_worker() {
     no_fork.reset();
     const pid_t pid = fork_worker_process();
     if (pid == 0) {
-        // No lock is taken in here. The controls are none any more, see CloseOnFork.
+        // No lock is taken in this branch. The descriptors of the controls stand for nothing any
+        // more, see CloseOnFork.
         close_descriptors();
         workers.clear();
         close_control(ours);
@@ -245,14 +249,14 @@ int WorkerSet::State::fork_worker() {
 }
 
 void WorkerSet::State::watch(int descriptor) const noexcept {
-    // What cannot be watched, for lack of memory, is looked at in each turn of the loop.
+    // If a descriptor cannot be added for lack of memory, it is checked in each turn of the loop.
     epoll_event event{};
     event.events = EPOLLIN;
     sys::calls.epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
 }
 
 void WorkerSet::State::unwatch(int descriptor) const noexcept {
-    // Closing alone does not do it if some other process has a copy.
+    // Closing alone would not remove the entry if another process has a copy of the descriptor.
     sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nullptr);
 }
 
@@ -264,8 +268,8 @@ void WorkerSet::State::forget(const Worker& worker) noexcept {
     sys::calls.close(worker.pidfd);
 }
 
-/// For the next fork, and for an end that no descriptor tells of. Setting it takes back that it
-/// went off before.
+/// Sets the timer for the next fork, and for workers whose end no descriptor reports. Setting it
+/// also clears an earlier expiry.
 void WorkerSet::State::set_timer() const noexcept {
     std::optional<std::chrono::nanoseconds> after;
     if (accepting() < target && workers.size() < most) after = fork_again - Clock::now();
@@ -277,7 +281,7 @@ void WorkerSet::State::set_timer() const noexcept {
     }
     itimerspec when{};
     if (after) {
-        // Zero would switch it off.
+        // Zero would disarm it.
         when.it_value = to_timespec(std::max(*after, std::chrono::nanoseconds{1}));
     }
     ::timerfd_settime(timer, 0, &when, nullptr);
@@ -287,7 +291,8 @@ void WorkerSet::State::tell_all(WorkerOrder order) noexcept {
     target = 0;
     for (Worker& worker : workers) {
         worker.leaving = true;
-        // The end of the control, for which no memory is needed, means stop; in a drain, drain.
+        // If the order cannot be sent, the end of the control is closed, which needs no memory. It
+        // means stop, or drain while a drain is under way.
         if (!tell(worker, order)) ::shutdown(worker.control, SHUT_WR);
     }
 }
@@ -313,9 +318,11 @@ pid_t WorkerSet::State::pid_after(pid_t pid) const noexcept {
 
 void WorkerSet::collect(
     bool blocking, const std::function<void(int pid, std::exception_ptr error)>& report) noexcept {
-    // By their numbers, one after the other: a list of them would need memory.
+    // The workers are visited in the order of their process ids, because a list of them would need
+    // memory.
     for (pid_t pid = state_->pid_after(0); pid != 0; pid = state_->pid_after(pid)) {
-        // Without the lock, and without taking the status: the worker stays in the list meanwhile.
+        // This waits without the lock, and does not take the status, so that the worker stays in
+        // the list meanwhile.
         siginfo_t info{};
         if (blocking) {
             sys::retry_on_eintr(
@@ -372,7 +379,7 @@ std::vector<int> WorkerSet::pids() const {
 }
 
 void WorkerSet::announce_retirement(int control) noexcept {
-    // A failure means that the parent is gone, and then there is nobody to tell.
+    // If this fails, the parent is gone, and nobody needs to be told.
     const char announced = 0;
     sys::retry_on_eintr(
         [&] { return ::send(control, &announced, sizeof announced, MSG_NOSIGNAL); });
