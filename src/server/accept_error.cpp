@@ -15,7 +15,7 @@ AcceptAction classify_accept_error(int error) noexcept {
         case EINTR:
         case ECONNABORTED:
         case ECONNRESET:
-        case ECONNREFUSED:  // a datagram socket: an answer of ours found nobody
+        case ECONNREFUSED:  // a datagram socket: nobody received an earlier reply
         case EPROTO:
         case ENETDOWN:
         case ENOPROTOOPT:
@@ -38,7 +38,7 @@ AcceptAction classify_accept_error(int error) noexcept {
         case EFAULT:
             return AcceptAction::fatal;
 
-        default:  // EPERM of a firewall, EOPNOTSUPP, what a get_request() of the user's throws
+        default:  // EPERM of a firewall, EOPNOTSUPP, or an error of the user's get_request()
             return AcceptAction::report;
     }
 }

@@ -106,7 +106,7 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
                                         : AcceptAction::report;
         if (action == AcceptAction::nothing_there) return Turn::nothing;
         if (action == AcceptAction::fatal) {
-            // A Unix socket that no longer listens says this at the end of its queue.
+            // A Unix socket that no longer listens returns this error at the end of its queue.
             if (state_->table->is_draining()) return Turn::nothing;
             throw;
         }
@@ -118,8 +118,8 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
         }
         if (action != AcceptAction::retry) return pause_accepting();
     } catch (const std::bad_alloc&) {
-        // Memory was lacking to receive the request, or for what was accepted and is lost. Without
-        // a pause the loop would spin.
+        // There was no memory to receive the request, or for a request that was accepted and is
+        // lost. Without a pause the loop would spin.
         ++state_->table->counters->accept_errors;
         report_server_error(error);
         return pause_accepting();
@@ -130,7 +130,7 @@ detail::Turn ServerBase::accept_failed(std::exception_ptr error) {
 }
 
 detail::Turn ServerBase::pause_accepting() noexcept {
-    state_->table->lingering.end();  // they hold descriptors, and memory of the kernel
+    state_->table->lingering.end();  // these connections hold descriptors, and memory of the kernel
     const auto pause =
         std::clamp(state_->pause.load() * 2, shortest_accept_pause, longest_accept_pause);
     state_->accept_again = Clock::now() + pause;
@@ -151,7 +151,7 @@ LiveOptions ServerBase::live_options() const noexcept {
 
 void ServerBase::set_live_options(const LiveOptions& options) noexcept {
     state_->table->limits.settings().set(options);
-    wake_loop();  // which may wait for room
+    wake_loop();  // because it may wait for room
 }
 
 std::vector<ConnectionInfo> ServerBase::connections() const { return state_->table->connections(); }

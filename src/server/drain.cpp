@@ -28,11 +28,12 @@ using detail::RequestTable;
 using detail::ServerMark;
 using detail::TimePoint;
 
-/// Before anybody sees that a drain has begun: who finds the queue empty then takes it for served.
+/// To be called before other threads can see that a drain has begun, because a thread that then
+/// finds the queue empty takes the queue for served.
 DrainOrder turn_newcomers_away(detail::ServerState& state, AcceptQueue queue, Socket* listener,
                                const Transport& transport) {
     DrainOrder order;
-    // What this process would do to the socket is done to all that have it.
+    // Turning clients away affects all processes that have the socket.
     order.leaves_queue = queue == AcceptQueue::leave || state.copies.has_others();
     if (order.leaves_queue) {
         state.unix_path.disown();

@@ -30,8 +30,9 @@ std::string current_exception_type() {
     return status == 0 ? name.get() : type->name();
 }
 
-/// Null if there is none. Not asked of a caught exception by dynamic_cast: the class of what a
-/// program without RTTI threw says nothing about its bases, the exception itself does.
+/// Returns the exception that is nested in `error`, or null. It does not use dynamic_cast, because
+/// the class of an exception from a program without RTTI has no information about its bases. A
+/// catch clause finds them.
 std::exception_ptr nested_in(const std::exception_ptr& error) noexcept {
     try {
         std::rethrow_exception(error);
@@ -66,7 +67,7 @@ void print_error(std::string_view headline, const Address& address,
         text += fmt::format("{:-<40}\n", "");
         const NoSigpipe no_sigpipe;
         std::fwrite(text.data(), 1, text.size(), stderr);
-    } catch (...) {  // out of memory, say: one line without any
+    } catch (...) {  // out of memory, for example: one line is printed, which needs none
         const NoSigpipe no_sigpipe;
         std::fputs("socketserver: an exception could not be described\n", stderr);
     }
@@ -79,9 +80,10 @@ bool tells_that_peer_is_gone(const std::error_code& code) {
            code == std::errc::connection_aborted || code == std::errc::not_connected;
 }
 
-/// Whether nothing but a stop, or the going of this client, made the exception: what a handler
-/// wraps around them says no more, and of the two in a FinishError either may be a failure.
-/// `is_of_client` looks at the code of an exception by itself.
+/// Whether the exception only means that the server stops, or that this client has gone. If a
+/// handler has wrapped such an exception in another one, the nested one decides. A FinishError has
+/// two exceptions, and either may be a failure. `is_of_client` checks the error code of a single
+/// exception.
 template <class IsOfClient>
 bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
     if (!error) return false;
@@ -99,7 +101,7 @@ bool is_no_failure(const std::exception_ptr& error, IsOfClient is_of_client) {
     } catch (const std::system_error& failure) {
         if (is_of_client(failure.code())) return true;
     } catch (...) {
-        // What is nested in it decides.
+        // The nested exception decides.
     }
     return is_no_failure(nested_in(error), is_of_client);
 }
@@ -112,7 +114,8 @@ void print_request_error(const Address& client_address, std::exception_ptr error
 
 void report_request_error(const Socket& request, const Address& client_address,
                           std::exception_ptr error) {
-    // That another connection, say to a database, was reset is a failure to be told.
+    // If another connection was reset, for example one to a database, that is a failure and is
+    // reported.
     const auto is_of_client = [&](const std::error_code& code) {
         return request.peer_gone() && tells_that_peer_is_gone(code);
     };
@@ -122,7 +125,8 @@ void report_request_error(const Socket& request, const Address& client_address,
 
 void report_request_error(const Datagram& request, const Address& client_address,
                           std::exception_ptr error) {
-    // The client has gone, or does not read its replies: it could fill a log with that.
+    // A client that has gone or does not read its replies is not reported, because it could fill a
+    // log.
     const int undelivered = detail::undelivered(request);
     const auto is_of_client = [&](const std::error_code& code) {
         return undelivered != 0 && code == static_cast<std::errc>(undelivered);

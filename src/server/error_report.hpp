@@ -10,10 +10,9 @@
 namespace socketserver::detail {
 
 /// Prints to stderr, in one piece, as Python prints a traceback: 40 dashes, the headline and the
-/// address, the type and the text of the exception and of those nested in it, 40 dashes. Does not
-/// throw, nor do its arguments need memory: an error that cannot be printed is lost, which is all
-/// that is left. A reader of stderr that has gone is no reason for the program to end: no SIGPIPE
-/// comes of it.
+/// address, the type and the text of the exception and of those nested in it, 40 dashes. It does
+/// not throw, and its arguments need no memory. An error that cannot be printed is lost, because
+/// there is nothing else to do. If the reader of stderr has gone, no SIGPIPE is raised.
 SOCKETSERVER_EXPORT void print_error(std::string_view headline, const Address& address,
                                      std::exception_ptr error) noexcept;
 

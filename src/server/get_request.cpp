@@ -30,7 +30,8 @@ std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening
         if (errno != EAGAIN) throw_system_error("accept");
         return accepted;
     }
-    // Made in its place, and owned before the address, which may need memory.
+    // The socket is made in place before the address, so that it is owned if the address cannot be
+    // made for lack of memory.
     accepted.emplace(std::piecewise_construct, std::forward_as_tuple(descriptor),
                      std::forward_as_tuple());
     auto& [request, client_address] = *accepted;
@@ -58,8 +59,9 @@ void end_output(Socket& connection) noexcept {
     if (ByteFilter* const filter = connection.channel().filter.get()) {
         filter->shutdown(connection.channel());
     }
-    // With the last descriptor closing says the same to a client that has ended its side as well:
-    // nothing is left unread. One system call of the five of a short connection.
+    // If the client has ended its side, no input is left unread, and closing the last descriptor
+    // has the same effect for the client. That saves one of the five system calls of a short
+    // connection.
     const Connection* record = connection.channel().connection.get();
     if (record != nullptr && record->client_ended && !CloseOnFork::may_be_inherited()) return;
     sys::calls.shutdown(connection.fileno(), SHUT_WR);
@@ -67,9 +69,9 @@ void end_output(Socket& connection) noexcept {
 
 namespace {
 
-/// Whether to close it now would cost the client its answer. Who was refused is about to send its
-/// request, or has; after a handler only what has come and was not read tells that more is to be
-/// expected: to wait for every client's end would cost each of them a turn.
+/// Whether the client would lose its answer if the connection were closed now. A client that was
+/// refused has sent its request or is about to send it. After a handler, unread input is the only
+/// sign that more will come. Waiting for the end of every client would cost each of them a turn.
 bool is_still_sending(Socket& connection, const Connection& record) noexcept {
     if (record.bytes_out.load() == 0 || record.client_ended || record.is_reset ||
         connection.peer_gone() || record.cancelled.load()) {
@@ -90,7 +92,7 @@ void close_connection(Socket& connection) noexcept {
         return connection.close();
     }
     const std::shared_ptr<RequestTable> table = record->table;
-    connection.channel().filter.reset();  // what lingers is read and thrown away
+    connection.channel().filter.reset();  // Lingering discards what comes, so it needs no filter
     const int descriptor = connection.detach();
     if (table->in_child()) {
         Lingering::linger_here(descriptor);

@@ -29,8 +29,8 @@ Socket receive_listener(Socket& unix_socket) {
     if (detail::wait(channel, detail::Direction::read, channel.until()) == -1) {
         detail::throw_io_error(channel, "receive a listening socket");
     }
-    // Room for whatever comes, made before it does: what has no room the kernel closes, what has
-    // some is in this process from then on.
+    // The room is made before the message is received. The kernel closes descriptors without room;
+    // the others belong to this process from then on.
     std::vector<Socket> sockets;
     sockets.reserve(detail::most_descriptors);
     char byte{};

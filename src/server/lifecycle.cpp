@@ -64,7 +64,8 @@ void Lifecycle::drain(const DrainOrder& order, TimePoint now, Actions& actions) 
     if (order_.leaves_queue) view_.queue_is_served = true;
 }
 
-/// A drain that is under way watches the requests to their end.
+/// If a drain is under way, the phase does not change, because the drain goes on until its requests
+/// have ended.
 void Lifecycle::close() noexcept {
     view_.is_closed = true;
     if (phase() == Phase::open) view_.phase = Phase::closed;
@@ -88,7 +89,8 @@ void Lifecycle::enter(Phase phase, TimePoint now, Actions& actions) noexcept {
             actions.add(Action::cancel_requests);
             break;
         case Phase::killing:
-            // Once more: one that was just being accepted is not known to the first time.
+            // The requests are cancelled again, because one that was just being accepted was not
+            // known the first time.
             actions.add(Action::cancel_requests);
             break;
         case Phase::stopping:
@@ -99,12 +101,13 @@ void Lifecycle::enter(Phase phase, TimePoint now, Actions& actions) noexcept {
             break;
         case Phase::open:
         case Phase::draining:
-            break;  // not by time
+            break;  // no deadline leads to these phases
     }
 }
 
-/// Once in each of the phases in which there is something to say. A serving thread that a handler
-/// has kept busy through several of them tells the last one only.
+/// Adds the policy's action of the current phase, once for each phase that has one. If a handler
+/// has kept the serving thread busy through several phases, the policy is told only of the last
+/// one.
 void Lifecycle::tell_policy(Actions& actions) noexcept {
     const Phase told = std::exchange(policy_knows_, phase());
     if (told < std::min(phase(), Phase::impatient)) actions.add(Action::policy_drain);

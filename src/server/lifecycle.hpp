@@ -9,11 +9,12 @@
 
 namespace socketserver::detail {
 
-/// How a server is to be drained: what drain() was asked for, and what a parent tells its workers.
+/// How a server is to be drained. It comes from the arguments of drain(); a parent passes it on to
+/// its workers.
 struct DrainOrder {
     TimePoint until = never;       ///< requests that have not ended by then are cancelled
-    TimePoint handshakes_until{};  ///< who had begun to connect may be connected until then
-    bool leaves_queue = false;     ///< another process serves who waits to be accepted
+    TimePoint handshakes_until{};  ///< handshakes that were under way may end until then
+    bool leaves_queue = false;     ///< another process serves the clients in the queue
 
     friend bool operator==(const DrainOrder&, const DrainOrder&) = default;
 };
@@ -21,43 +22,46 @@ struct DrainOrder {
 /// The life of a server in one process: which phase it is in, what happens next, and what is to be
 /// done then. docs/design.md has a picture of it.
 ///
-/// A value without a clock, a lock or a system call. Whoever steps tells it what has happened and
-/// what time it is, keeps the result, and takes the actions. In the process that was asked to drain
-/// the caller of drain() steps; in a worker process the serving thread does, by the order of its
-/// parent.
+/// It is a value without a clock, a lock or a system call. The caller of step() passes the event
+/// and the time, keeps the result, and takes the actions. In the process that was asked to drain,
+/// the caller of drain() calls step(). In a worker process the serving thread does, by the order of
+/// its parent.
 class SOCKETSERVER_EXPORT Lifecycle {
   public:
-    /// In this order; a phase never comes back, and each but the first and the last has a deadline.
+    /// The phases follow in this order and never come back. Each phase except the first and the
+    /// last has a deadline.
     enum class Phase : unsigned char {
         open,        ///< may be served, stopped, and served again
-        draining,    ///< serves the queue of the kernel and whoever may still send a request
-        impatient,   ///< waits no longer for clients that have sent nothing yet
+        draining,    ///< serves the kernel's queue, and clients that may still send a request
+        impatient,   ///< does not wait any more for clients that have sent nothing yet
         cancelling,  ///< the time is over: connections are shut down, children are told to end
         killing,     ///< that did not help: children are killed
         stopping,    ///< that did not help: the serve loop is stopped where it is
         closed,      ///< nobody begins to serve any more
     };
 
-    /// Who has connected may be about to send the first request, and is waited for so long.
+    /// How long a drain waits for clients that have connected and may be about to send their first
+    /// request.
     static constexpr std::chrono::milliseconds patience{1000};
     /// How long requests may take to end in each of the phases cancelling, killing and stopping.
     static constexpr std::chrono::milliseconds grace{500};
 
     enum class Action : unsigned char {
-        // In the thread that steps, under the lock:
+        // For the thread that steps, under the lock:
         end_idle_input,   ///< of connections whose client owes the next request
         end_fresh_input,  ///< of connections whose client has sent nothing yet
         cancel_requests,  ///< shut all connections down
         stop_serving,     ///< as shutdown() does
         let_go,           ///< of the listening socket
-        // In the serving thread:
-        refuse_newcomers,  ///< the queue has been served: who comes now may try elsewhere
+        // For the serving thread:
+        refuse_newcomers,  ///< the queue has been served: refuse new clients, which may try
+                           ///< elsewhere
         policy_drain,      ///< call the hook mixin_drain()
         policy_cancel,     ///< call the hook mixin_cancel(false)
         policy_kill,       ///< call the hook mixin_cancel(true)
     };
 
-    /// A set of actions, to be taken in the order of their declaration.
+    /// A set of actions. They are to be taken in the order in which Action declares them.
     class Actions {
       public:
         void add(Action action) noexcept { bits_ |= bit(action); }
@@ -75,24 +79,24 @@ class SOCKETSERVER_EXPORT Lifecycle {
 
     struct Event {
         enum class Kind : unsigned char {
-            drain_asked,    ///< also once more, with another order; the least time counts
+            drain_asked,    ///< may come again with another order; the earliest deadline counts
             close_asked,    ///< by server_close()
-            time_passed,    ///< perhaps a deadline
+            time_passed,    ///< a deadline may have come
             loop_turned,    ///< the serving thread is about to look for the next request
-            queue_empty,    ///< the serving thread found nobody to accept
+            queue_empty,    ///< the serving thread found no client to accept
             serving_ended,  ///< no thread serves any more
         };
         Kind kind = Kind::time_passed;
-        DrainOrder order{};            ///< of drain_asked
-        bool requests_remain = false;  ///< at serving_ended: threads or children still serve some
+        DrainOrder order{};            ///< for drain_asked
+        bool requests_remain = false;  ///< for serving_ended: some are still being served
     };
 
-    /// What threads ask for often, at a glance and without the lock. Aligned as a number of its
-    /// size: for less clang calls functions of libatomic.
+    /// The part of the state that threads read often, without the lock. It is aligned like an
+    /// integer of its size, because otherwise clang would call functions of libatomic.
     struct alignas(std::uint32_t) View {
         Phase phase = Phase::open;
-        bool queue_is_served = false;  ///< by this process, or it is left to another one
-        bool has_cancelled = false;    ///< who is found in the queue now is refused
+        bool queue_is_served = false;  ///< or it is left to another process
+        bool has_cancelled = false;    ///< clients that are now found in the queue are refused
         bool is_closed = false;        ///< nobody may begin to serve
 
         bool is_draining() const noexcept { return phase != Phase::open && phase != Phase::closed; }
@@ -100,12 +104,13 @@ class SOCKETSERVER_EXPORT Lifecycle {
     };
 
     struct Step;
-    /// What follows when `event` happens at the time `now`. After Phase::closed nothing does.
+    /// Returns the next state and the actions when `event` happens at the time `now`. After
+    /// Phase::closed nothing changes.
     [[nodiscard]] Step step(const Event& event, TimePoint now) const noexcept;
 
     Phase phase() const noexcept { return view_.phase; }
     const View& view() const noexcept { return view_; }
-    /// When to step with Kind::time_passed, whatever else happens; `never` if nothing is due.
+    /// When to step with Kind::time_passed at the latest; `never` if there is no deadline.
     TimePoint deadline() const noexcept;
     /// The orders of all drains taken together.
     const DrainOrder& order() const noexcept { return order_; }
@@ -121,13 +126,13 @@ class SOCKETSERVER_EXPORT Lifecycle {
     void end_serving(bool requests_remain, Actions& actions) noexcept;
 
     View view_;
-    Phase policy_knows_ = Phase::open;  ///< the last phase in which the policy was told of it
+    Phase policy_knows_ = Phase::open;  ///< the phase of which the policy was told last
     DrainOrder order_;
     TimePoint patience_until_ = never;
     TimePoint grace_until_ = never;
 };
 
-/// The next state, and what is to be done on the way to it.
+/// The next state, and the actions on the way to it.
 struct Lifecycle::Step {
     Lifecycle next;
     Actions actions;

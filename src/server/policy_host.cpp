@@ -27,7 +27,7 @@ void PolicyHost::enter_child() noexcept {
     server_->state_->table->enter_child();
     detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
     Socket& socket = *server_->socket_;
-    // A datagram request answers through this socket.
+    // The socket of a datagram server stays open, because the request is answered through it.
     if (socket.channel().datagrams == nullptr) socket.close();
 }
 

@@ -14,7 +14,7 @@
 namespace socketserver {
 
 namespace {
-/// 0 is "none" and is kept; a negative size is "the default", as in Python.
+/// Converts a buffer size as Python does: 0 means no buffer, a negative size the default.
 std::size_t buffer_size(long wanted) {
     return wanted < 0 ? BufferedReader::default_buffer_size : static_cast<std::size_t>(wanted);
 }
@@ -30,16 +30,17 @@ ServerPin* begin(Connection* record) noexcept {
     return record->pin;
 }
 
-/// The server itself is not touched before it is pinned.
+/// Does not use the server before it is pinned.
 ServerBase& find_server(const ServerBase* server, const Connection* record, ServerPin& pin) {
     if (server == nullptr) throw std::logic_error("this handler serves no server's request");
-    // Without a record, or with that of another server, which gave the request to this one.
+    // The request has no record, or the record of another server, which has passed the request to
+    // this one.
     if (record == nullptr || !record->table->server->leads_to(*server)) {
         return HandlerAccess::link_of(*server).server();
     }
     const ServerLink& link = *record->table->server;
     if (record->may_outlive_server && pin.pin(link)) return pin.server();
-    return link.server();  // or throws
+    return link.server();  // throws if the server is gone
 }
 
 }  // namespace
@@ -71,7 +72,7 @@ void throw_finish_error(std::exception_ptr of_handle) {
     try {
         std::rethrow_exception(of_handle);
     } catch (...) {
-        throw FinishError(text, of_finish);  // with the current exception, handle()'s, nested in it
+        throw FinishError(text, of_finish);  // the exception of handle() is nested in it
     }
 }
 
@@ -90,12 +91,12 @@ void StreamRequestHandler::finish() {
     try {
         wfile().flush();
     } catch (const Cancelled&) {
-        // The stop that ended handle() is told once.
+        // If a stop has ended handle(), it is not reported a second time.
         if (!handle_failed()) throw;
     } catch (const DeadlineExceeded&) {
         if (!handle_failed()) throw;  // the same
     } catch (const std::system_error&) {
-        // Only the client's going is no error; anything else loses what was written.
+        // It is no error if the client has gone. With any other exception output is lost.
         if (!connection().peer_gone()) throw;
     }
 }
@@ -115,7 +116,7 @@ void DatagramRequestHandler::finish() {
     } catch (const Cancelled&) {
         throw;
     } catch (const std::system_error&) {
-        // Only that the client has gone, or does not read, is no error; it is counted.
+        // It is no error if the client has gone or does not read; that is counted.
         if (detail::undelivered(request()) == 0) throw;
         detail::note_failure(request(), std::current_exception());
     }

@@ -21,13 +21,13 @@ using detail::Serving;
 using detail::TimePoint;
 using detail::Turn;
 
-/// A busy loop, which never waits, looks for a stop from outside after so many requests.
+/// After how many requests a busy loop, which never waits, checks for a stop from outside.
 constexpr int requests_between_looks = 16;
 
-/// The loop waits for something else if nothing but the policy keeps it from accepting.
+/// Until when the loop waits. There is no limit if only the policy keeps the loop from accepting.
 TimePoint wait_end(TimePoint accept_at) { return accept_at == TimePoint{} ? never : accept_at; }
 
-/// A negative time is none.
+/// A negative time means no time.
 template <class Duration>
 TimePoint after(Duration time) {
     return time < Duration::zero() ? never : detail::deadline_after(time);

@@ -42,8 +42,8 @@ int get_option(const Socket& socket, int name) {
     return value;
 }
 
-/// poll(2) said that somebody was there, but the client may have gone since: accepting must not
-/// block the loop then.
+/// After poll(2) has reported a client, that client may have gone. Accepting must not block the
+/// loop then.
 void set_nonblocking(const Socket& socket) {
     const int flags = ::fcntl(socket.fileno(), F_GETFL);
     if (flags == -1 || ::fcntl(socket.fileno(), F_SETFL, flags | O_NONBLOCK) == -1) {
@@ -51,7 +51,8 @@ void set_nonblocking(const Socket& socket) {
     }
 }
 
-/// As every socket that the library makes: a service manager cannot hand it over in this state.
+/// All sockets that the library makes are close-on-exec. A service manager cannot set this on a
+/// socket that it passes, because the program inherits it by execve(2).
 void set_close_on_exec(const Socket& socket) {
     if (detail::sys::set_close_on_exec(socket.fileno()) == -1) {
         detail::throw_system_error("make the listening socket close-on-exec");
@@ -99,12 +100,13 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
 }
 
 ServerBase::~ServerBase() {
-    // Still there only if the constructor of a concrete server failed between bind and listen.
+    // The file still exists only if the constructor of a concrete server failed between bind and
+    // listen.
     if (::getpid() == state_->owner) state_->unix_path.remove();
 }
 
 void ServerBase::server_bind() {
-    // The path does nothing unless the address has one.
+    // This does nothing unless the address has a path.
     state_->unix_path.claim(numeric_address_, transport_.socket_type());
     transport_.prepare_bind(*socket_, numeric_address_, options_);
     transport_.prepare_receive(*socket_, numeric_address_);
@@ -129,12 +131,12 @@ Socket& ServerBase::socket() const {
 }
 
 void ServerBase::let_go() noexcept {
-    // Not closed: a datagram request may still answer through it.
+    // The socket is not closed here, because a datagram request may still answer through it.
     socket_.reset();
     state_->table->lingering.end();
     state_->copies.leave();
-    // A server that was never served here may have been made for a child to serve, which has not
-    // begun yet: a program becomes a daemon so.
+    // If this process has never served the server, a child may be meant to serve it that has not
+    // begun yet. Programs become daemons in this way.
     const bool may_be_a_childs =
         state_->serves == 0 && state_->serving == 0 && detail::CloseOnFork::may_be_inherited();
     if (state_->copies.has_others() || (may_be_a_childs && state_->unix_path.is_open_elsewhere())) {
@@ -147,11 +149,11 @@ void ServerBase::let_go() noexcept {
 void ServerBase::own_in_this_process() {
     const pid_t self = ::getpid();
     pid_t before = state_->owner;
-    // The children and workers of the library ask their parent to stop.
+    // Children and workers of the library do not own the server; they ask their parent to stop.
     if (before == self || state_->is_worker || state_->table->in_child()) return;
     while (before != self) {
         if (before == 0 || !state_->owner.compare_exchange_strong(before, 0)) {
-            ::sched_yield();  // another thread is about it
+            ::sched_yield();  // another thread is doing it
             before = state_->owner;
             continue;
         }
@@ -177,7 +179,7 @@ void ServerBase::set_policy(Policy& policy) noexcept {
 }
 
 void ServerBase::end_before_destruction() noexcept {
-    if (::getpid() != state_->owner) return;  // a copy in a child, which ends by exit()
+    if (::getpid() != state_->owner) return;  // a copy in a child that ends by exit()
     ServerBase::server_close();
     if (state_->drain_thread.joinable()) state_->drain_thread.join();
     state_->table->server->cut();
@@ -197,7 +199,7 @@ void ServerBase::report_server_error(std::exception_ptr error) noexcept {
     try {
         handle_server_error(error);
     } catch (...) {
-        // The last resort has failed as well: both are printed, nothing is lost.
+        // handle_server_error() has failed as well, so both exceptions are printed.
         detail::print_error("Exception occurred in the server on ", server_address_, error);
         detail::print_error("Exception occurred in handle_server_error() of the server on ",
                             server_address_, std::current_exception());

@@ -16,12 +16,13 @@ namespace socketserver::detail {
 
 namespace {
 
-/// Beyond them a process is not known to the others.
+/// How many processes the list can hold. Further processes are not known to the others.
 constexpr std::size_t most_processes = 256;
 
 bool lives(pid_t pid) {
     const int pidfd = sys::calls.pidfd_open(pid, 0);
-    // A kernel without pidfds takes one that nobody has waited for yet for alive.
+    // On a kernel without pidfds, a process that has ended and was not waited for yet counts as
+    // alive.
     if (pidfd == -1) return errno != ESRCH && (::kill(pid, 0) == 0 || errno == EPERM);
     pollfd entry{pidfd, POLLIN, 0};
     const bool has_ended = ::poll(&entry, 1, 0) == 1;
@@ -42,7 +43,7 @@ ServerCopies::~ServerCopies() = default;
 void ServerCopies::join() noexcept {
     for (std::atomic<pid_t>& each : processes_->pids) {
         pid_t before = each;
-        // One that ended without a word has left its place.
+        // The place of a process that has ended without leaving the list can be taken.
         if (before != 0 && lives(before)) continue;
         if (each.compare_exchange_strong(before, ::getpid())) return;
     }

@@ -7,11 +7,13 @@
 
 namespace socketserver::detail {
 
-/// The processes that have a server of their own on one listening socket, because the program
-/// forked and serves in the child. They are the process that made the server, and each process that
-/// serves a copy of it. The list lies in memory that they share.
+/// The processes that have a server of their own on one listening socket because the program forked
+/// and serves in the child. They are the process that made the server, and each process that serves
+/// a copy of it. The list lies in memory that they share.
 ///
-/// Not the children and the workers of a policy; their server is the parent's.
+/// Children and workers of a policy are not in the list; their server is the parent's.
+///
+/// Thread safety: all members may be called from any thread.
 class ServerCopies {
   public:
     /// @throws std::system_error if there is no memory.
@@ -20,10 +22,10 @@ class ServerCopies {
     ServerCopies& operator=(const ServerCopies&) = delete;
     ~ServerCopies();
 
-    /// The calling process has one, or (idempotent) has none any more.
+    /// Add the calling process to the list, or remove it. Both are idempotent.
     void join() noexcept;
     void leave() noexcept;
-    /// Whether a process other than the calling one has one and lives.
+    /// Whether the list has another process that is alive.
     bool has_others() const noexcept;
 
   private:

@@ -9,12 +9,12 @@
 
 namespace socketserver::detail {
 
-/// The socket of a server. Datagram requests and ReplyPaths keep it, and may outlive the server:
-/// so it keeps the counters of what is sent through it.
+/// The socket of a server. Datagram requests and ReplyPaths share its ownership, and may outlive
+/// the server. So it owns the table with the counters of what is sent through it.
 struct ServerSocket : Socket {
     explicit ServerSocket(Socket&& socket) noexcept : Socket{std::move(socket)} {}
 
-    /// For a socket that receives requests itself.
+    /// To be called for a socket that receives requests itself.
     void count_in(std::shared_ptr<RequestTable> the_table) noexcept {
         channel().datagrams = &the_table->counters->datagrams;
         table = std::move(the_table);

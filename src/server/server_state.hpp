@@ -25,11 +25,11 @@ class ServerBase;
 
 namespace socketserver::detail {
 
-/// What a server keeps while it serves and stops, out of the public header.
+/// The state of a server while it serves and stops. It is not in the public header.
 ///
-/// The stop waker is the truth about a stop that was asked for: it is readable from shutdown()
-/// until the last loop has seen it. That makes a stop work from a signal handler and from a forked
-/// child as well. `stop` is the same for a glance, without a system call.
+/// The stop waker says whether a stop was requested: it is readable from shutdown() until the last
+/// loop has seen it. So a stop works from a signal handler and from a forked child as well. `stop`
+/// has the same meaning, and can be read without a system call.
 struct ServerState {
     Waker stop_waker;
     Waker loop_waker;  ///< the serve loop looks again whether it may accept
@@ -117,7 +117,7 @@ struct ServerState {
     void take(Lifecycle::Actions actions) noexcept;
 };
 
-/// One stay of a thread in serve_forever() or handle_request().
+/// One call of serve_forever() or handle_request() in a thread.
 class Serving {
   public:
     /// @throws std::system_error if the server is closed.
@@ -130,14 +130,14 @@ class Serving {
     /// Waits until a request may be there, somebody stops the server, or the time is over.
     /// @return false if the time is over.
     bool wait(int listener, int policy, TimePoint until);
-    /// Sees a stop that came from a signal handler or from a child, without waiting.
+    /// Checks for a stop that came from a signal handler or from a child, without waiting.
     void look_for_stop();
-    /// After a failure that belongs to no request and may be over soon: reports it, and waits a
-    /// moment, or the loop would spin.
+    /// To be called after a failure that belongs to no request and may be over soon. Reports it,
+    /// and waits a moment, because otherwise the loop would spin.
     void pause_after(std::exception_ptr error);
 
   private:
-    /// poll(2) failed. Throws if it always will.
+    /// To be called when poll(2) has failed. Throws if it will always fail.
     void waiting_failed();
     static ServerBase& own(ServerBase& server);
 

@@ -15,9 +15,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// How often a status is told, and a drain asks for more time.
+/// How often the status is sent, and how often a drain asks for more time.
 constexpr milliseconds usual{1000};
-/// For which a drain asks, each time.
+/// How much more time a drain asks for, each time.
 constexpr std::chrono::microseconds extension{5'000'000};
 constexpr milliseconds longest_poll{500};
 
@@ -31,7 +31,8 @@ ServiceNotifier::ServiceNotifier(const ServerBase& server)
     : server_{server}, process_{::getpid()}, watchdog_{watchdog_enabled()} {}
 
 milliseconds ServiceNotifier::poll_interval() const noexcept {
-    // Half of the half: a turn that comes just before it is time tells nothing.
+    // The interval is half of the time within which the watchdog is to be notified, because a turn
+    // that comes just before that time does not notify it.
     return watchdog_ ? std::clamp(half_of(*watchdog_) / 2, milliseconds{1}, longest_poll)
                      : longest_poll;
 }

@@ -50,7 +50,7 @@ class DrainOnSignal {
         if (ending_) return;
         signalled_.reset();
         SignalTable::redirect(key_, stop_);
-        // The second one may have been faster.
+        // A second signal may have come already.
         if (wait(Clock::now())) stop_.wake();
         drain();
     }

@@ -44,7 +44,7 @@ void TestClient::State::send_some(std::string_view& input) {
     const ssize_t sent =
         ::send(socket.fileno(), input.data(), input.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) input.remove_prefix(static_cast<std::size_t>(sent));
-    // The handler ended without reading everything: it need not.
+    // The handler may end without reading all of its input.
     if (sent == -1 && errno != EAGAIN && errno != EINTR) input = {};
 }
 
@@ -83,17 +83,19 @@ Socket& TestClient::request() noexcept { return state_->request; }
 
 std::string TestClient::output() {
     state_->request.close();
-    // The handler may have given its end, or a duplicate of it, to somebody who keeps it.
+    // The handler may have given its end, or a duplicate of it, to an object that keeps it open.
     ::shutdown(state_->socket.fileno(), SHUT_RDWR);
     state_->thread.join();
     return std::move(state_->output);
 }
 
-// Of the types that keep datagrams apart this is the one that takes any destination.
+// SOCK_DGRAM is not used here: of the socket types that keep message boundaries, only the one below
+// accepts any destination.
 TestDatagramClient::TestDatagramClient(std::string_view datagram) {
     auto [client, server] = socket_pair(SOCK_SEQPACKET);
     client_ = std::move(client);
-    // Nobody takes the replies while the handler runs: too many are an error, not a deadlock.
+    // Nobody receives the replies while the handler runs, so too many replies must be an error
+    // rather than a deadlock.
     server.settimeout(std::chrono::nanoseconds{0});
     request_ = Datagram{std::string{datagram}, false, std::make_shared<Socket>(std::move(server))};
 }

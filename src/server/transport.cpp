@@ -34,7 +34,7 @@ void set_option(const Socket& socket, int level, int name, int value, const char
     }
 }
 
-// What the two on IP share.
+// The functions that the two transports on IP share.
 
 void check_inet_address(const Address& address) {
     if (!address.is_inet()) {
@@ -45,8 +45,8 @@ void check_inet_address(const Address& address) {
 Socket open_inet(const Address& address, SocketType type) {
     Socket socket{address, type};
     if (address.family() == AddressFamily::inet6) {
-        // The default is the machine's business (net.ipv6.bindv6only); "::" means both versions.
-        // Set here, so that whatever a derived class sets in server_bind() comes later.
+        // The default depends on the machine (net.ipv6.bindv6only), but "::" shall mean both
+        // versions. The option is set here, so that a derived class can change it in server_bind().
         set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
     }
     return socket;
@@ -64,18 +64,18 @@ void reuse_as_asked(const Socket& socket, const ServerOptions& options) {
 template <std::size_t size>
 void attach_filter(const Socket& socket, std::array<sock_filter, size> filter) noexcept {
     const sock_fprog program{static_cast<unsigned short>(size), filter.data()};
-    // Without it the door stays open: who comes is served, until nobody is found in the queue.
+    // If this fails, new clients still enter the queue, and are served until the queue is empty.
     ::setsockopt(socket.fileno(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-// What the two in the Unix domain share.
+// The functions that the two Unix transports share.
 
 void check_unix_address(const Address& address) {
     if (!address.is_unix()) throw_wrong_family(address, "a Unix server takes a path, or \"@name\"");
 }
 
-/// Linux gives the file the mode that the descriptor has, so no moment is left in which the wrong
-/// people can connect.
+/// Sets the mode of the socket before it is bound. Linux gives the same mode to the file, so there
+/// is no moment at which others can connect.
 void set_mode(const Socket& socket, const Address& address, const ServerOptions& options) {
     if (options.unix_mode && ::fchmod(socket.fileno(), *options.unix_mode) == -1) {
         detail::throw_system_error("set the mode of", address);
@@ -107,7 +107,8 @@ void TCPTransport::prepare_bind(const Socket& socket, const Address&,
     reuse_as_asked(socket, options);
 }
 
-/// What completes a connection is let through: that client believes to be connected already.
+/// The packets that complete a handshake are let through, because that client considers itself
+/// connected already.
 void TCPTransport::stop_queueing(const Socket& socket) const noexcept {
     constexpr unsigned tcp_flags = 13;
     constexpr unsigned syn = 0x02;
@@ -117,8 +118,8 @@ void TCPTransport::stop_queueing(const Socket& socket) const noexcept {
                                                       {BPF_RET | BPF_K, 0, 0, 0xffffffff}}});
 }
 
-/// A client whose handshake is under way when the door closes believes to be connected a moment
-/// later. The queue is not known to be served before that.
+/// A client whose handshake is under way when new ones are dropped is connected a moment later.
+/// Until then an empty queue does not mean that all clients have been served.
 std::chrono::milliseconds TCPTransport::handshake_time() const noexcept {
     return std::chrono::milliseconds{100};
 }
@@ -143,8 +144,8 @@ void UDPTransport::prepare_bind(const Socket& socket, const Address&,
 void UDPTransport::prepare_receive(const Socket& socket, const Address& address) const {
     set_option(socket, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL");
     if (!detail::is_wildcard(address)) return;
-    // On IPv6 both: only the former tells which address of its own the machine has for an IPv4
-    // group or broadcast.
+    // On IPv6 both options are set, because only IP_PKTINFO tells the machine's own address for a
+    // datagram to an IPv4 group or broadcast address.
     set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
     if (address.family() == AddressFamily::inet6) {
         set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");

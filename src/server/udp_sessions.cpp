@@ -29,10 +29,11 @@ namespace socketserver::detail {
 namespace {
 
 constexpr std::size_t largest_datagram = 65535;
-/// Of one session, or of all clients that have none yet: what comes beyond is lost.
+/// How many datagrams are kept for one session, or for all clients that have no session yet.
+/// Further ones are lost.
 constexpr std::size_t most_waiting = 1024;
 
-/// What a client sent before its session had a socket.
+/// The datagrams that a client sent before its session had a socket.
 class Inbox {
   public:
     void put(std::string data) {
@@ -56,8 +57,8 @@ class Inbox {
     std::atomic<bool> is_empty_{true};
 };
 
-/// Makes a session of a connected socket: it begins with what is in the inbox, passes over empty
-/// datagrams, which would look like the end, and sees that the client has gone.
+/// Makes a session of a connected socket. It delivers the datagrams of the inbox first, skips empty
+/// datagrams, which would look like the end of the session, and notices that the client has gone.
 class SessionFilter final : public ByteFilter {
   public:
     SessionFilter(std::shared_ptr<Inbox> inbox, Address client)
@@ -67,17 +68,17 @@ class SessionFilter final : public ByteFilter {
         if (const auto first = inbox_->take()) {
             return static_cast<std::ptrdiff_t>(first->copy(data, size));
         }
-        // With a deadline the wait is made by poll(2), behind an attempt that does not tell an
-        // ended input from one that has nothing.
+        // With a deadline, poll(2) does the waiting, after an attempt that cannot tell the end of
+        // the input from a lack of input. So has_ended() has to be checked before that wait.
         may_wait = may_wait && channel.deadline.load() == never;
         for (;; may_wait = false) {
             const std::ptrdiff_t received =
                 is_clean_ ? detail::recv(channel, data, size, may_wait ? 0 : MSG_DONTWAIT)
                           : recv_from_client(channel, data, size);
             if (received > 0) return received;
-            if (received == -1 && errno == ECONNREFUSED) return 0;  // its port is closed
+            if (received == -1 && errno == ECONNREFUSED) return 0;  // the client has gone
             if (received == -1 && errno != EAGAIN) return -1;
-            // Who ends the input of a connection, in a drain, leaves no other trace here.
+            // A drain ends the input of a connection by shutdown(2), which only this check notices.
             if (has_ended(channel)) return 0;
             if (received == -1) {
                 errno = EAGAIN;
@@ -93,7 +94,7 @@ class SessionFilter final : public ByteFilter {
     }
     bool has_pending() const noexcept override { return !inbox_->is_empty(); }
     void shutdown(Channel& channel) noexcept override {
-        channel.peer_gone.store(true);  // nothing that it still sends is waited for
+        channel.peer_gone.store(true);  // so that the close does not wait for further input
     }
 
   private:
@@ -101,8 +102,8 @@ class SessionFilter final : public ByteFilter {
         pollfd end{channel.fd, POLLRDHUP, 0};
         return sys::calls.poll(&end, 1, 0) == 1 && (end.revents & POLLRDHUP) != 0;
     }
-    /// A datagram of another client may be there as well, if the kernel had found this socket for
-    /// it before it was connected. Behind what comes first there is none.
+    /// Receives a datagram, and drops those of other clients. The kernel may have delivered such
+    /// datagrams before the socket was connected, but none after that.
     std::ptrdiff_t recv_from_client(Channel& channel, char* data, std::size_t size) {
         for (;;) {
             const auto received = receive_datagram(channel.fd, size);
@@ -127,7 +128,7 @@ bool lacks_resources(int error) noexcept {
 }  // namespace
 
 struct UdpSessions::State {
-    /// Everything that is in the queue of a socket. Of what belongs to `client` there is an inbox.
+    /// Takes all datagrams from the queue of a socket. Those of `client` go to `inbox`.
     void take_all(Socket& socket, const Address& client, Inbox& inbox) {
         while (waiting.size() < most_waiting) {
             auto received = receive_datagram(socket.fileno(), largest_datagram, true);
@@ -150,8 +151,8 @@ struct UdpSessions::State {
     std::mutex mutex;
     std::deque<ReceivedDatagram> waiting;
     std::atomic<bool> has_waiting{false};
-    /// Sessions, also some that have ended. What comes for one by way of the server's socket was
-    /// under way when it began.
+    /// The sessions, including some that have ended. If a datagram for a session comes through the
+    /// server's socket, it was under way when the session began.
     std::map<Address, std::weak_ptr<Inbox>> known;
     std::size_t forget_at = 64;
 };
@@ -162,8 +163,8 @@ UdpSessions::~UdpSessions() = default;
 
 bool UdpSessions::has_waiting() const noexcept { return state_->has_waiting.load(); }
 
-/// Not before the server has bound its socket: a second server would not be told that the port is
-/// taken.
+/// To be called after the server has bound its socket. With SO_REUSEPORT set before that, a second
+/// server could bind the same port without an error.
 void UdpSessions::share_port(Socket& server) { server.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); }
 
 std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(Socket& server) {
@@ -188,7 +189,7 @@ std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(Socket& server
                 continue;
             }
         }
-        if (first.data.empty()) {  // which no session would see
+        if (first.data.empty()) {  // a session would skip it
             waiting.pop_front();
             continue;
         }
@@ -209,15 +210,16 @@ std::optional<std::pair<Socket, Address>> UdpSessions::begin_next(Socket& server
                 state_->note_waiting();
                 throw;
             }
-            // Nothing can be sent to such a client: it has port 0, say, or no route leads there.
+            // Nothing can be sent to such a client, for example because its port is 0 or because
+            // there is no route to it.
             if (session) state_->take_all(*session, Address{}, *inbox);
             waiting.pop_front();
             continue;
         }
         inbox->put(std::move(first.data));
         waiting.pop_front();
-        // In the order in which they were sent: those of the server's socket came before it was
-        // known where else to put them.
+        // The datagrams are put in the order in which they were sent: those from the server's
+        // socket came before the session had a socket.
         std::deque<ReceivedDatagram> others;
         for (ReceivedDatagram& each : waiting) {
             if (each.from == client) {

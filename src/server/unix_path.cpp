@@ -26,7 +26,7 @@ namespace {
 
 bool is_file(const Address& address) { return address.is_unix() && address.path().front() != '@'; }
 
-/// Whether connecting is refused as it is when no process has the socket open any more.
+/// Whether connecting fails as it does when no process has the socket open any more.
 bool nobody_is_there(const Address& address, int socket_type) {
     Socket probe{sys::calls.socket(AF_UNIX, socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (!probe.is_open()) return false;
@@ -41,7 +41,7 @@ std::filesystem::path folder_of(const Address& address) {
     return folder.empty() ? "." : folder;
 }
 
-/// False: it was not to be had in time, or not at all.
+/// Returns false if the lock could not be taken in time, or not at all.
 bool lock(int folder) noexcept {
     const TimePoint until = Clock::now() + longest_wait;
     while (::flock(folder, LOCK_EX | LOCK_NB) == -1) {
@@ -61,14 +61,14 @@ void UnixPath::claim(const Address& address, int socket_type) {
     if (folder_ != -1 && !lock(folder_)) {
         const bool is_taken = errno == EWOULDBLOCK;
         sys::calls.close(std::exchange(folder_, -1));
-        if (is_taken) return;  // whoever has it may be about to listen
+        if (is_taken) return;  // its owner may be about to listen
     }
     clear_stale(address, socket_type);
 }
 
 void UnixPath::settle() noexcept {
     if (folder_ == -1) return;
-    ::flock(folder_, LOCK_UN);  // also for a child that was forked meanwhile
+    ::flock(folder_, LOCK_UN);  // a forked child may have a copy of the descriptor
     sys::calls.close(std::exchange(folder_, -1));
 }
 
@@ -96,8 +96,8 @@ bool UnixPath::is_open_elsewhere() const noexcept {
     if (path_.empty() || path_.size() >= sizeof address.sun_path) return false;
     address.sun_family = AF_UNIX;
     path_.copy(address.sun_path, path_.size());
-    // Of another type than the file's: whoever is there is told apart from nobody, and not
-    // connected.
+    // The socket has another type than the one of the file. So the error tells whether a process
+    // has the file's socket open, and no connection is made.
     const int another_type = socket_type_ == SOCK_SEQPACKET ? SOCK_STREAM : SOCK_SEQPACKET;
     const Socket probe{sys::calls.socket(AF_UNIX, another_type | SOCK_CLOEXEC, 0)};
     const auto* raw = reinterpret_cast<const sockaddr*>(&address);

@@ -41,12 +41,12 @@ class SOCKETSERVER_EXPORT UnixPath {
     /// The server has just bound `address`. A relative path is remembered as an absolute one,
     /// because the program may change its working directory.
     void own(const Address& address, int socket_type);
-    /// Whether some process still has a socket open that is bound to the file. The caller's own is
-    /// closed already. A process that listens does not notice the question.
+    /// Whether another process still has a socket open that is bound to the file. To be called when
+    /// this process has closed its own. A process that listens does not notice the check.
     bool is_open_elsewhere() const noexcept;
     /// Removes the file, if it is still the one that was bound here.
     void remove() noexcept;
-    /// Forgets it: another process owns it, or will.
+    /// Forgets the file, because another process owns it, or will own it.
     void disown() noexcept {
         settle();
         path_.clear();

@@ -36,10 +36,10 @@ namespace detail {
 
 namespace {
 
-/// Where there are no pidfds the end of the new process is looked for in this interval.
+/// On a kernel without pidfds, how often to check whether the new process has ended.
 constexpr std::chrono::milliseconds look_again{20};
 
-/// A process that has been started, and is killed unless it is kept.
+/// A process that has been started. The destructor kills it unless keep() was called.
 class Successor {
   public:
     Successor(pid_t pid, Socket&& ready) noexcept
@@ -77,13 +77,13 @@ class Successor {
     }
 
   private:
-    /// False: it has closed the descriptor without a word.
+    /// Returns false if the process has closed the descriptor without saying that it is ready.
     bool has_said_ready() {
         std::array<char, 1 + sizeof(int)> message{};
         const ssize_t size = sys::retry_on_eintr(
             [&] { return ::read(ready_.fileno(), message.data(), message.size()); });
         if (size <= 0) {
-            ready_.close();  // its end is seen by the process, which may go on for a while
+            ready_.close();  // the end of the process is still to be seen, which may take a while
             return false;
         }
         if (message[0] != 'e') return true;
@@ -102,7 +102,7 @@ class Successor {
         return " with status " + std::to_string(WEXITSTATUS(*end.status));
     }
 
-    pid_t pid_;  // 0: it has ended, or is kept
+    pid_t pid_;  // 0 if it has ended, or is kept
     Socket pidfd_;
     Socket ready_;
 };
@@ -166,7 +166,7 @@ class Upgrader {
             std::array<pollfd, 2> entries{
                 {{signalled_.fileno(), POLLIN, 0}, {ending_.fileno(), POLLIN, 0}}};
             if (poll(entries.data(), entries.size(), never) == -1) {
-                sleep_until(Clock::now() + look_again);  // for lack of memory
+                sleep_until(Clock::now() + look_again);  // no memory
                 continue;
             }
             return entries[1].revents == 0;
@@ -189,7 +189,8 @@ class Upgrader {
         return true;
     }
 
-    /// That the manager cannot be told is no reason to have two versions.
+    /// An error is reported and does not end the upgrade, because otherwise two versions would go
+    /// on serving.
     void tell_manager(const std::string& state) noexcept {
         try {
             systemd::notify(state);
@@ -204,7 +205,7 @@ class Upgrader {
             try {
                 others.emplace_back([this, i] { drain(servers_[i]); });
             } catch (...) {
-                drain(servers_[i]);  // for want of a thread one after the other
+                drain(servers_[i]);  // without a thread the servers are drained one after the other
             }
         }
         drain(servers_.front());
