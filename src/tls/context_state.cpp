@@ -68,7 +68,7 @@ ContextState::ContextState(TLSPurpose for_purpose)
       table_{std::make_shared<const CredentialsTable>()} {
     SSL_CTX* const context = context_.get();
     if (context == nullptr) throw_ssl_error("make an SSLContext");
-    // What the system's configuration file says may be less.
+    // The configuration file of the system may allow older versions.
     if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
         throw_ssl_error("make an SSLContext");
     }
@@ -154,7 +154,7 @@ void ContextState::reload() {
 void ContextState::follow() noexcept {
     std::uint64_t seen = seen_reloads_.load();
     const std::uint64_t made = shared_.reloads().load();
-    // One thread reads; the others go on with what there is.
+    // One thread reads the files. The others go on with the current table.
     if (seen == made || !seen_reloads_.compare_exchange_strong(seen, made)) return;
     try {
         const std::uint64_t turn = ++last_turn_;
@@ -183,7 +183,7 @@ int ContextState::choose_certificate(SSL* ssl) {
     }
     const Table table = other ? other->state_->table() : own;
     const Credentials* const credentials = table->find(other ? std::string_view{} : name);
-    if (credentials == nullptr) return 1;  // a client without one; no server is without
+    if (credentials == nullptr) return 1;  // only a client may have no certificate
     return credentials->use_in(ssl) ? 1 : 0;
 }
 

@@ -23,7 +23,8 @@ struct Password {
     bool was_asked_for = false;
 };
 
-/// Given to OpenSSL in any case: without, it would ask at the terminal.
+/// The password callback. It is always set, because otherwise OpenSSL would ask for the password at
+/// the terminal.
 int tell_password(char* buffer, int size, int /*is_for_writing*/, void* context) {
     auto& password = *static_cast<Password*>(context);
     password.was_asked_for = true;
@@ -37,7 +38,7 @@ BioPtr bio_of(std::string_view text) {
     return bio;
 }
 
-/// Whether the reading of PEM ended because nothing more of it is there.
+/// Whether reading PEM ended because there is no more of it.
 bool is_end_of_pem() noexcept {
     const unsigned long error = ERR_peek_last_error();
     return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
@@ -126,7 +127,7 @@ PemContents parse_authorities(std::string_view pem, const std::string& name) {
 
 std::string lower_case(std::string_view text) {
     std::string lower{text};
-    // Names of hosts are ASCII: a locale must not have its say.
+    // Host names are ASCII, so the conversion must not depend on the locale.
     std::transform(lower.begin(), lower.end(), lower.begin(), [](char each) {
         return each >= 'A' && each <= 'Z' ? static_cast<char>(each - 'A' + 'a') : each;
     });
@@ -157,7 +158,7 @@ Credentials::Credentials(const CertificateSource& source, SSL_CTX* context)
             throw SSLError(key_name + ": the key does not belong to the certificate of " +
                            cert_name);
         }
-        // What OpenSSL would refuse in each handshake, such as a key that is too weak.
+        // This finds what OpenSSL would refuse in each handshake, such as a key that is too weak.
         const SslPtr trial{SSL_new(context)};
         if (!trial || !use_in(trial.get())) throw_ssl_error(cert_name);
     } catch (...) {

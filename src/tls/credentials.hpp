@@ -21,7 +21,8 @@ struct CertificateSource {
     std::optional<std::string> password{};
 };
 
-/// A certificate with its key and what leads to an authority. Immutable: threads share it.
+/// A certificate with its key and the chain to an authority. It is immutable, so threads can share
+/// it.
 class Credentials {
   public:
     /// Reads and checks them, by the rules of `context`.
@@ -32,7 +33,7 @@ class Credentials {
     Credentials& operator=(const Credentials&) = delete;
     ~Credentials();
 
-    /// Makes `ssl` show them. False, with OpenSSL's error, if it cannot.
+    /// Makes `ssl` show them. If that fails, returns false and leaves OpenSSL's error.
     bool use_in(SSL* ssl) const noexcept;
 
   private:
@@ -49,8 +50,8 @@ class Credentials {
 /// Both in lower case.
 bool matches_server_name(std::string_view pattern, std::string_view server_name) noexcept;
 
-/// What a context shows, to whom, and what its peers are verified by. Immutable: reload() makes
-/// another one.
+/// Which certificate a context shows to which client, and the authorities by which it verifies its
+/// peers. It is immutable; reload() makes another one.
 struct CredentialsTable {
     std::shared_ptr<const Credentials> by_default{};
     struct Named {
@@ -58,10 +59,10 @@ struct CredentialsTable {
         std::shared_ptr<const Credentials> credentials;
     };
     std::vector<Named> named{};
-    /// Null until the first reload: those of the SSL_CTX.
+    /// Null until the first reload(); the authorities are then those of the SSL_CTX.
     std::shared_ptr<const Authorities> authorities{};
 
-    /// Null if there are none.
+    /// The credentials for this name, or null if there are none.
     const Credentials* find(std::string_view server_name) const noexcept;
 };
 

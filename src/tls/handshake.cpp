@@ -21,9 +21,9 @@ TlsSession::Step TlsSession::step_handshake(Channel& channel) {
     if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ) note_failure();
     keep_rest();
     if (error == SSL_ERROR_NONE) is_established_ = true;
-    // All that is left of a handshake of TLS 1.3 are session tickets. They go with the first bytes
-    // of the server, or when it waits for those of the client: as a packet of their own the kernel
-    // would let the next one wait until the client has acknowledged it (Nagle's algorithm).
+    // At the end of a TLS 1.3 handshake only session tickets are left to send. They are sent with
+    // the first bytes of the server, or when it waits for the client. In a packet of their own they
+    // would delay the next packet until the client has acknowledged them (Nagle's algorithm).
     const bool are_tickets =
         is_established_ && SSL_is_server(native()) == 1 && SSL_version(native()) >= TLS1_3_VERSION;
     if (!are_tickets) flush();
@@ -54,7 +54,7 @@ void TlsSession::handshake(Channel& channel, TimePoint until) {
             is_blocked = has_output();
         }
         if (step == Step::done) return;
-        // Input that never ends is no reason to go on.
+        // The time is checked here too, because input may come without end.
         if (until != never && Clock::now() >= until) fail_handshake(channel, ETIMEDOUT);
         const std::ptrdiff_t got =
             detail::recv(channel, receive_buffer(), largest_record, MSG_DONTWAIT);

@@ -10,7 +10,7 @@ namespace socketserver::detail {
 
 namespace {
 
-/// Of this thread. No fiber is suspended while it is not zero.
+/// The number of uses in this thread. No fiber is suspended while it is not zero.
 constinit thread_local int uses = 0;
 
 }  // namespace

@@ -29,9 +29,9 @@ using CrlPtr = std::unique_ptr<X509_CRL, Freeing<X509_CRL_free>>;
 using StorePtr = std::unique_ptr<X509_STORE, Freeing<X509_STORE_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY_free>>;
 
-/// While one lives, the calling thread is in OpenSSL, and no thread of the process forks: OpenSSL
-/// has locks of its own, and a child that is forked while one is held would wait for it for ever.
-/// What is done meanwhile must not wait. They nest.
+/// While an object exists, the calling thread may be inside OpenSSL, and no thread of the process
+/// forks. OpenSSL has locks of its own, and a child that is forked while one is held would wait for
+/// it for ever. The calling thread must not wait meanwhile. Objects may be nested.
 class OpenSslUse {
   public:
     OpenSslUse() noexcept;
@@ -39,7 +39,7 @@ class OpenSslUse {
     OpenSslUse& operator=(const OpenSslUse&) = delete;
     ~OpenSslUse();
 
-    /// While OpenSSL calls back into code of the user, which may do what it wants.
+    /// Suspends the OpenSslUse while OpenSSL calls code of the user, which may do anything.
     class Pause {
       public:
         Pause() noexcept;
@@ -52,8 +52,8 @@ class OpenSslUse {
     };
 };
 
-/// Takes the errors of the calling thread away, and returns the number of the first one that was
-/// kept, which is the one nearest to the cause; 0: there was none.
+/// Clears the error queue of the calling thread. Returns the number of the first error, which is
+/// the one nearest to the cause, or 0 if there was none.
 unsigned long take_error() noexcept;
 /// What OpenSSL calls the error.
 std::string reason_of(unsigned long error);

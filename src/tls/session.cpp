@@ -24,7 +24,8 @@ namespace {
 /// here. The longest flight of a handshake with an ordinary chain is some 10 KB.
 constexpr std::size_t most_held_back = std::size_t{256} * 1024;
 
-/// Past the scheduler of the fibers: also a request that is being ended tells its peer so.
+/// Sends without the scheduler of the fibers, so that a request that is being cancelled can still
+/// announce the end to its peer.
 std::ptrdiff_t send_now(int descriptor, std::string_view data) noexcept {
     return sys::retry_on_eintr([&] {
         return sys::calls.send(descriptor, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -46,7 +47,7 @@ char* TlsSession::receive_buffer() {
 }
 
 BIO_METHOD* TlsSession::bio_method() {
-    // Lives as long as the program: sessions of daemon threads may outlive static objects.
+    // It is never freed, because sessions of daemon threads may outlive static objects.
     static BIO_METHOD* const method = [] {
         BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socketserver");
         if (made == nullptr) throw std::bad_alloc();
@@ -71,7 +72,8 @@ int TlsSession::read_bio(BIO* bio, char* data, int size) {
     return static_cast<int>(taken);
 }
 
-/// Never fails for a peer that takes nothing more: what it has sent before is still to be read.
+/// Does not fail if the peer receives nothing more, because what the peer has sent before must
+/// still be read.
 int TlsSession::write_bio(BIO* bio, const char* data, int size) {
     auto& session = *static_cast<TlsSession*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
@@ -135,7 +137,7 @@ TlsSession::TlsSession(const SSLContext& context, const std::string& server_host
     }
 }
 
-/// The descriptor is still open: a channel lets go of its filter first.
+/// The descriptor is still open here, because a channel destroys its filter first.
 TlsSession::~TlsSession() {
     const OpenSslUse use;
     end_output();
@@ -151,7 +153,8 @@ void TlsSession::supply(std::string_view received) {
     }
 }
 
-/// After a call of OpenSSL: what it was supplied with is about to go.
+/// To be called after a call of OpenSSL: keeps the input that OpenSSL has not read, because the
+/// receive buffer is about to be reused.
 void TlsSession::keep_rest() {
     if (supplied_.empty()) {
         rest_ = {};
@@ -259,15 +262,15 @@ std::ptrdiff_t TlsSession::send(Channel& channel, std::string_view data) {
         return std::hash<std::string_view>{}(data.substr(0, size));
     };
     if (promised_ > 0 && (promised_ > data.size() || promised_hash_ != hash_of(promised_))) {
-        // A part of it has gone. It cannot be taken back, and what follows would not fit.
+        // A part of the record was sent and cannot be undone, so other bytes cannot follow it.
         is_failed_ = true;
         error_text_ = "an earlier send was given up half-way";
     }
-    // What is small goes together with what follows.
+    // A small output is sent together with the next one.
     if (promised_ > 0 || output_.size() > largest_record) flush();
     if (promised_ == 0 && output_.size() <= largest_record && !is_failed_ && write_error_ == 0) {
         ERR_clear_error();
-        // One record: the mode is that of partial writes.
+        // This encrypts one record, because partial writes are enabled.
         if (SSL_write_ex(native(), data.data(), data.size(), &promised_) != 1) note_failure();
         flush();
         if (has_output()) promised_hash_ = hash_of(promised_);
@@ -283,7 +286,7 @@ std::ptrdiff_t TlsSession::send(Channel& channel, std::string_view data) {
     return static_cast<std::ptrdiff_t>(std::exchange(promised_, 0));
 }
 
-/// What OpenSSL has taken from the descriptor may be a part of a record only: it is asked.
+/// The bytes that OpenSSL has may be only a part of a record, so OpenSSL is asked.
 bool TlsSession::has_pending() const noexcept {
     try {
         const Use use{*this};
@@ -297,11 +300,11 @@ bool TlsSession::has_pending() const noexcept {
         ERR_clear_error();
         return !waits;
     } catch (const std::system_error&) {
-        return true;  // no lock can be had: whoever receives will see
+        return true;  // the lock failed; the next receive will report it
     }
 }
 
-/// Under the lock, or in the destructor.
+/// To be called under the lock, or in the destructor.
 void TlsSession::end_output() noexcept {
     if (is_established_ && !is_failed_ && !std::exchange(has_ended_output_, true)) {
         ERR_clear_error();
@@ -317,7 +320,7 @@ void TlsSession::shutdown(Channel& channel) noexcept {
         descriptor_ = channel.fd;
         end_output();
     } catch (const std::system_error&) {
-        // No lock can be had: the peer sees an end that was not announced.
+        // The lock failed, so the peer sees an end that was not announced.
     }
 }
 

@@ -42,14 +42,15 @@ class TlsSession final : public ByteFilter {
     void shutdown(Channel& channel) noexcept override;
     void throw_error(int error, std::string_view operation) override;
 
-    /// Ends the session although its handshake was done: nothing more passes.
+    /// Ends the session after a successful handshake: nothing is sent or received any more.
     void refuse(Channel& channel);
 
     SSL* native() const noexcept { return ssl_.get(); }
     const std::string& server_hostname() const noexcept { return server_hostname_; }
     bool is_established() const noexcept { return is_established_; }
 
-    /// What each call of OpenSSL for this connection is made under.
+    /// Each call of OpenSSL for this connection is made while such an object exists. It holds the
+    /// lock.
     class Use {
       public:
         explicit Use(const TlsSession& session) : lock_{session.mutex_} {}
@@ -59,7 +60,7 @@ class TlsSession final : public ByteFilter {
         std::lock_guard<std::mutex> lock_;
     };
 
-    /// Null if it is none.
+    /// The filter as a TlsSession, or null if it is another kind of filter.
     static TlsSession* from(ByteFilter* filter) noexcept {
         const bool is_one = filter != nullptr && filter->kind() == &own_kind;
         return is_one ? static_cast<TlsSession*>(filter) : nullptr;
@@ -71,7 +72,7 @@ class TlsSession final : public ByteFilter {
     /// SSL_read_ex or SSL_peek_ex.
     using Read = int (*)(SSL* ssl, void* data, std::size_t size, std::size_t* got);
     std::ptrdiff_t receive(Channel& channel, Read read, std::span<char> buffer, bool may_wait);
-    // All of these under the lock.
+    // These functions are called under the lock.
     Step step_handshake(Channel& channel);
     Step read_record(Channel& channel, Read read, std::span<char> buffer, std::size_t& got);
     void flush() noexcept;
@@ -82,8 +83,9 @@ class TlsSession final : public ByteFilter {
 
     /// A record of the largest size, with what TLS 1.2 may add to it.
     static constexpr std::size_t largest_record = std::size_t{16} * 1024 + 512;
-    /// Where a thread receives: what has come is handed to OpenSSL before anything else happens. In
-    /// a fiber no receive into it waits.
+    /// The buffer into which a thread receives. The bytes are passed to OpenSSL before anything
+    /// else happens, and a fiber never waits in a receive into it. So all connections of the thread
+    /// share it.
     static char* receive_buffer();
     /// Makes what was received the next thing that OpenSSL reads.
     void supply(std::string_view received);
@@ -107,7 +109,8 @@ class TlsSession final : public ByteFilter {
     std::string rest_{};           // what it has left of it
     std::string output_{};         // what the kernel has not taken yet
     bool holds_back_ = false;      // output is collected
-    // Of a send that was encrypted, and not taken by the kernel as a whole: it has to be repeated.
+    // The size of a send that was encrypted and that the kernel has not taken as a whole. The
+    // caller has to repeat it.
     std::size_t promised_ = 0;
     std::size_t promised_hash_ = 0;
     int write_error_ = 0;  // no output is possible any more

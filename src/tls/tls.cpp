@@ -157,7 +157,7 @@ void start_tls(Socket& socket, const SSLContext& context, const std::string& ser
     if (socket.corked() != nullptr) socket.corked()->flush_before_send();
     TlsSession& attached = *session;
     channel.filter = std::move(session);
-    // A socket that never waits has no time of its own here: a handshake takes turns.
+    // A timeout of zero is ignored here, because a handshake has to wait for the peer.
     detail::TimePoint until = detail::deadline_after(handshake_timeout);
     until =
         (std::min)(until, channel.timeout.count() == 0 ? channel.deadline.load() : channel.until());
