@@ -51,8 +51,8 @@ class SOCKETSERVER_EXPORT Address {
 
     /// The path of a Unix-domain socket; "@name" (or Python's "\0name") is an abstract name.
     ///
-    /// @throws std::system_error if the path is empty, longer than the kernel takes (107 bytes), or
-    /// has a zero byte in it.
+    /// @throws std::system_error if the path is empty, longer than the kernel takes (107 bytes; an
+    /// abstract name 108, with its '@'), or has a zero byte in it.
     Address(std::string path);  // NOLINT: implicit
     /// The same.
     Address(const char* path) : Address(std::string{path}) {}  // NOLINT: implicit

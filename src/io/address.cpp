@@ -27,7 +27,9 @@ namespace {
 
 using Ip = std::array<unsigned char, 16>;
 
-constexpr std::size_t path_limit = sizeof(sockaddr_un::sun_path) - 1;
+/// A path has a zero behind it, an abstract name one in front.
+constexpr std::size_t name_limit = sizeof(sockaddr_un::sun_path);
+constexpr std::size_t path_limit = name_limit - 1;
 constexpr std::array<unsigned char, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 bool is_mapped(const Ip& ip) {
@@ -170,8 +172,9 @@ SockAddr to_sockaddr(const Address& address) {
             std::memcpy(un.sun_path, path.data(), path.size());
             if (abstract) un.sun_path[0] = '\0';
             // An abstract name ends where its size says, a path where its zero stands.
-            result.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() +
-                                                 (abstract ? 0 : 1));
+            // That of a peer may have no room for it.
+            result.size = static_cast<socklen_t>(std::min(
+                sizeof un, offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1)));
             return result;
         }
         case AddressFamily::none:
@@ -226,10 +229,11 @@ Address::Address(std::string path) : family_{AddressFamily::unix_path}, text_{st
         throw std::system_error(EINVAL, std::system_category(),
                                 "a Unix socket needs a path, or \"@name\" for an abstract one");
     }
-    if (text_.size() > path_limit) {
+    const std::size_t limit = text_.front() == '@' ? name_limit : path_limit;
+    if (text_.size() > limit) {
         throw std::system_error(ENAMETOOLONG, std::system_category(),
                                 "Unix socket path of " + std::to_string(text_.size()) +
-                                    " bytes (at most " + std::to_string(path_limit) +
+                                    " bytes (at most " + std::to_string(limit) +
                                     " fit: use a shorter folder, or an abstract name): " + text_);
     }
     if (text_.front() != '@') refuse_zero(text_);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -136,12 +139,30 @@ TEST_CASE("a Unix path must fit into what the kernel takes") {
     CHECK(error_of([] { return Address{std::string(108, 'p')}; }) == ENAMETOOLONG);
     CHECK_THAT(text_of([] { return Address{std::string(108, 'p')}; }),
                Catch::Matchers::ContainsSubstring("108 bytes (at most 107"));
+    CHECK(Address{'@' + std::string(107, 'n')}.path().size() == 108);
+    CHECK(error_of([] { return Address{'@' + std::string(108, 'n')}; }) == ENAMETOOLONG);
     CHECK(error_of([] { return Address{""}; }) == EINVAL);
+}
+
+TEST_CASE("a peer whose path takes all 108 bytes can be answered") {
+    const TemporaryFolder folder;
+    std::string path = folder / "";
+    path.resize(108, 'p');
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    path.copy(name.sun_path, path.size());
+    Socket peer{Address{"@x"}, SocketType::datagram};
+    REQUIRE(::bind(peer.fileno(), reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
+    const Address address = peer.getsockname();
+    CHECK(address.path() == path);
+    Socket other{Address{"@x"}, SocketType::datagram};
+    other.sendto("hello", address);
+    CHECK(peer.recv(10) == "hello");
 }
 
 TEST_CASE("an abstract name of every length reaches the kernel whole") {
     const std::string name = "@" + own_name("abstract");
-    const Address longest{name + std::string(107 - name.size(), 'n')};
+    const Address longest{name + std::string(108 - name.size(), 'n')};
     const Address with_zero{name + "\0tail"s};
     for (const Address& address : {Address{name}, longest, with_zero}) {
         Socket socket{address, SocketType::datagram};
