@@ -17,27 +17,13 @@
 #include <system_error>
 
 #include "require.hpp"
+#include "script.hpp"
 
 namespace {
 
 using fuzz::require;
+using fuzz::Script;
 namespace ss = socketserver;
-
-/// The bytes that say what happens, one after the other; zeros when they are used up.
-class Script {
-  public:
-    explicit Script(std::string_view bytes) : bytes_{bytes} {}
-    bool is_over() const { return bytes_.empty(); }
-    std::size_t next() {
-        if (bytes_.empty()) return 0;
-        const auto byte = static_cast<unsigned char>(bytes_.front());
-        bytes_.remove_prefix(1);
-        return byte;
-    }
-
-  private:
-    std::string_view bytes_;
-};
 
 /// What a call has come to.
 struct Outcome {
