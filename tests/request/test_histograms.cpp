@@ -62,14 +62,26 @@ void times_of_requests() {
     CHECK(longer >= 1);  // than 10 ms
 }
 
-TEST_CASE("times: synchronous") { times_of_requests<SynchronousMixIn>(); }
-TEST_CASE("times: threading") { times_of_requests<ThreadingMixIn>(); }
-TEST_CASE("times: forking") { times_of_requests<ForkingMixIn>(); }
-TEST_CASE("times: pool") { times_of_requests<ThreadPoolMixIn>(); }
-TEST_CASE("times: prefork") { times_of_requests<PreforkMixIn>(); }
-TEST_CASE("times: prefork of threads") { times_of_requests<PreforkOf<ThreadingMixIn>::MixIn>(); }
+TEST_CASE("how long requests last and wait is counted: synchronous") {
+    times_of_requests<SynchronousMixIn>();
+}
+TEST_CASE("how long requests last and wait is counted: threading") {
+    times_of_requests<ThreadingMixIn>();
+}
+TEST_CASE("how long requests last and wait is counted: forking") {
+    times_of_requests<ForkingMixIn>();
+}
+TEST_CASE("how long requests last and wait is counted: pool") {
+    times_of_requests<ThreadPoolMixIn>();
+}
+TEST_CASE("how long requests last and wait is counted: prefork") {
+    times_of_requests<PreforkMixIn>();
+}
+TEST_CASE("how long requests last and wait is counted: prefork of threads") {
+    times_of_requests<PreforkOf<ThreadingMixIn>::MixIn>();
+}
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("times: fiber") { times_of_requests<FiberMixIn>(); }
+TEST_CASE("how long requests last and wait is counted: fiber") { times_of_requests<FiberMixIn>(); }
 #endif
 
 TEST_CASE("who waits for a thread of a pool waits, and not for long if there is one") {
@@ -122,10 +134,10 @@ void who_is_there() {
     CHECK(eventually([&] { return server.connections().empty(); }));
 }
 
-TEST_CASE("connections: threading") { who_is_there<ThreadingMixIn>(); }
-TEST_CASE("connections: pool") { who_is_there<ThreadPoolMixIn>(); }
+TEST_CASE("connections() lists who is being served: threading") { who_is_there<ThreadingMixIn>(); }
+TEST_CASE("connections() lists who is being served: pool") { who_is_there<ThreadPoolMixIn>(); }
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("connections: fiber") { who_is_there<FiberMixIn>(); }
+TEST_CASE("connections() lists who is being served: fiber") { who_is_there<FiberMixIn>(); }
 #endif
 
 }  // namespace

@@ -133,19 +133,19 @@ void change_timeouts() {
     }
 }
 
-#define EVERY_POLICY(test)                                     \
-    TEST_CASE(#test ": threading") { test<ThreadingMixIn>(); } \
-    TEST_CASE(#test ": forking") { test<ForkingMixIn>(); }     \
-    TEST_CASE(#test ": pool") { test<ThreadPoolMixIn>(); }     \
-    TEST_CASE(#test ": prefork") { test<PreforkMixIn>(); }     \
-    TEST_CASE(#test ": prefork of threads") { test<PreforkOf<ThreadingMixIn>::MixIn>(); }
+#define EVERY_POLICY(name, test)                              \
+    TEST_CASE(name ": threading") { test<ThreadingMixIn>(); } \
+    TEST_CASE(name ": forking") { test<ForkingMixIn>(); }     \
+    TEST_CASE(name ": pool") { test<ThreadPoolMixIn>(); }     \
+    TEST_CASE(name ": prefork") { test<PreforkMixIn>(); }     \
+    TEST_CASE(name ": prefork of threads") { test<PreforkOf<ThreadingMixIn>::MixIn>(); }
 
-EVERY_POLICY(change_limits)
-EVERY_POLICY(change_timeouts)
-TEST_CASE("change_timeouts: synchronous") { change_timeouts<SynchronousMixIn>(); }
+EVERY_POLICY("limits change while serving", change_limits)
+EVERY_POLICY("timeouts change while serving", change_timeouts)
+TEST_CASE("timeouts change while serving: synchronous") { change_timeouts<SynchronousMixIn>(); }
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("change_limits: fiber") { change_limits<FiberMixIn>(); }
-TEST_CASE("change_timeouts: fiber") { change_timeouts<FiberMixIn>(); }
+TEST_CASE("limits change while serving: fiber") { change_limits<FiberMixIn>(); }
+TEST_CASE("timeouts change while serving: fiber") { change_timeouts<FiberMixIn>(); }
 #endif
 
 TEST_CASE("what a worker, or a child, changes is in force in all processes") {

@@ -301,31 +301,39 @@ void drained_before_the_header() {
     CHECK(server.statistics().closed(CloseReason::finished) == server.statistics().accepted);
 }
 
-#define EVERY_POLICY(test)                                         \
-    TEST_CASE(#test ": synchronous") { test<SynchronousMixIn>(); } \
-    TEST_CASE(#test ": threading") { test<ThreadingMixIn>(); }     \
-    TEST_CASE(#test ": forking") { test<ForkingMixIn>(); }         \
-    TEST_CASE(#test ": pool") { test<ThreadPoolMixIn>(); }         \
-    TEST_CASE(#test ": prefork") { test<PreforkMixIn>(); }         \
-    TEST_CASE(#test ": prefork of threads") { test<PreforkOf<ThreadingMixIn>::MixIn>(); }
+#define EVERY_POLICY(name, test)                                  \
+    TEST_CASE(name ": synchronous") { test<SynchronousMixIn>(); } \
+    TEST_CASE(name ": threading") { test<ThreadingMixIn>(); }     \
+    TEST_CASE(name ": forking") { test<ForkingMixIn>(); }         \
+    TEST_CASE(name ": pool") { test<ThreadPoolMixIn>(); }         \
+    TEST_CASE(name ": prefork") { test<PreforkMixIn>(); }         \
+    TEST_CASE(name ": prefork of threads") { test<PreforkOf<ThreadingMixIn>::MixIn>(); }
 
-EVERY_POLICY(headers)
-EVERY_POLICY(wrong_headers)
-EVERY_POLICY(trusted_networks)
-EVERY_POLICY(drained_before_the_header)
-TEST_CASE("limit_of_each_address: threading") { limit_of_each_address<ThreadingMixIn>(); }
-TEST_CASE("limit_of_each_address: forking") { limit_of_each_address<ForkingMixIn>(); }
-TEST_CASE("limit_of_each_address: pool") { limit_of_each_address<ThreadPoolMixIn>(); }
-TEST_CASE("limit_of_each_address: prefork") { limit_of_each_address<PreforkMixIn>(); }
-TEST_CASE("limit_of_each_address: prefork of processes") {
+EVERY_POLICY("the header names the client", headers)
+EVERY_POLICY("a wrong header ends the connection", wrong_headers)
+EVERY_POLICY("the peers that may send a header", trusted_networks)
+EVERY_POLICY("a drain before the header comes", drained_before_the_header)
+TEST_CASE("each announced address has its limit: threading") {
+    limit_of_each_address<ThreadingMixIn>();
+}
+TEST_CASE("each announced address has its limit: forking") {
+    limit_of_each_address<ForkingMixIn>();
+}
+TEST_CASE("each announced address has its limit: pool") {
+    limit_of_each_address<ThreadPoolMixIn>();
+}
+TEST_CASE("each announced address has its limit: prefork") {
+    limit_of_each_address<PreforkMixIn>();
+}
+TEST_CASE("each announced address has its limit: prefork of processes") {
     limit_of_each_address<PreforkOf<ForkingMixIn>::MixIn>();
 }
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("headers: fiber") { headers<FiberMixIn>(); }
-TEST_CASE("wrong_headers: fiber") { wrong_headers<FiberMixIn>(); }
-TEST_CASE("trusted_networks: fiber") { trusted_networks<FiberMixIn>(); }
-TEST_CASE("drained_before_the_header: fiber") { drained_before_the_header<FiberMixIn>(); }
-TEST_CASE("limit_of_each_address: fiber") { limit_of_each_address<FiberMixIn>(); }
+TEST_CASE("the header names the client: fiber") { headers<FiberMixIn>(); }
+TEST_CASE("a wrong header ends the connection: fiber") { wrong_headers<FiberMixIn>(); }
+TEST_CASE("the peers that may send a header: fiber") { trusted_networks<FiberMixIn>(); }
+TEST_CASE("a drain before the header comes: fiber") { drained_before_the_header<FiberMixIn>(); }
+TEST_CASE("each announced address has its limit: fiber") { limit_of_each_address<FiberMixIn>(); }
 #endif
 
 TEST_CASE("a child that dies with a share of the limit gives it back") {

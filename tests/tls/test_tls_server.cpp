@@ -234,19 +234,25 @@ TEST_CASE("ThreadingMixIn with TLS") { both_transports<ThreadingMixIn>(); }
 TEST_CASE("ForkingMixIn with TLS") { both_transports<ForkingMixIn>(); }
 TEST_CASE("ThreadPoolMixIn with TLS") { both_transports<ThreadPoolMixIn>(); }
 TEST_CASE("PreforkMixIn with TLS") { both_transports<PreforkMixIn>(); }
-TEST_CASE("failed handshakes: synchronous") { failed_handshakes<SynchronousMixIn>(); }
-TEST_CASE("failed handshakes: threading") { failed_handshakes<ThreadingMixIn>(); }
-TEST_CASE("failed handshakes: forking") { failed_handshakes<ForkingMixIn>(); }
-TEST_CASE("failed handshakes: pool") { failed_handshakes<ThreadPoolMixIn>(); }
-TEST_CASE("failed handshakes: prefork") { failed_handshakes<PreforkMixIn>(); }
-TEST_CASE("behind a proxy: threading") { behind_a_proxy<ThreadingMixIn>(); }
-TEST_CASE("behind a proxy: forking") { behind_a_proxy<ForkingMixIn>(); }
-TEST_CASE("behind a proxy: pool") { behind_a_proxy<ThreadPoolMixIn>(); }
-TEST_CASE("behind a proxy: prefork") { behind_a_proxy<PreforkOf<ThreadingMixIn>::MixIn>(); }
+TEST_CASE("a failed handshake ends its connection: synchronous") {
+    failed_handshakes<SynchronousMixIn>();
+}
+TEST_CASE("a failed handshake ends its connection: threading") {
+    failed_handshakes<ThreadingMixIn>();
+}
+TEST_CASE("a failed handshake ends its connection: forking") { failed_handshakes<ForkingMixIn>(); }
+TEST_CASE("a failed handshake ends its connection: pool") { failed_handshakes<ThreadPoolMixIn>(); }
+TEST_CASE("a failed handshake ends its connection: prefork") { failed_handshakes<PreforkMixIn>(); }
+TEST_CASE("TLS begins after the PROXY header: threading") { behind_a_proxy<ThreadingMixIn>(); }
+TEST_CASE("TLS begins after the PROXY header: forking") { behind_a_proxy<ForkingMixIn>(); }
+TEST_CASE("TLS begins after the PROXY header: pool") { behind_a_proxy<ThreadPoolMixIn>(); }
+TEST_CASE("TLS begins after the PROXY header: prefork") {
+    behind_a_proxy<PreforkOf<ThreadingMixIn>::MixIn>();
+}
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("behind a proxy: fiber") { behind_a_proxy<FiberMixIn>(); }
+TEST_CASE("TLS begins after the PROXY header: fiber") { behind_a_proxy<FiberMixIn>(); }
 TEST_CASE("FiberMixIn with TLS") { both_transports<FiberMixIn>(); }
-TEST_CASE("failed handshakes: fiber") { failed_handshakes<FiberMixIn>(); }
+TEST_CASE("a failed handshake ends its connection: fiber") { failed_handshakes<FiberMixIn>(); }
 #endif
 
 namespace {
@@ -397,9 +403,9 @@ void drain_announces_the_end() {
 
 }  // namespace
 
-TEST_CASE("reload: threading") { reload_while_serving<ThreadingMixIn>(); }
-TEST_CASE("reload: forking") { reload_while_serving<ForkingMixIn>(); }
-TEST_CASE("reload: prefork") { reload_while_serving<PreforkMixIn>(); }
+TEST_CASE("a reload while serving: threading") { reload_while_serving<ThreadingMixIn>(); }
+TEST_CASE("a reload while serving: forking") { reload_while_serving<ForkingMixIn>(); }
+TEST_CASE("a reload while serving: prefork") { reload_while_serving<PreforkMixIn>(); }
 TEST_CASE("reload of authorities: synchronous") {
     reload_authorities_while_serving<SynchronousMixIn>();
 }
@@ -417,7 +423,7 @@ TEST_CASE("a drain announces the end: prefork") {
     if (delivers_signals_in_forked_children) drain_announces_the_end<PreforkMixIn>();
 }
 #ifdef SOCKETSERVER_TEST_FIBER
-TEST_CASE("reload: fiber") { reload_while_serving<FiberMixIn>(); }
+TEST_CASE("a reload while serving: fiber") { reload_while_serving<FiberMixIn>(); }
 TEST_CASE("reload of authorities: fiber") { reload_authorities_while_serving<FiberMixIn>(); }
 TEST_CASE("a drain announces the end: fiber") { drain_announces_the_end<FiberMixIn>(); }
 #endif
