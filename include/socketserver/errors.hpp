@@ -11,8 +11,11 @@
 #include "socketserver/detail/export.hpp"
 
 /// @file
-/// What the library throws beside plain `std::system_error`. End of stream is never an exception:
-/// reading returns an empty value.
+/// The exceptions that the library throws beside plain `std::system_error`. The end of a stream is
+/// not an exception (reading returns an empty value), except for functions that read an exact
+/// number of bytes (IncompleteReadError).
+///
+/// Thread safety: an exception object may be copied, and read from several threads at once.
 namespace socketserver {
 
 /// An operation did not finish within the time that was set for it (mirrors `TimeoutError`).

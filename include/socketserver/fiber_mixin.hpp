@@ -24,9 +24,9 @@ namespace socketserver {
 /// Serves each request in a fiber of its own: a handler that waits for its client costs a page or
 /// two of memory and no thread. The handler is the one that ThreadingMixIn runs.
 ///
-/// A fiber stays on one thread, its worker. A handler that computes for long, or calls something
-/// that blocks without asking this library, holds up the others of its worker: see run_blocking().
-/// With one worker all fibers run in the serving thread, one at a time.
+/// A fiber stays on one thread, its worker. A handler that computes for a long time, or that blocks
+/// without using this library, delays the other fibers of its worker: see run_blocking(). With one
+/// worker all fibers run in the serving thread, one at a time.
 ///
 /// shutdown() ends every handler that waits, and every wait that begins afterwards, with Cancelled.
 /// serve_forever() returns when the handlers have ended; handle_request() when the one request has

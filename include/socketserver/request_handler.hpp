@@ -73,7 +73,7 @@ class BaseRequestHandler {
 
     /// The connection, or the datagram. The server closes it.
     Request& request() const noexcept { return *request_; }
-    /// Who sent the request. Empty for a Unix client that has no address.
+    /// The address of the client. Empty for a Unix client that has no address.
     const Address& client_address() const noexcept { return *client_address_; }
     /// The server that serves the request. Call it anew wherever the server is needed, as in
     /// `server().shutdown()`, and do not keep the reference: in a daemon thread (see

@@ -79,13 +79,13 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// context is then as it was before.
     /// @{
 
-    /// What this side shows to its peers: a PEM file with the certificate and, behind it, those
-    /// that lead to an authority; and a PEM file with the private key. Without `keyfile` the key is
-    /// in `certfile` too. A file is read as long as the program may read it: load the key before
-    /// the program gives its rights away. Mirrors `SSLContext.load_cert_chain`.
+    /// Loads the certificate that this side shows to its peers: a PEM file with the certificate
+    /// and, after it, those that lead to an authority; and a PEM file with the private key. Without
+    /// `keyfile` the key is in `certfile` too. Load the key before the program gives up the right
+    /// to read the file. Mirrors `SSLContext.load_cert_chain`.
     ///
-    /// To load again replaces the certificate. A certificate for other names, of the same server:
-    /// add_cert_chain().
+    /// A second call replaces the certificate. To add a certificate for other names of the same
+    /// server, use add_cert_chain().
     void load_cert_chain(const std::string& certfile, const std::string& keyfile = {},
                          const std::optional<std::string>& password = {});
     /// The same from memory, in PEM. Beyond Python.
@@ -93,8 +93,8 @@ class SOCKETSERVER_EXPORT SSLContext {
                                      const std::optional<std::string>& password = {});
     /// A further certificate, for clients that ask for the server by `server_name` (SNI): a host
     /// name, or `*.example.org` for every name with one more label. An exact name comes before a
-    /// wildcard; who asks for no name, or another one, gets the certificate of load_cert_chain().
-    /// Beyond Python, where sni_callback has to do it.
+    /// wildcard. A client that asks for no name, or for another one, gets the certificate of
+    /// load_cert_chain(). Beyond Python, where sni_callback is needed for this.
     void add_cert_chain(const std::string& server_name, const std::string& certfile,
                         const std::string& keyfile = {},
                         const std::optional<std::string>& password = {});
@@ -157,11 +157,12 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// What check_hostname() was set to.
     bool check_hostname() const noexcept;
 
-    /// Called in a handshake, with the name that the client asks for (empty: none), where the
-    /// connection is served; several threads may do so at once. Returns the context whose
-    /// certificate is shown, or nothing: this one's. Only the certificate is taken from it. What it
-    /// throws ends the handshake. It should not wait for long: the connection is locked meanwhile.
-    /// Comes before the table of add_cert_chain(). Mirrors `SSLContext.sni_callback`.
+    /// Called in a handshake, where the connection is served, with the name that the client asks
+    /// for (empty if it asks for none). It may be called in several threads at once. Returns the
+    /// context whose certificate is shown, or nothing: this one's. Only the certificate is taken
+    /// from it. What it throws ends the handshake. It should not wait for long: the connection is
+    /// locked meanwhile. Comes before the table of add_cert_chain(). Mirrors
+    /// `SSLContext.sni_callback`.
     using SniCallback = std::function<std::optional<SSLContext>(std::string_view server_name)>;
     /// Sets it; an empty function takes it away.
     void sni_callback(SniCallback callback);

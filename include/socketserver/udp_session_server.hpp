@@ -28,11 +28,12 @@ namespace socketserver {
 ///     };
 ///     UDPSessionServer<Handler, ThreadingMixIn> server{{"", 69}, {.idle_timeout = 30s}};
 ///
-/// The first datagram of a client begins a session, which one handler serves, by whatever policy:
-/// in a thread, a fiber or a child of its own. Its request() is a Socket that is connected to the
-/// client: recv() waits for the client's next datagram, sendall() sends one, and timeouts work as
-/// for every Socket. Replies come from the address to which the client sent its first datagram.
-/// When handle() returns, the session is over, and the client's next datagram begins another one.
+/// The first datagram of a client begins a session, which one handler serves by the policy of the
+/// server: in a thread, a fiber or a child process, for example. Its request() is a Socket that is
+/// connected to the client: recv() waits for the client's next datagram, sendall() sends one, and
+/// timeouts work as for every Socket. Replies come from the address to which the client sent its
+/// first datagram. When handle() returns, the session is over, and the client's next datagram
+/// begins another one.
 ///
 /// recv() returns an empty string when the session is over: the server is drained, or the client
 /// has closed its port. Empty datagrams are skipped. A datagram that is longer than the size that

@@ -43,8 +43,8 @@ int kernel_wait(const Channel& channel, Direction direction, TimePoint until) {
     return ready > 0 ? 0 : -1;
 }
 
-/// The timeout is the kernel's own business while one operation is one system call. False: the
-/// kernel does not take it on.
+/// Sets the timeout in the kernel, which then measures it, as long as one operation is one system
+/// call. Returns false if the kernel does not accept it.
 bool set_kernel_timeout(Channel& channel) {
     // Rounded up before it is split: just below a second the rest is a whole one.
     const auto each = std::chrono::ceil<std::chrono::microseconds>(

@@ -24,7 +24,7 @@ class BreakOffWatch {
     BreakOffWatch& operator=(const BreakOffWatch&) = delete;
     ~BreakOffWatch();
 
-    /// -1: nothing is broken off.
+    /// The descriptor, or -1 if there is no request that could be broken off.
     int fileno() const noexcept { return waker_ ? waker_->fileno() : -1; }
     bool is_broken_off() const noexcept;
 

@@ -96,8 +96,8 @@ class Blank {
     }
     void replace(int descriptor) noexcept {
         if (blank_ == -1) blank_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        // If no such socket can be had, a number that is free does less harm than a descriptor that
-        // the child must not keep.
+        // If no such socket can be made, a number that is free does less harm than a descriptor
+        // that the child must not keep.
         if (blank_ == -1 || ::dup3(blank_, descriptor, O_CLOEXEC) == -1) ::close(descriptor);
     }
 
@@ -155,7 +155,7 @@ void after_fork_in_child() {
     });
 }
 
-// Every fork of the program calls these, whoever makes it.
+// Every fork in the program calls these functions, not only forks of the library.
 [[maybe_unused]] const int at_fork =
     ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 

@@ -11,7 +11,7 @@ namespace socketserver::detail {
 /// Waits until a datagram fits into the queue of another Unix socket. poll(2) does not report that,
 /// so the caller tries again after pauses, which grow.
 ///
-/// A client that does not read its replies must not hold up the other clients of the server. So a
+/// A client that does not read its replies must not delay the other clients of the server. So a
 /// reply through the server's own socket waits as long as its request may take
 /// (ServerOptions::request_timeout), or for `moment` if there is no such limit. A drain ends the
 /// wait at once, a stop after `moment`. A client for which the wait ended in vain is not waited for

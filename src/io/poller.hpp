@@ -28,8 +28,9 @@ class Poller {
     Poller& operator=(const Poller&) = delete;
     ~Poller();
 
-    /// What is waited for; an `fd` of -1 is passed over. May be changed between two waits. A
-    /// descriptor that was closed must not be replaced by another one of the same number.
+    /// The entries for which it waits; those with an `fd` of -1 are ignored. May be changed between
+    /// two waits. A descriptor that was closed must not be replaced by another one of the same
+    /// number.
     std::vector<pollfd> entries;
 
     /// As poll(2): how many are ready, 0 when the time is over, -1 with errno, which is ECANCELED

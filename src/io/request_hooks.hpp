@@ -30,8 +30,8 @@ void ended_by_drain(Channel& channel) noexcept;
 /// Called after recv(2) has returned `result`, with its errno. Returns the result that the handler
 /// is to see.
 std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result);
-/// Instead of after_receive(), for who has waited for input, and for something else as well, and
-/// has received nothing. Called whatever came of before_receive(), and leaves errno as it is.
+/// Called instead of after_receive() by a caller that has waited for input and for something else,
+/// and has received nothing. Called whatever before_receive() has returned. Does not change errno.
 void after_wait(const Channel& channel) noexcept;
 /// Called before sending.
 ///

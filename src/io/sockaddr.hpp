@@ -27,7 +27,7 @@ struct SockAddr {
 SockAddr to_sockaddr(const Address& address);
 Address from_sockaddr(const SockAddr& address);
 
-/// The number of a network interface, by its name or number; 0: there is none of this name.
+/// The number of a network interface, by its name or number; 0 if there is no such interface.
 std::uint32_t find_interface(const std::string& name) noexcept;
 
 /// 0.0.0.0 or ::, which stand for every address of this machine.

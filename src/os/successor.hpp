@@ -24,7 +24,7 @@ std::vector<std::string> own_command();
 /// If it cannot be executed, the child writes the error to `ready`, an int after the byte 'e', and
 /// ends.
 ///
-/// @throws std::system_error if there is no process to be had.
+/// @throws std::system_error if no process can be made.
 pid_t start_successor(const std::vector<std::string>& command, std::span<const int> sockets,
                       int ready, const sigset_t& signals);
 

@@ -62,7 +62,7 @@ class Connection {
     bool is_announced = false;  ///< connection_opened() was called for it
     bool is_handled = false;    ///< has reached its handler, which keeps the socket if it moves it
     bool client_ended = false;
-    bool may_outlive_server = false;  ///< whoever serves it needs a ServerPin
+    bool may_outlive_server = false;  ///< the thread that serves it needs a ServerPin
     bool expects_proxy_header = false;
     int undelivered = 0;       ///< errno of a reply that failed because of the datagram's client
     int outcome = -1;          ///< where a child leaves its reason, see ChildOutcomes

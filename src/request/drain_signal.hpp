@@ -9,7 +9,7 @@ class Connection;
 /// connection that a child has, and in the child the only thread may be in a handler that waits for
 /// its client. So the parent sends SIGURG, and the child's signal handler ends the input of that
 /// connection. To wait for a descriptor beside the connection would cost each request a system
-/// call. A SIGURG that nobody caught is ignored, so none is sent too early.
+/// call. A SIGURG without a handler is ignored, so it does no harm if it comes too early.
 ///
 /// The signal handler reads what to do from the counters that parent and child share.
 class DrainSignal {

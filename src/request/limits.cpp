@@ -77,7 +77,8 @@ TimePoint Limits::accept_at() noexcept {
     if (!waits_) return {};
     if (taken() >= most()) {
         waiting_ = true;
-        // This looks again, because what was given back before the line above has woken nobody.
+        // This checks again, because room that was given back before the line above has woken no
+        // loop.
         if (taken() >= most()) return shares_room() ? Clock::now() + look_again : never;
     }
     if (!limits_rate()) return {};

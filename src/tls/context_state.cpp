@@ -161,7 +161,7 @@ void ContextState::follow() noexcept {
         replace(read_all(), turn);
     } catch (const std::exception&) {
         // Files that this process cannot read (any more): what was read before stays in force, as
-        // reload() promises. Who called it has been told what is wrong with the files.
+        // reload() promises. The caller of reload() has been told what is wrong with the files.
         ERR_clear_error();
     }
 }

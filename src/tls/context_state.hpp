@@ -37,7 +37,7 @@ class SharedWithChildren {
     ~SharedWithChildren();
 
     std::atomic<std::uint64_t>& reloads() const noexcept { return memory_->reloads; }
-    /// Grows with each write_keys(), in whatever process. Odd: one is under way.
+    /// Grows with each write_keys(), in any of the processes. It is odd while one is under way.
     std::uint64_t keys_version() const noexcept { return memory_->keys_version.load(); }
     /// @pre at most SSLContext::most_ticket_keys.
     void write_keys(const TicketKeys& keys) noexcept;

@@ -18,12 +18,12 @@ namespace socketserver::detail {
 
 /// One connection's TLS.
 ///
-/// OpenSSL wants its calls for one connection one at a time, and a Socket lets one thread receive
-/// while another sends. So each call is made under a lock, and none of them waits for the network:
-/// OpenSSL reads from what was received before, and what it writes is sent without waiting, or held
-/// back until the caller, with the lock released, has waited. Who receives never waits for output,
-/// and who sends never for input. Two sides that both send much therefore never wait for each
-/// other, unless nobody receives.
+/// OpenSSL allows only one call at a time for one connection, but a Socket lets one thread receive
+/// while another sends. So each call is made under a lock, and none of them waits for the network.
+/// OpenSSL reads the bytes that were received before. Its output is sent without waiting, or held
+/// back until the caller has waited with the lock released. A thread that receives never waits for
+/// output, and a thread that sends never waits for input. So two sides that both send much do not
+/// block each other, unless neither of them receives.
 class TlsSession final : public ByteFilter {
   public:
     /// @param server_hostname for a client: whose certificate the server must show.

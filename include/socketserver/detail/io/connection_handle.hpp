@@ -48,8 +48,8 @@ class SOCKETSERVER_EXPORT ConnectionHandle {
     Connection* connection_ = nullptr;
 };
 
-/// The descriptor of the request is no longer this process's to break off: it was given away, or a
-/// child has it. Null is passed over.
+/// Called when the descriptor was given away, or when a child has it: this process can no longer
+/// break the connection off. Does nothing if `connection` is null.
 SOCKETSERVER_EXPORT void disown_descriptor(Connection* connection) noexcept;
 
 }  // namespace socketserver::detail

@@ -22,7 +22,7 @@ namespace socketserver::detail {
 struct FiberSettings {
     unsigned workers;
     std::size_t stack_size;
-    std::chrono::nanoseconds report_blocking;  ///< 0: not at all
+    std::chrono::nanoseconds report_blocking;  ///< 0 means not at all
     std::function<void(const Address&, std::chrono::nanoseconds)> handle_blocking;
     std::atomic<std::size_t>& fibers;  ///< counts them
 };
