@@ -20,8 +20,8 @@ namespace socketserver::detail {
 
 namespace {
 
-// The kind of each descriptor, in four bits. Descriptors above the last number are not remembered:
-// a process that has so many of them is no place to fork for each request.
+// The kind of each descriptor, in four bits. Descriptors above the last number are not remembered;
+// a process with so many descriptors is not suited for a fork for each request.
 enum class Kind : unsigned char { unknown, client, closing, server, control };
 constexpr std::size_t most_descriptors = std::size_t{1} << 20;
 constexpr std::size_t bits = 4;

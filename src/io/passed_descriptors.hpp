@@ -10,14 +10,14 @@
 
 #include "socketserver/socket.hpp"
 
-// What Socket and the hand-over of a server share of passing descriptors over a Unix socket
-// (SCM_RIGHTS).
+// Functions for passing descriptors over a Unix socket (SCM_RIGHTS), which Socket and the hand-over
+// of a server share.
 namespace socketserver::detail {
 
 /// How many descriptors the kernel passes in one message at most (SCM_MAX_FD).
 inline constexpr std::size_t most_descriptors = 253;
 
-/// A message of one piece of data, beside which `count` descriptors have room.
+/// A message of one piece of data, with room for `count` descriptors.
 template <std::size_t count>
 struct DescriptorMessage {
     DescriptorMessage(char* data, std::size_t size) : part{data, size} {
@@ -35,10 +35,11 @@ struct DescriptorMessage {
     msghdr header{};
 };
 
-/// Lets the message, which has room for them, carry the descriptors.
+/// Attaches the descriptors to the message, which must have room for them.
 void attach_descriptors(msghdr& message, std::span<const int> descriptors) noexcept;
-/// Owns the descriptors of a received message, from whichever of its parts. All are ours to close,
-/// whether somebody wanted them or not. Allocates nothing if `into` has room.
+/// Takes ownership of all descriptors of a received message, from all of its parts, because the
+/// process has to close them even if the caller does not want them. Allocates nothing if `into` has
+/// room.
 void take_descriptors(msghdr& message, std::vector<Socket>& into);
 
 }  // namespace socketserver::detail

@@ -11,18 +11,18 @@
 
 namespace socketserver::detail {
 
-/// Waits for any of several descriptors: a thread in poll(2), a fiber suspended. A descriptor may
-/// be named twice, be waited for by others at the same time, and be one that epoll(7) does not
-/// take, such as a file.
+/// Waits for any of several descriptors: a thread waits in poll(2), a fiber is suspended. A
+/// descriptor may be in the list twice, others may wait for it at the same time, and it may be one
+/// that epoll(7) does not take, such as a file.
 ///
-/// A fiber waits for an epoll set of this object, which holds the descriptors: the set of its
-/// scheduler takes each descriptor once, and may have it already.
+/// A fiber waits for an epoll set of this object, which contains the descriptors. The set of its
+/// scheduler cannot be used, because it takes each descriptor once, and may have it already.
 ///
 /// Thread safety: none. It costs a descriptor or two from the first wait until its end.
 class Poller {
   public:
-    /// @param request what ends the wait when the server breaks it off; null: nothing does, on a
-    ///        thread. It must outlive the object.
+    /// @param request the request that ends the wait when the server breaks it off. If it is null,
+    /// no server ends the wait of a thread. It must outlive the object.
     explicit Poller(Connection* request = nullptr) noexcept : request_{request} {}
     Poller(const Poller&) = delete;
     Poller& operator=(const Poller&) = delete;

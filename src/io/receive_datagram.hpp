@@ -19,7 +19,8 @@ struct ReceivedDatagram {
     Arrival arrival{};
     std::uint32_t dropped = 0;  ///< by the kernel, so far; 0 also if it has not told
 
-    /// Counts what befell it, and those before it, for a server's socket.
+    /// Counts this datagram if it was cut, and the ones that the kernel has dropped before it, for
+    /// a server's socket.
     void count(const Channel& channel) const noexcept;
 };
 

@@ -62,7 +62,8 @@ std::size_t Socket::send_by_reading(int file, std::size_t offset, std::size_t co
         const detail::PooledBuffer buffer{piece};
         const ssize_t got = read_piece(file, {buffer.data(), std::min(count - total, piece)},
                                        static_cast<off_t>(offset + total));
-        // Reading the file failed, so this is no error of the connection, whatever errno says.
+        // Reading the file failed, so this is not an error of the connection, whatever the value of
+        // errno is.
         if (got == -1) detail::throw_system_error("sendfile: read");
         if (got == 0) break;
         transmit({buffer.data(), static_cast<std::size_t>(got)});

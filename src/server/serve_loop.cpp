@@ -43,8 +43,8 @@ void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds p
     }
     const std::stop_callback on_stop{stop, [this, serves] {
                                          const std::lock_guard lock{state_->mutex};
-                                         // Only this serve: a request that comes when it has ended
-                                         // must not end the next one.
+                                         // The stop must end only this serve. If the request comes
+                                         // after its end, it must not end the next one.
                                          if (state_->serves != serves) return;
                                          state_->ask_to_stop();
                                      }};
@@ -69,7 +69,7 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     policy_->mixin_serve(loop, true);
 }
 
-/// False: a drain has ended.
+/// Runs one turn of the loop. Returns false if a drain has ended.
 bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_interval,
                            int& until_look) {
     const bool draining = state_->life.load().is_draining();

@@ -111,7 +111,7 @@ void ServerState::ask_to_stop() noexcept {
 
 std::thread ServerState::take_drain_thread() noexcept {
     if (!drain_thread.joinable()) return {};
-    // As after server_close(): whoever was about to serve returns at once.
+    // As after server_close(), a thread that was about to serve returns at once.
     ask_to_stop();
     if (is_served()) return {};
     return std::move(drain_thread);  // of several drains one waits for it
@@ -160,9 +160,10 @@ void ServerState::obey_parent() noexcept {
             [&] { return ::recv(control, &order, sizeof order, flags | MSG_DONTWAIT); });
     };
     if (receive(MSG_PEEK) == -1 && errno == EAGAIN) return;
-    // A stop stays where it is, so that everybody sees it who waits for stop_fileno().
+    // A stop is not removed from the control, so that every thread that waits for stop_fileno()
+    // sees it.
     if (order != WorkerOrder::stop) receive(0);
-    // Retiring in a drain would leave the clients in the queue to nobody.
+    // If the worker retired in a drain, nobody would serve the clients in the queue.
     if (table->is_draining()) {
         follow_parents_drain();
     } else {
@@ -173,7 +174,8 @@ void ServerState::obey_parent() noexcept {
 void ServerState::follow_parents_drain() noexcept {
     const SharedCounters::Drain& parents = table->counters->drain;
     const std::lock_guard lock{mutex};
-    // Told anew each time: another drain in the parent may have less time.
+    // The order is read each time, because another drain in the parent may have an earlier
+    // deadline.
     step({Event::Kind::drain_asked,
           {parents.until, parents.handshakes_until, parents.leaves_queue}});
 }
@@ -199,7 +201,7 @@ bool ServerState::wait_unless_stopped(int descriptor) {
             sleep_until(Clock::now() + shortest_pause);
             continue;
         } catch (const std::system_error& error) {
-            // Who is being served is not cut off because of what may be over in a moment.
+            // An error that may soon be over must not break off the requests that are being served.
             if (classify_accept_error(error.code().value()) == AcceptAction::fatal) throw;
             sleep_until(Clock::now() + shortest_pause);
             continue;
@@ -235,7 +237,7 @@ Serving::~Serving() {
     if (--state_.serving > 0) return;
     const Lifecycle::View life = state_.life;
     if (state_.stop || life.is_draining()) state_.table->lingering.end();
-    // The thread of a drain is not the caller whom a close lets return at once.
+    // The exception for the first call after a close does not apply to the thread of a drain.
     if (!life.is_closed || !state_.drain_thread_serves) {
         state_.stop_waker.reset();
         state_.stop = false;
@@ -280,8 +282,7 @@ void Serving::waiting_failed() {
     try {
         throw_system_error("wait for requests");
     } catch (...) {
-        // As if accepting had failed: reported, or thrown if it is fatal. What it then keeps the
-        // loop from is accepting, but here the loop could not even wait.
+        // The error is treated like one of accepting: it is reported, or thrown if it is fatal.
         server_.accept_failed(std::current_exception());
     }
     sleep_until(std::max(state_.accept_again.load(), Clock::now() + shortest_pause));

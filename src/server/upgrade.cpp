@@ -134,7 +134,8 @@ class Upgrader {
     void end() noexcept {
         if (!thread_.joinable()) return;
         if (::getpid() != process_) {
-            // A copy in a forked child: the thread is the parent's, and is not to be touched.
+            // This is a copy in a forked child. The thread belongs to the parent, and must not be
+            // joined.
             ::new (&thread_) std::thread;
             return;
         }
@@ -173,7 +174,7 @@ class Upgrader {
         }
     }
 
-    /// False: the object goes.
+    /// Returns false if the object is being destroyed.
     bool has_successor() {
         std::vector<int> sockets;
         for (ServerBase& each : servers_) sockets.push_back(each.socket().fileno());

@@ -10,7 +10,7 @@
 
 namespace socketserver::detail {
 
-/// Where authorities, and the lists of what they have revoked, come from.
+/// The source of authorities, and of their lists of revoked certificates.
 struct AuthoritySource {
     enum class Kind : unsigned char {
         file,
@@ -22,24 +22,25 @@ struct AuthoritySource {
     std::string text{};  ///< the name of the file or of the folder, or PEM
 };
 
-/// What certificates of peers are verified by. Immutable as soon as it is in use: threads share it.
+/// The authorities by which the certificates of peers are verified. It is immutable as soon as it
+/// is in use, so threads can share it.
 class Authorities {
   public:
-    /// Those that are in force at `context`, to add to them.
+    /// Begins with the authorities of `context`. add() adds others.
     explicit Authorities(SSL_CTX* context);
     /// Reads all sources, by the rules of `context`.
     ///
     /// @throws SSLError naming the file and what is wrong with it.
     Authorities(const std::vector<AuthoritySource>& sources, SSL_CTX* context);
 
-    /// @throws SSLError. Nothing has been added then, unless there was no memory.
+    /// @throws SSLError; nothing has been added then, except if there was no memory.
     void add(const AuthoritySource& source);
 
     /// The subjects of those that a server may name to its clients.
     const std::vector<X509Ptr>& named() const noexcept { return named_; }
 
-    /// Makes the peer of `ssl` be verified by these. False, with OpenSSL's error, if there is no
-    /// memory.
+    /// Verifies the peer of `ssl` by these authorities. If there is no memory, returns false and
+    /// leaves OpenSSL's error.
     bool use_in(SSL* ssl) const noexcept;
 
   private:
