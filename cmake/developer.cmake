@@ -11,9 +11,9 @@ if(NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
     find_program(SOCKETSERVER_CCACHE ccache)
     mark_as_advanced(SOCKETSERVER_CCACHE)
     if(SOCKETSERVER_CCACHE)
-        # It has to be told that precompiled headers, which contain times, may be compared by their content.
-        set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
-            ${SOCKETSERVER_CCACHE})
+        # What reads precompiled headers is compiled anew each time: told to cache that too (CCACHE_SLOPPINESS), ccache
+        # takes an older state of them for the present one now and then.
+        set(CMAKE_CXX_COMPILER_LAUNCHER "${SOCKETSERVER_CCACHE}")
     endif()
 endif()
 

@@ -32,8 +32,6 @@ function(socketserver_precompile name)
                     target_include_directories(${from} PRIVATE ${includes})
                 endif()
                 target_link_libraries(${from} PRIVATE ${component} socketserver_warnings ${ARG_LIBRARIES})
-                target_compile_options(${from} PRIVATE  # without it ccache takes each to be another
-                    "$<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>")
                 target_precompile_headers(${from} PRIVATE ${ARG_HEADERS})
             endif()
             target_precompile_headers(${target} REUSE_FROM ${from})
