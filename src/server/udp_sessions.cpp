@@ -37,6 +37,7 @@ constexpr std::size_t most_waiting = 1024;
 class Inbox {
   public:
     void put(std::string data) {
+        if (data.empty()) return;  // it would look like the end of the session
         const std::lock_guard lock{mutex_};
         if (datagrams_.size() < most_waiting) datagrams_.push_back(std::move(data));
         is_empty_ = datagrams_.empty();

@@ -291,6 +291,17 @@ TEST_CASE("empty datagrams neither begin nor end a session") {
     CHECK(server.statistics().accepted == 1);
 }
 
+TEST_CASE("nor do empty datagrams that came before the session was served") {
+    const TimeLimit limit;
+    UDPSessionServer<Numbering, ThreadingMixIn> server{any_port};
+    Socket client = client_of(server);
+    for (const char* each : {"x", "", "", "last"}) client.sendall(each);
+    ServingThread serving{server};
+    CHECK(client.recv(any_size) == "1 x");
+    CHECK(client.recv(any_size) == "2 last");
+    CHECK(server.statistics().accepted == 1);
+}
+
 TEST_CASE("a drain lets a session finish, and ends the idle ones") {
     const TimeLimit limit;
     class Asking : public BaseRequestHandler<> {
