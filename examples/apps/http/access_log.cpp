@@ -34,9 +34,9 @@ std::string_view local_time() {
 
 AccessLog::AccessLog(const std::string& path) {
     if (path.empty()) return;
-    file_ = File{path == "-" ? ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
-                             : ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                                      S_IRUSR | S_IWUSR | S_IRGRP)};
+    file_ = apps::File{path == "-" ? ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+                                   : ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                                            S_IRUSR | S_IWUSR | S_IRGRP)};
     if (!file_) throw std::system_error{errno, std::generic_category(), path};
 }
 

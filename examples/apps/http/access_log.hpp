@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "files.hpp"
+#include "../common/files.hpp"
 
 namespace http {
 
@@ -22,7 +22,7 @@ class AccessLog {
     void write(std::string_view host, std::string_view request, int status, std::uint64_t size);
 
   private:
-    File file_;
+    apps::File file_;
 };
 
 }  // namespace http

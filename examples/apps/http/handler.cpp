@@ -126,7 +126,7 @@ void Handler::answer(const Head& head) {
     std::string path = std::move(*decoded);
     path.erase(0, path.find_first_not_of('/'));  // relative to the root
 
-    File file = site_.root.open(path);
+    apps::File file = site_.root.open(path);
     if (!file) {
         if (errno == EMFILE || errno == ENFILE) {
             return answer_in_short(503, "Service Unavailable", with_body);
@@ -144,7 +144,7 @@ void Handler::answer(const Head& head) {
                   fmt::format("/{}/{}", quote(path), head.target.substr(folder.size())));
             return end_head(0);
         }
-        File index = site_.root.open(path + "index.html");
+        apps::File index = site_.root.open(path + "index.html");
         if (!index) return answer_with_listing(head, path, file);
         path += "index.html";
         status = index.status();
@@ -154,12 +154,12 @@ void Handler::answer(const Head& head) {
     answer_with_file(head, path, std::move(file), status);
 }
 
-void Handler::answer_with_file(const Head& head, const std::string& path, File file,
+void Handler::answer_with_file(const Head& head, const std::string& path, apps::File file,
                                const struct stat& status) {
     struct stat sent = status;
     bool is_gzip = false;
     if (site_.gzip_static && takes_gzip(head.accept_encoding)) {
-        if (File packed = site_.root.open(path + ".gz"); packed) {
+        if (apps::File packed = site_.root.open(path + ".gz"); packed) {
             if (const struct stat of_packed = packed.status(); S_ISREG(of_packed.st_mode)) {
                 file = std::move(packed);
                 sent = of_packed;
@@ -256,7 +256,8 @@ void Handler::answer_with_file(const Head& head, const std::string& path, File f
     if (connection().sendfile(file.fileno(), first, count) != count) keep_alive_ = false;
 }
 
-void Handler::answer_with_listing(const Head& head, const std::string& path, const File& folder) {
+void Handler::answer_with_listing(const Head& head, const std::string& path,
+                                  const apps::File& folder) {
     const std::string title = escape_html("/" + path);
     std::string page = fmt::format(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title></head>"

@@ -9,8 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "../common/files.hpp"
 #include "access_log.hpp"
-#include "files.hpp"
+#include "mime_types.hpp"
 #include "request.hpp"
 
 namespace http {
@@ -19,7 +20,7 @@ namespace ss = socketserver;
 
 /// What all handlers share; nothing of it changes while they serve.
 struct Site {
-    Root root;
+    apps::Root root;
     MimeTypes types;
     AccessLog log;
     bool gzip_static = false;  ///< whether "name.gz" is sent for "name" to who takes it
@@ -43,9 +44,9 @@ class Handler : public ss::StreamRequestHandler {
     std::string_view read_head();
     void skip_body(RequestParser& parser, std::string_view expect);
     void answer(const Head& head);
-    void answer_with_file(const Head& head, const std::string& path, File file,
+    void answer_with_file(const Head& head, const std::string& path, apps::File file,
                           const struct stat& status);
-    void answer_with_listing(const Head& head, const std::string& path, const File& folder);
+    void answer_with_listing(const Head& head, const std::string& path, const apps::File& folder);
 
     void begin(int status, std::string_view reason);
     void field(std::string_view name, std::string_view value);

@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--gzip-static", gzip_static, "send name.gz for name to clients that take it");
     return apps::main_of(app, argc, argv, [&] {
-        http::Site site{.root = http::Root{folder},
+        http::Site site{.root = apps::Root{folder},
                         .types = http::MimeTypes{mime_types},
                         .log = http::AccessLog{log},
                         .gzip_static = gzip_static,

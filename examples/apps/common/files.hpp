@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The files that are served: found below a folder, and never outside of it.
+// Files that are found below a folder, and never outside of it.
 #pragma once
 
 #include <sys/stat.h>
 
-#include <cstdint>
-#include <ctime>
 #include <filesystem>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
-namespace http {
+namespace apps {
 
 /// An open file, which is closed at the end.
 class File {
@@ -53,16 +49,4 @@ class Root {
 /// The names in a folder, sorted; those of folders end with '/'.
 std::vector<std::string> names_in(const File& folder);
 
-/// The types of files by the ends of their names, as /etc/mime.types lists them.
-class MimeTypes {
-  public:
-    /// A list that cannot be read is an empty one.
-    explicit MimeTypes(const std::filesystem::path& list);
-    /// "application/octet-stream" for a name that is not known.
-    std::string_view type_of(std::string_view path) const;
-
-  private:
-    std::unordered_map<std::string, std::string> types_;
-};
-
-}  // namespace http
+}  // namespace apps
