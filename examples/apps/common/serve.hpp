@@ -52,9 +52,9 @@ std::vector<std::string> policies() {
     return names;
 }
 
-/// Adds the options to a command line, with the present values as defaults.
+/// Adds the options to a command line, but for those of TLS, with the present values as defaults.
 template <State state>
-void add_serve_options(CLI::App& app, ServeOptions& options) {
+void add_plain_serve_options(CLI::App& app, ServeOptions& options) {
     app.add_option("port", options.port, "port; 0: any that is free")->capture_default_str();
     app.add_option("--host", options.host, "name or address; \"\" and \"::\" are every interface")
         ->capture_default_str();
@@ -62,12 +62,6 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
         ->check(CLI::IsMember(policies<state>()))
         ->capture_default_str();
     app.add_option("--workers", options.workers, "threads of pool and fiber, processes of prefork");
-#ifdef HAVE_TLS
-    app.add_option("--certfile", options.certfile, "serve over TLS with this certificate (PEM)")
-        ->check(CLI::ExistingFile);
-    app.add_option("--keyfile", options.keyfile, "its key, if that is not in the same file")
-        ->check(CLI::ExistingFile);
-#endif
     app.add_option("--max-connections", options.server.max_connections, "at once");
     app.add_option("--max-per-address", options.server.max_connections_per_address,
                    "at once of one client");
@@ -87,6 +81,18 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
                    "local port for /metrics, /healthz, /readyz and /connections; 0: any");
     app.add_flag("--connection-log", options.connection_log,
                  "say on stderr when a connection ends, and why");
+}
+
+/// Adds all options.
+template <State state>
+void add_serve_options(CLI::App& app, ServeOptions& options) {
+    add_plain_serve_options<state>(app, options);
+#ifdef HAVE_TLS
+    app.add_option("--certfile", options.certfile, "serve over TLS with this certificate (PEM)")
+        ->check(CLI::ExistingFile);
+    app.add_option("--keyfile", options.keyfile, "its key, if that is not in the same file")
+        ->check(CLI::ExistingFile);
+#endif
 }
 
 /// Seconds as an option of the server has them.
@@ -169,6 +175,18 @@ void serve(const ServeOptions& options, const std::function<Handler()>& make_han
     by_policy<state>(options.policy, [&]<template <class> class MixIn>() {
         with_tcp_server<Handler, MixIn>(options, make_handler,
                                         [&](auto& server) { run(server, options); });
+    });
+}
+
+/// Serves sessions on UDP by the handlers that `make_handler` returns.
+///
+/// @throws what the server's constructor throws.
+template <class Handler>
+void serve_sessions(const ServeOptions& options, const std::function<Handler()>& make_handler) {
+    by_policy<State::none>(options.policy, [&]<template <class> class MixIn>() {
+        ss::UDPSessionServer<Handler, MixIn> server{
+            {options.host, options.port}, server_options(options), make_handler};
+        run(server, options);
     });
 }
 
