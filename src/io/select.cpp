@@ -46,6 +46,7 @@ class Selection {
         for (std::size_t i = 0; i < things_.size(); ++i) {
             if (is_ready_before(i)) set_ready(i);
         }
+        if (!found_ && Clock::now() < until_) flush_held_back();
         do {
             look_or_wait();
         } while (!found_ && Clock::now() < until_);
@@ -70,6 +71,7 @@ class Selection {
     }
 
     pollfd entry_of(std::size_t place);
+    void flush_held_back();
     bool is_ready_before(std::size_t place);
     void look_or_wait();
     bool begin_waits();
@@ -117,6 +119,16 @@ bool Selection::is_ready_before(std::size_t place) {
     if (!waits_for_bytes(place)) return false;
     Channel& channel = *channel_of(place);
     return channel.filter != nullptr && channel.filter->look(channel);
+}
+
+/// Sends what writers hold back, as a receive does before it waits: a client that waits for its
+/// answer sends nothing.
+void Selection::flush_held_back() {
+    for (std::size_t i = 0; i < things_.size(); ++i) {
+        if (!waits_for_bytes(i)) continue;
+        Corked* const output = socket_of(things_[i])->corked();
+        if (output != nullptr) output->flush_before_wait();
+    }
 }
 
 /// Waits, unless something has been found to be ready.

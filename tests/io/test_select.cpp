@@ -116,6 +116,28 @@ TEST_CASE("a reader is ready when it has bytes, has them buffered, or is at the 
     });
 }
 
+TEST_CASE("select sends what a writer holds back before it waits, and not if something is there") {
+    on_each_carrier([] {
+        Pair pair = tcp_pair();
+        BufferedReader reader{pair.near};
+        BufferedWriter writer{pair.near, 100};
+        pair.far.sendall("ab");
+        CHECK(reader.read_exactly(1) == "a");
+        writer.write("answer");
+        CHECK(places(select({reader}, 0s)) == Places{0});
+        CHECK(writer.data() == "answer");
+        CHECK(reader.read1(1) == "b");
+        CHECK(places(select({reader}, 0s)).empty());  // a look is no wait
+        CHECK(writer.data() == "answer");
+        CHECK(places(select({reader}, 1ms)).empty());
+        CHECK(writer.data().empty());
+        CHECK(pair.far.recv(100) == "answer");
+        writer.write("more");
+        CHECK(places(select({pair.near}, 1ms)).empty());
+        CHECK(pair.far.recv(100) == "more");
+    });
+}
+
 TEST_CASE("select of nothing but a time") {
     Pair pair = tcp_pair();
     on_each_carrier([&] {
