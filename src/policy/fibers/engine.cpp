@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/format.h>
-#include <poll.h>
 #include <sched.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
+#include <exception>
+#include <functional>
+#include <memory>
 #include <new>
-#include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "os/no_sigpipe.hpp"
-#include "policy/fibers/blocking_pool.hpp"
 #include "policy/fibers/scheduler.hpp"
+#include "policy/fibers/workers.hpp"
 #include "socketserver/detail/policy/fibers/fiber_engine.hpp"
 #include "socketserver/policy_host.hpp"
 
@@ -28,78 +22,31 @@ namespace socketserver::detail {
 
 namespace {
 
-/// One worker. The first one runs in the serving thread, the others have their own.
-struct Worker {
-    Worker(const FiberSettings& settings, BlockingPool& blocking, IdleSignal& idle)
-        : scheduler{settings.stack_size, blocking, idle, settings.fibers} {}
-    Scheduler scheduler;
-    std::thread thread;
-};
-
-/// One stay of a server in serve_forever() or handle_request().
-class Serve {
+/// One stay of a server in serve_forever(). The first worker runs in the serving thread.
+class Serve final : public Workers {
   public:
-    Serve(const PolicyHost& host, const FiberSettings& settings);
-    Serve(const Serve&) = delete;
-    Serve& operator=(const Serve&) = delete;
-    ~Serve() {
-        end_watch();
-        current_serve = outer_;
+    Serve(const PolicyHost& host, const FiberSettings& settings)
+        : Workers{host, settings, true}, host_{host} {
+        add_worker();
+        outer_ = set_for_this_thread(this);
     }
+    ~Serve() override { set_for_this_thread(outer_); }
 
     void run(const std::function<void()>& loop);
-    void start(std::unique_ptr<RequestJob> request);
-
-    static Serve* of_this_thread() noexcept { return current_serve; }
+    void start(std::unique_ptr<RequestJob> request) override;
 
   private:
-    static thread_local Serve* current_serve;
-
-    Worker& add_worker();
-    Scheduler& least_loaded();
-    Scheduler* start_worker();
     void drain();
     void end_workers();
-    void watch_for_blocking();
-    void end_watch() noexcept;
 
     const PolicyHost& host_;
-    const FiberSettings& settings_;
-    Serve* outer_;
-    BlockingPool blocking_;
-    IdleSignal idle_;
-    std::vector<std::unique_ptr<Worker>> workers_;
-
-    std::thread watch_;
-    std::mutex watch_mutex_;
-    std::condition_variable watch_end_;
-    bool ended_ = false;
+    FiberStarter* outer_ = nullptr;
 };
 
-thread_local Serve* Serve::current_serve = nullptr;
-
-Serve::Serve(const PolicyHost& host, const FiberSettings& settings)
-    : host_{host}, settings_{settings}, outer_{std::exchange(current_serve, this)} {
-    try {
-        add_worker();
-    } catch (...) {
-        current_serve = outer_;
-        throw;
-    }
-}
-
-Worker& Serve::add_worker() {
-    auto worker = std::make_unique<Worker>(settings_, blocking_, idle_);
-    if (settings_.report_blocking.count() > 0) worker->scheduler.slice_watch().enable();
-    const std::lock_guard lock{watch_mutex_};
-    return *workers_.emplace_back(std::move(worker));
-}
-
 void Serve::run(const std::function<void()>& loop) {
-    if (settings_.report_blocking.count() > 0)
-        watch_ = std::thread{[this] { watch_for_blocking(); }};
+    begin_watch();
     std::exception_ptr error;
-    workers_.front()->scheduler.run([&] {
+    workers().front()->scheduler.run([&] {
         try {
             loop();
             drain();
@@ -108,36 +55,30 @@ void Serve::run(const std::function<void()>& loop) {
         }
         end_workers();
     });
-    for (auto& worker : workers_) {
-        if (worker->thread.joinable()) worker->thread.join();
-    }
+    join_workers();
     end_watch();
     if (error) std::rethrow_exception(error);
 }
 
 /// Lets what has begun go on until it has ended, or the server is stopped.
 void Serve::drain() {
-    idle_.wanted = true;
+    idle().wanted = true;
     const auto is_idle = [](const auto& worker) { return worker->scheduler.load() == 0; };
-    while (!std::all_of(workers_.begin(), workers_.end(), is_idle)) {
-        if (!host_.wait_unless_stopped(idle_.waker.fileno())) return;
-        idle_.waker.reset();
+    while (!std::all_of(workers().begin(), workers().end(), is_idle)) {
+        if (!host_.wait_unless_stopped(idle().waker.fileno())) return;
+        idle().waker.reset();
     }
 }
 
 void Serve::end_workers() {
-    workers_.front()->scheduler.cancel();
-    for (auto& worker : workers_) {
-        if (!worker->thread.joinable()) continue;
-        worker->scheduler.post_cancel();
-        worker->scheduler.finish();
-    }
+    workers().front()->scheduler.cancel();
+    finish_workers(true);
 }
 
 void Serve::start(std::unique_ptr<RequestJob> request) {
     Scheduler& here = *Scheduler::here();
     // Only the serving thread hands over: what a handler starts stays where it is.
-    const bool serving = &here == &workers_.front()->scheduler;
+    const bool serving = &here == &workers().front()->scheduler;
     Scheduler& chosen = serving ? least_loaded() : here;
     if (&chosen == &here) {
         chosen.add_load();
@@ -145,71 +86,6 @@ void Serve::start(std::unique_ptr<RequestJob> request) {
     } else {
         chosen.post(std::move(request));
     }
-}
-
-/// The serving thread, if it is no busier than the others: that saves the hand-over. A new worker
-/// only when all that there are have something to do.
-Scheduler& Serve::least_loaded() {
-    Scheduler* best = &workers_.front()->scheduler;
-    for (auto& worker : workers_) {
-        if (worker->scheduler.load() < best->load()) best = &worker->scheduler;
-    }
-    if (best->load() > 0 && workers_.size() < settings_.workers) {
-        if (Scheduler* added = start_worker()) return *added;
-    }
-    return *best;
-}
-
-/// Null: there is no thread, descriptor or memory for it now. It is asked for again with the next
-/// request, which the others serve until then.
-Scheduler* Serve::start_worker() {
-    Worker* worker = nullptr;
-    try {
-        worker = &add_worker();
-        worker->thread = std::thread{[this, worker] {
-            const ServerMark mark{&host_.server(), &Current::serving};
-            current_serve = this;
-            worker->scheduler.run([worker] { worker->scheduler.start_posted(); });
-        }};
-        return &worker->scheduler;
-    } catch (...) {
-        const std::lock_guard lock{watch_mutex_};
-        if (worker != nullptr) workers_.pop_back();
-        return nullptr;
-    }
-}
-
-/// The hook is called without a lock, and may do what a handler may: stop the server, for one,
-/// which must not wait for this thread then.
-void Serve::watch_for_blocking() {
-    const ServerMark mark{&host_.server(), &Current::serving};
-    std::unique_lock lock{watch_mutex_};
-    while (!watch_end_.wait_for(lock, settings_.report_blocking / 2, [this] { return ended_; })) {
-        // NOLINTNEXTLINE(modernize-loop-convert): workers may be added while the hook is called
-        for (std::size_t i = 0; i < workers_.size(); ++i) {
-            SliceWatch& slice = workers_[i]->scheduler.slice_watch();
-            Address client_address;
-            std::optional<std::chrono::nanoseconds> time;
-            try {
-                time = slice.overdue(settings_.report_blocking, client_address);
-            } catch (const std::bad_alloc&) {
-            }
-            if (!time) continue;
-            lock.unlock();
-            settings_.handle_blocking(client_address, *time);
-            lock.lock();
-        }
-    }
-}
-
-void Serve::end_watch() noexcept {
-    if (!watch_.joinable()) return;
-    {
-        const std::lock_guard lock{watch_mutex_};
-        ended_ = true;
-    }
-    watch_end_.notify_one();
-    watch_.join();
 }
 
 }  // namespace
@@ -222,8 +98,8 @@ void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
 }
 
 void start_fiber(std::unique_ptr<RequestJob> request) {
-    if (Serve* serve = Serve::of_this_thread()) {
-        serve->start(std::move(request));
+    if (FiberStarter* starter = FiberStarter::of_this_thread()) {
+        starter->start(std::move(request));
     } else {
         request->run();
     }
