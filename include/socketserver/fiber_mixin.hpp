@@ -29,8 +29,12 @@ namespace socketserver {
 /// worker all fibers run in the serving thread, one at a time.
 ///
 /// shutdown() ends every handler that waits, and every wait that begins afterwards, with Cancelled.
-/// serve_forever() returns when the handlers have ended; handle_request() when the one request has
-/// been served, or the server is stopped.
+/// serve_forever() returns when the handlers have ended.
+///
+/// handle_request() returns when a fiber has the request, as it does under ThreadingMixIn. All
+/// workers then have threads of their own, in which requests go on between and after the calls. The
+/// call that sees a shutdown() ends them with Cancelled. server_close() and the destructor wait for
+/// those that are left; with `daemon_threads`, or without `block_on_close`, they end them first.
 ///
 /// If there is no memory for a fiber, that request is closed, handle_error() is called for it, and
 /// the server serves on. A handler that overflows its stack ends the program, with a message that
@@ -66,27 +70,33 @@ class FiberMixIn : public Policy {
             [](std::unique_ptr<detail::RequestJob>& job) { detail::start_fiber(std::move(job)); });
     }
 
-    void mixin_serve(const std::function<void()>& loop, bool) override {
-        detail::serve_with_fibers(
-            policy_host(),
-            {workers, stack_size, report_blocking,
-             [this](const Address& client_address, std::chrono::nanoseconds time) {
-                 try {
-                     handle_blocking(client_address, time);
-                 } catch (const detail::ForcedUnwind&) {
-                     throw;
-                 } catch (...) {
-                     policy_host().report_server_error(std::current_exception());
-                 }
-             },
-             fibers_},
-            loop);
+    void mixin_serve(const std::function<void()>& loop, bool is_forever) override {
+        const detail::FiberSettings settings{
+            workers, stack_size, report_blocking,
+            [this](const Address& client_address, std::chrono::nanoseconds time) {
+                try {
+                    handle_blocking(client_address, time);
+                } catch (const detail::ForcedUnwind&) {
+                    throw;
+                } catch (...) {
+                    policy_host().report_server_error(std::current_exception());
+                }
+            },
+            fibers_};
+        if (!is_forever) return background_.run(policy_host(), settings, loop);
+        detail::serve_with_fibers(policy_host(), settings, loop);
+        background_.cancel();
+    }
+
+    void mixin_close(bool wait) override {
+        background_.close(this->daemon_threads || !this->block_on_close, wait);
     }
 
     void mixin_statistics(Statistics& statistics) const override { statistics.fibers += fibers_; }
 
   private:
     std::atomic<std::size_t> fibers_{0};
+    detail::BackgroundFibers background_;
 };
 
 template <detail::stream_handler Handler>

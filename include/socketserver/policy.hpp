@@ -52,8 +52,9 @@ class SOCKETSERVER_EXPORT Policy {
     /// @name What programs set for Python's mixins
     /// So that a program compiles under every policy. A policy for which one of them means
     /// something has a member of its own of that name, which hides this one. These here change
-    /// nothing: SynchronousMixIn has nothing that could outlive the server, FiberMixIn ends its
-    /// handlers itself, and a child process of ForkingMixIn is no thread.
+    /// nothing: SynchronousMixIn has nothing that could outlive the server, FiberMixIn ends the
+    /// handlers of serve_forever() itself (and those of handle_request() as these two say), and a
+    /// child process of ForkingMixIn is no thread.
     /// @{
 
     /// Mirrors `ThreadingMixIn.daemon_threads`.

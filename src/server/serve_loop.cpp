@@ -101,8 +101,8 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
 void ServerBase::handle_request() {
     Serving serving{*this, *state_};
     serving.look_for_stop();
-    if (serving.stopped()) return;
     const auto loop = [&] {
+        if (serving.stopped()) return;
         const auto socket_timeout = socket().gettimeout();
         const TimePoint until = std::min(options_.timeout ? after(*options_.timeout) : never,
                                          socket_timeout ? after(*socket_timeout) : never);

@@ -82,10 +82,10 @@ TEST_CASE("epoll_ctl(2) fails in a fiber server") {
         crowded);
 }
 
-TEST_CASE("a fiber that handle_request() waits for is not cut off when waiting fails") {
+TEST_CASE("a fiber that a worker waits for at its end is not cut off when waiting fails") {
     const TimeLimit limit;
-    std::atomic<bool> is_accepted{false};
-    std::atomic<int> failures{0};
+    std::atomic<bool> is_accepted{false};  // in the worker
+    const Shared<std::atomic<int>> failures;
     const Scripted<&Calls::accept4> accept{[&](auto... arguments) {
         const int descriptor = detail::sys::kernel.accept4(arguments...);
         if (descriptor != -1) is_accepted = true;
@@ -96,26 +96,22 @@ TEST_CASE("a fiber that handle_request() waits for is not cut off when waiting f
         int type = 0;
         socklen_t size = sizeof type;
         const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-        if (is_accepted && !is_socket && operation != EPOLL_CTL_DEL && failures < 3) {
-            ++failures;
+        if (is_accepted && !is_socket && operation != EPOLL_CTL_DEL && *failures < 3) {
+            ++*failures;
             return fail(ENOMEM);
         }
         return detail::sys::kernel.epoll_ctl(epoll, operation, fd, event);
     }};
-    FiberTCPServer<FaultHandler> server{any_port};
-    std::exception_ptr error;
-    std::jthread serving{[&] {
-        try {
-            server.handle_request();
-        } catch (...) {
-            error = std::current_exception();
-        }
-    }};
+    TCPServer<FaultHandler, PreforkOf<FiberMixIn>::MixIn> server{any_port};
+    server.workers = 1;
+    server.max_requests = 1;  // the worker ends after it
+    ServingThread serving{server};
     Socket client = connect(server.server_address());
-    REQUIRE(eventually([&] { return failures == 3; }));
+    REQUIRE(eventually([&] { return *failures == 3; }));
     CHECK(ask(client, long_line) == long_line);
-    serving.join();
-    CHECK_FALSE(error);
+    client.close();
+    serving.stop();
+    CHECK_FALSE(serving.error());
 }
 #endif
 

@@ -78,6 +78,55 @@ void serve_one_by_one() {
     CHECK(before.are_back());
 }
 
+template <template <class> class MixIn>
+class TimeoutCountingServer : public TCPServer<EchoLines, MixIn> {
+  public:
+    using TCPServer<EchoLines, MixIn>::TCPServer;
+    ~TimeoutCountingServer() override { this->server_close(); }
+    int timeouts = 0;
+
+  protected:
+    void handle_timeout() override { ++timeouts; }
+};
+
+/// Where a request has a thread, a process or a fiber, handle_request() does not wait for it.
+template <template <class> class MixIn>
+void serve_several_at_once() {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        TimeoutCountingServer<MixIn> server{{"127.0.0.1", 0}, {.timeout = 20ms}};
+        std::vector<Socket> clients;
+        for (int i = 0; i < 3; ++i) {
+            clients.push_back(connect(server.server_address()));
+            server.handle_request();  // returns, although the client has said nothing
+        }
+        CHECK(server.timeouts == 0);
+        CHECK(server.statistics().active == 3);
+        for (const std::size_t i : {2U, 0U, 1U, 2U}) {
+            CHECK(ask(clients[i], "between two calls\n") == "between two calls\n");
+        }
+        clients[0].sendall("while one waits\n");
+        server.handle_request();  // for a client that does not come
+        CHECK(server.timeouts == 1);
+        CHECK(clients[0].recv(100) == "while one waits\n");
+        clients.clear();
+        CHECK(eventually([&] {
+            server.handle_request();  // looks after children
+            return server.statistics().active == 0;
+        }));
+        CHECK(server.statistics().served() == 3);
+        // The last one is served after the last call.
+        clients.push_back(connect(server.server_address()));
+        server.handle_request();
+        clients.back().sendall("last\n");
+        clients.back().shutdown(ShutdownHow::write);
+        server.server_close();
+        CHECK(read_to_end(clients.back()) == "last\n");
+    }
+    CHECK(before.are_back());
+}
+
 /// What programs written for Python set most: another policy must not break their compilation, and
 /// nothing that was served is lost by it.
 template <template <class> class MixIn>
@@ -129,6 +178,17 @@ TEST_CASE("handle_request() in a loop") {
 }
 #ifdef SOCKETSERVER_TEST_FIBER
 TEST_CASE("handle_request() in a loop: fiber") { serve_one_by_one<FiberMixIn>(); }
+#endif
+
+TEST_CASE("handle_request() in a loop serves several clients at once") {
+    SECTION("threading") { serve_several_at_once<ThreadingMixIn>(); }
+    SECTION("forking") { serve_several_at_once<ForkingMixIn>(); }
+    SECTION("pool") { serve_several_at_once<ThreadPoolMixIn>(); }
+}
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("handle_request() in a loop serves several clients at once: fiber") {
+    serve_several_at_once<FiberMixIn>();
+}
 #endif
 
 TEST_CASE("ForkingMixIn over every transport beside a child of somebody else") {

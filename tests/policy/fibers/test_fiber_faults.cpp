@@ -184,13 +184,16 @@ TEST_CASE("the report of an overflow takes no memory, and names every client") {
     }
     Socket client;
     std::string port;
-    const ChildEnd end =
-        in_child([&] { server->handle_request(); },
-                 [&] {
-                     client = connect({"127.0.0.1", server->server_address().port()});
-                     port = std::to_string(client.getsockname().port());
-                     client.sendall("overflow\n");
-                 });
+    const ChildEnd end = in_child(
+        [&] {
+            server->handle_request();
+            server->server_close();
+        },
+        [&] {
+            client = connect({"127.0.0.1", server->server_address().port()});
+            port = std::to_string(client.getsockname().port());
+            client.sendall("overflow\n");
+        });
     CHECK(count_of("[allocated]", end.text) == 0);
     CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring(
                              "stack overflow in the fiber that serves ::ffff:127.0.0.1 port " +

@@ -18,6 +18,7 @@
 #include "support/connected_sockets.hpp"
 #include "support/counts.hpp"
 #include "support/fiber_serving.hpp"
+#include "support/forked_program.hpp"
 #include "support/scripted_sys.hpp"
 #include "support/serving.hpp"
 
@@ -79,36 +80,167 @@ TEST_CASE("FiberMixIn over every transport") {
     CHECK(before.are_back());
 }
 
-TEST_CASE("handle_request() serves one request to its end") {
+TEST_CASE("a request goes on when handle_request() has returned, and server_close() waits for it") {
     const TimeLimit limit;
-    FiberTCPServer<StreamEcho> server{{"127.0.0.1", 0}};
-    Socket client = connect(server.server_address());
-    std::atomic<bool> returned{false};
-    std::thread serving{[&] {
-        server.handle_request();
-        returned = true;
-    }};
-    // Nothing but our line ends the request.
-    const bool too_early = returned;
-    const std::string reply = ask(client, "late\n");
-    serving.join();
-    CHECK_FALSE(too_early);
-    CHECK(reply == "late\n");
+    const unsigned workers = GENERATE(1U, 3U);
+    const Counts before;
+    {
+        FiberTCPServer<StreamEcho> server{{"127.0.0.1", 0}};
+        server.workers = workers;
+        std::vector<Socket> clients;
+        for (int i = 0; i < 5; ++i) {
+            clients.push_back(connect(server.server_address()));
+            server.handle_request();
+        }
+        // Nothing but our line ends a request.
+        CHECK(eventually([&] { return server.statistics().fibers == 5; }));
+        CHECK(ask(clients[4], "first\n") == "first\n");
+        ClosingThread closing{server};
+        for (std::size_t i = 0; i < 4; ++i) {
+            CHECK_FALSE(closing.closed());
+            CHECK(ask(clients[i], "late\n") == "late\n");
+        }
+        closing.join();
+        CHECK(server.statistics().fibers == 0);
+    }
+    CHECK(before.are_back());
 }
 
-TEST_CASE("shutdown() ends a handle_request() whose client is silent") {
+TEST_CASE("shutdown() ends what handle_request() has handed over") {
+    const TimeLimit limit;
+    std::atomic<int> begun{0};
+    const auto calls = [&](Calling& handler) {
+        ++begun;
+        handler.rfile().readline();
+    };
+    CallingServer server{calls};
+    Socket client = connect(server.server_address());
+    server.handle_request();
+    CHECK(eventually([&] { return begun == 1; }));
+    const std::vector<std::string> once{"cancelled"};
+    SECTION("in the call that waits for the next client") {
+        std::thread serving{[&] { server.handle_request(); }};
+        server.shutdown();
+        serving.join();
+        CHECK(eventually([&] { return server.errors() == once; }));
+    }
+    SECTION("in the next call") {
+        server.shutdown();
+        server.handle_request();
+        CHECK(eventually([&] { return server.errors() == once; }));
+        // Whoever comes later is served as ever.
+        Socket next = connect(server.server_address());
+        server.handle_request();
+        CHECK(eventually([&] { return begun == 2; }));
+        next.close();
+        server.server_close();
+        CHECK(server.errors() == once);
+    }
+    SECTION("by the end of serve_forever()") {
+        ServingThread serving{server};
+        Socket next = connect(server.server_address());
+        CHECK(eventually([&] { return begun == 2; }));
+        serving.stop();
+        CHECK(eventually([&] { return server.errors().size() == 2; }));
+    }
+    CHECK(read_to_end(client).empty());
+}
+
+TEST_CASE("server_close() ends what handle_request() has handed over, if it is not to wait") {
     const TimeLimit limit;
     std::promise<void> begun;
     CallingServer server{[&](Calling& handler) {
         begun.set_value();
         handler.rfile().readline();
     }};
+    const bool daemons = GENERATE(false, true);
+    (daemons ? server.daemon_threads : server.block_on_close) = daemons;
     Socket client = connect(server.server_address());
-    std::thread serving{[&] { server.handle_request(); }};
+    server.handle_request();
     begun.get_future().wait();
-    server.shutdown();
-    serving.join();
+    server.server_close();
     CHECK(server.errors() == std::vector<std::string>{"cancelled"});
+}
+
+TEST_CASE("a drain ends what handle_request() has handed over") {
+    const TimeLimit limit;
+    FiberTCPServer<EchoLines> server{{"127.0.0.1", 0}};
+    Socket idle = connect(server.server_address());
+    server.handle_request();
+    CHECK(ask(idle, "hello\n") == "hello\n");
+    Socket busy = connect(server.server_address());
+    server.handle_request();
+    busy.sendall("1\nhalf");
+    CHECK(busy.recv(100) == "1\n");
+    const DrainReport report = server.drain(50ms);
+    CHECK(report.cancelled == 1);
+    CHECK(report.idle_closed + report.finished == 1);
+    CHECK(report.remaining == 0);
+}
+
+TEST_CASE("a handler that handle_request() has handed over may stop its server") {
+    const TimeLimit limit;
+    std::atomic<bool> stopped{false};
+    CallingServer server{[&](Calling& handler) {
+        handler.rfile().readline();
+        handler.server().shutdown();
+        stopped = true;
+    }};
+    Socket client = connect(server.server_address());
+    server.handle_request();
+    client.sendall("stop\n");
+    server.handle_request();  // waits for nobody else
+    CHECK(eventually([&] { return stopped.load(); }));
+}
+
+TEST_CASE("handle_request() from several threads") {
+    const TimeLimit limit;
+    FiberTCPServer<StreamEcho> server{{"127.0.0.1", 0}, {.timeout = 0ms}};
+    server.workers = 2;
+    constexpr int count = 40;
+    std::vector<Socket> clients;
+    for (int i = 0; i < count; ++i) clients.push_back(connect(server.server_address()));
+    {
+        std::vector<std::jthread> serving;
+        for (int i = 0; i < 4; ++i) {
+            serving.emplace_back([&] {
+                while (server.statistics().accepted < count) server.handle_request();
+            });
+        }
+    }
+    for (Socket& client : clients) CHECK(ask(client, "one of many\n") == "one of many\n");
+}
+
+TEST_CASE("without a thread for fibers handle_request() accepts nobody") {
+    const TimeLimit limit;
+    FiberTCPServer<StreamEcho> server{{"127.0.0.1", 0}};
+    Socket client = connect(server.server_address());
+    const Counts before;
+    {
+        const Scripted<&Calls::epoll_ctl> epoll_ctl{[](auto...) { return fail(ENOSPC); }};
+        CHECK_THROWS_AS(server.handle_request(), std::system_error);
+    }
+    CHECK(before.are_back());
+    CHECK(server.statistics().accepted == 0);
+    server.handle_request();
+    CHECK(ask(client, "again\n") == "again\n");
+}
+
+TEST_CASE("a forked child begins its own fibers") {
+    if (!may_fork_beside_allocating_threads || under_tsan) return;
+    const TimeLimit limit;
+    FiberTCPServer<StreamEcho> server{{"127.0.0.1", 0}};
+    Socket ours = connect(server.server_address());
+    server.handle_request();
+    Socket childs = connect(server.server_address());
+    CHECK(run_in_child([&] {
+              server.handle_request();
+              childs.sendall("in the child\n");
+              const bool served = read_to_end(childs) == "in the child\n";
+              server.server_close();
+              return served ? 7 : 1;
+          }) == 7);
+    CHECK(ask(ours, "in the parent\n") == "in the parent\n");
 }
 
 TEST_CASE("serving may begin again after shutdown()") {

@@ -168,14 +168,17 @@ TEST_CASE("a stack overflow is reported with the client's name, and ends the pro
         handler.wfile().print("{}", use_stack(std::size_t{1} << 30));
     }};
     std::string client_name;
-    const ChildEnd end =
-        in_child([&] { server.handle_request(); },
-                 [&] {
-                     Socket client = connect(server.server_address());
-                     client.sendall("overflow\n");
-                     client_name = "127.0.0.1 port " + std::to_string(client.getsockname().port());
-                     read_to_end(client);
-                 });
+    const ChildEnd end = in_child(
+        [&] {
+            server.handle_request();
+            server.server_close();
+        },
+        [&] {
+            Socket client = connect(server.server_address());
+            client.sendall("overflow\n");
+            client_name = "127.0.0.1 port " + std::to_string(client.getsockname().port());
+            read_to_end(client);
+        });
     CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring("stack overflow in the fiber"));
     CHECK_THAT(end.text, Catch::Matchers::ContainsSubstring(client_name));
     if (!sanitized) CHECK(end.killed_by(SIGSEGV));

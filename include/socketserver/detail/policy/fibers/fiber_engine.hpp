@@ -33,8 +33,39 @@ struct FiberSettings {
 SOCKETSERVER_EXPORT void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
                                            const std::function<void()>& loop);
 
+/// What handle_request() has handed over: fibers in threads of their own, which go on when it has
+/// returned.
+///
+/// Thread safety: all members may be called from any thread. A forked child has none of the
+/// threads, and begins anew.
+class SOCKETSERVER_EXPORT BackgroundFibers {
+  public:
+    BackgroundFibers() noexcept;
+    BackgroundFibers(const BackgroundFibers&) = delete;
+    BackgroundFibers& operator=(const BackgroundFibers&) = delete;
+    /// After close().
+    ~BackgroundFibers();
+
+    /// Runs `loop` in the calling thread; start_fiber() hands over to the background there. If the
+    /// server has been stopped then, what goes on in the background is cancelled.
+    ///
+    /// @throws what `loop` throws, or std::system_error if there is no thread for fibers.
+    void run(const PolicyHost& host, const FiberSettings& settings,
+             const std::function<void()>& loop);
+    /// Ends every wait of what goes on, now and from now on. Does not wait for it.
+    void cancel() noexcept;
+    /// Cancels, if `cancel`, and waits for what goes on, if `wait`.
+    void close(bool cancel, bool wait);
+
+  private:
+    class State;
+    State& state(const PolicyHost& host);
+
+    std::atomic<State*> state_{nullptr};
+};
+
 /// Serves a request in a fiber of the worker that has the fewest. In a thread that is in no
-/// serve_with_fibers() it is served at once.
+/// serve_with_fibers() and no BackgroundFibers::run() it is served at once.
 SOCKETSERVER_EXPORT void start_fiber(std::unique_ptr<RequestJob> request);
 
 /// What the default handle_blocking() does.
