@@ -109,8 +109,7 @@ void serve(std::uint16_t port, const std::string& limits_file, std::string_view 
 
 void serve_by(std::string_view policy, std::uint16_t port, const std::string& file) {
     if (policy == "synchronous") {
-        return serve<ss::SynchronousMixIn>(
-            port, file, "One client at a time, which Ctrl-C lets finish; the others wait");
+        return serve<ss::SynchronousMixIn>(port, file, "One client at a time; the others wait");
     }
     if (policy == "threading")
         return serve<ss::ThreadingMixIn>(port, file, "A thread for each client");

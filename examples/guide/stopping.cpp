@@ -58,6 +58,22 @@ void drain_by_signal() {
     // [drain]
 }
 
+void close_by_signal() {
+    ss::ThreadingTCPServer<QuitHandler> server{{"localhost", 0}};
+    const std::jthread client{[&] {
+        ss::Socket idle = ss::create_connection(server.server_address());
+        idle.sendall("hello\n");
+        idle.recv(6);
+        std::raise(SIGTERM);
+        idle.recv(1);  // the end
+    }};
+    // [close_within]
+    const ss::ShutdownOnSignal signals{server, ss::CloseWithin{1min}};
+    server.serve_forever();  // returns after the signal
+    server.server_close();   // waits for busy clients, for a minute at most
+    // [close_within]
+}
+
 }  // namespace
 
 int main() {
@@ -65,5 +81,6 @@ int main() {
     stop_from_a_handler<ss::ThreadingTCPServer<QuitHandler>>();
     stop_from_a_handler<ss::ForkingTCPServer<QuitHandler>>();
     stop_by_token();
+    close_by_signal();
     drain_by_signal();
 }

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
 
     fmt::print(stderr, "serving on {}\n", server.server_address());
     server.serve_forever();  // returns after the signal
-    server.server_close();   // waits for the clients that are still connected
+    server.server_close();   // lets the requests finish that are being served
     fmt::print("{} quotes at the end\n", quotes.count());
 }
 // [main]

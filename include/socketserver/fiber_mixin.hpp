@@ -88,9 +88,11 @@ class FiberMixIn : public Policy {
         background_.cancel();
     }
 
-    void mixin_close(bool wait) override {
-        background_.close(this->daemon_threads || !this->block_on_close, wait);
+    bool mixin_serves_in_loop() const override { return false; }
+    bool mixin_blocks_on_close() const override {
+        return this->block_on_close && !this->daemon_threads;
     }
+    void mixin_close(bool wait) override { background_.close(!mixin_blocks_on_close(), wait); }
 
     void mixin_statistics(Statistics& statistics) const override { statistics.fibers += fibers_; }
 

@@ -94,6 +94,8 @@ class ForkingMixIn : public Policy {
     void mixin_statistics(Statistics& statistics) const override {
         statistics.children += children_.count();
     }
+    bool mixin_serves_in_loop() const override { return false; }
+    bool mixin_blocks_on_close() const override { return block_on_close; }
     void mixin_close(bool wait) override { collect_children(wait && block_on_close); }
 
   private:

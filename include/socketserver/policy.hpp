@@ -12,6 +12,7 @@ namespace socketserver {
 struct Statistics;
 template <class Handler, template <class> class MixIn>
 class BaseServer;
+class ShutdownOnSignal;
 
 /// What a policy answers when it is asked whether it takes a request.
 enum class Admission : unsigned char {
@@ -104,6 +105,12 @@ class SOCKETSERVER_EXPORT Policy {
     /// Whether a drain has to wait only for the requests that this process has accepted. False if,
     /// for example, other processes still serve.
     virtual bool mixin_ended() { return true; }
+    /// Whether requests are served in the serving thread, which cannot leave its loop before a
+    /// handler has ended: a handler that waits when a signal stops the server
+    /// (ShutdownOnSignal) is broken off by another thread then. Called from any thread.
+    virtual bool mixin_serves_in_loop() const { return true; }
+    /// Whether mixin_close() waits for requests. Called when the server is being closed.
+    virtual bool mixin_blocks_on_close() const { return true; }
     /// Called in a worker of PreforkOf, before it accepts for the first time.
     virtual void mixin_enter_worker() {}
     /// Called when the server is being closed: ends the threads or processes of the policy and, if
@@ -114,6 +121,7 @@ class SOCKETSERVER_EXPORT Policy {
 
   private:
     friend class ServerBase;
+    friend class ShutdownOnSignal;
     template <class Handler, template <class> class MixIn>
     friend class BaseServer;
 

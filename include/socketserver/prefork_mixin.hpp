@@ -188,6 +188,10 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
 
     bool mixin_ended() override { return is_worker_ ? Base::mixin_ended() : worker_set_.empty(); }
 
+    // The workers do; handle_request(), which forks none, is not for programs that have a choice.
+    bool mixin_serves_in_loop() const override { return false; }
+    bool mixin_blocks_on_close() const override { return block_on_close; }
+
     void mixin_close(bool wait) override {
         worker_set_.stop();
         worker_set_.collect(wait && block_on_close, [this](int pid, std::exception_ptr error) {

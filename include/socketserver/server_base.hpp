@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <system_error>
@@ -27,6 +28,7 @@ class Transport;
 
 namespace detail {
 class DrainOnSignal;
+class EndOnSignal;
 class Upgrader;
 struct HandlerAccess;
 struct ServerState;
@@ -99,6 +101,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Ends serving, closes the listening socket and waits for the requests that are being served,
     /// as far as the policy has it (`block_on_close`). Idempotent. In a handler it does not wait
     /// for other handlers; the server's destructor does.
+    ///
+    /// If a signal has stopped the server (ShutdownOnSignal) the wait is bounded: idle connections
+    /// are closed, and requests that last longer than CloseWithin are broken off.
     ///
     /// May be overridden. The destructor of this class calls its own, because that of the derived
     /// class has run by then: a class that overrides it calls it in its destructor.
@@ -246,6 +251,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     friend class PolicyHost;
     friend class ShutdownOnSignal;
     friend class detail::DrainOnSignal;
+    friend class detail::EndOnSignal;
     friend class detail::Upgrader;
     friend struct detail::HandlerAccess;
     friend struct detail::ServerState;
@@ -261,6 +267,9 @@ class SOCKETSERVER_EXPORT ServerBase {
     void end_listening() noexcept;
     bool is_drained();
     void pass_on_drain();
+    DrainReport drain(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds within,
+                      AcceptQueue queue, bool closes);
+    void drain_after_signal() noexcept;
     void serve_in_drain_thread() noexcept;
     void let_go() noexcept;
     void own_in_this_process();

@@ -111,6 +111,8 @@ class ThreadPoolMixIn : public Policy {
         statistics.queued += threads_.queued();
     }
 
+    bool mixin_serves_in_loop() const override { return false; }
+    bool mixin_blocks_on_close() const override { return block_on_close && !daemon_threads; }
     void mixin_close(bool wait) override {
         threads_.close();
         if (!wait) return;

@@ -53,6 +53,8 @@ class ThreadingMixIn : public Policy {
         statistics.threads += threads_.threads();
     }
 
+    bool mixin_serves_in_loop() const override { return false; }
+    bool mixin_blocks_on_close() const override { return block_on_close && !daemon_threads; }
     void mixin_close(bool wait) override {
         threads_.close();
         if (!wait) return;

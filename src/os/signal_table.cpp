@@ -23,6 +23,8 @@ constexpr std::size_t most_servers = 64;
 struct Entry {
     std::atomic<int> signal{0};
     std::atomic<const Waker*> waker{nullptr};  // null: the entry is free
+    std::atomic<const Waker*> then_wakes{nullptr};
+    std::atomic<std::atomic<bool>*> has_come{nullptr};
     std::atomic<pid_t> process{0};
     const Waker* stop = nullptr;  // this member and the next one are guarded by the lock
     const void* key = nullptr;
@@ -65,7 +67,9 @@ bool wake_own(int signal, pid_t self) {
     for (const Entry& entry : entries) {
         if (entry.signal.load() != signal || entry.process.load() != self) continue;
         if (const Waker* waker = entry.waker.load()) {
+            if (std::atomic<bool>* has_come = entry.has_come.load()) *has_come = true;
             waker->wake();
+            if (const Waker* other = entry.then_wakes.load()) other->wake();
             found = true;
         }
     }
@@ -106,7 +110,7 @@ bool is_ignored(const struct sigaction& action) {
 
 }  // namespace
 
-bool SignalTable::add(int signal, const Waker& waker, const Waker& stop, const void* key) {
+bool SignalTable::add(int signal, const SignalEffect& effect, const Waker& stop, const void* key) {
     const Writing lock;
     struct sigaction now {};
     if (::sigaction(signal, nullptr, &now) == -1) throw_cannot_catch(signal, errno);
@@ -122,7 +126,9 @@ bool SignalTable::add(int signal, const Waker& waker, const Waker& stop, const v
     free->key = key;
     free->process = ::getpid();
     free->signal = signal;
-    free->waker = &waker;
+    free->then_wakes = effect.then_wakes;
+    free->has_come = effect.has_come;
+    free->waker = &effect.wakes;
     if (is_caught(now)) return true;
     former.at(static_cast<std::size_t>(signal)) = now;
     struct sigaction action {};
@@ -162,7 +168,10 @@ void SignalTable::remove(int signal, const void* key) noexcept {
 void SignalTable::redirect(const void* key, const Waker& to) noexcept {
     const Writing lock;
     for (Entry& entry : entries) {
-        if (entry.waker.load() != nullptr && entry.key == key) entry.waker = &to;
+        if (entry.waker.load() == nullptr || entry.key != key) continue;
+        entry.then_wakes = nullptr;
+        entry.has_come = nullptr;
+        entry.waker = &to;
     }
 }
 
@@ -170,6 +179,7 @@ void SignalTable::adopt(const Waker& stop) noexcept {
     const Writing lock;
     for (Entry& entry : entries) {
         if (entry.waker.load() == nullptr || entry.stop != &stop) continue;
+        entry.then_wakes = nullptr;
         entry.waker = &stop;
         entry.process = ::getpid();
     }

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
+
 namespace socketserver::detail {
 
 class Waker;
+
+/// What a signal does.
+struct SignalEffect {
+    const Waker& wakes;
+    const Waker* then_wakes = nullptr;      ///< wakes this one as well; not in a forked child
+    std::atomic<bool>* has_come = nullptr;  ///< sets this first
+};
 
 /// Which wakers a signal wakes. Process-wide, as signal handlers are; written under a lock, read
 /// by the handler without one.
@@ -14,17 +23,17 @@ class Waker;
 /// different, see below.
 class SignalTable {
   public:
-    /// Adds a waker. The first one of a signal installs the handler. Returns false if the signal
+    /// Adds an effect. The first one of a signal installs the handler. Returns false if the signal
     /// was ignored (nohup, a background job); it stays ignored then.
     ///
     /// @param stop the stop waker of the server, by which adopt() finds the entry.
     /// @param key names the entry for remove() and redirect().
     /// @throws std::system_error if the signal cannot be caught.
-    static bool add(int signal, const Waker& waker, const Waker& stop, const void* key);
+    static bool add(int signal, const SignalEffect& effect, const Waker& stop, const void* key);
     /// Removes an entry. After the last one of a signal its former disposition is restored. When
-    /// the call returns, no handler uses the waker.
+    /// the call returns, no handler uses what the entry refers to.
     static void remove(int signal, const void* key) noexcept;
-    /// From now on the signals of `key` wake another waker.
+    /// From now on the signals of `key` wake another waker, and that alone.
     static void redirect(const void* key, const Waker& to) noexcept;
 
     /// @name In a forked child

@@ -107,23 +107,64 @@ DrainReport ServerBase::drain(std::chrono::nanoseconds within, AcceptQueue queue
         throw std::logic_error("drain() waits for the handlers, and was called in one");
     }
     own_in_this_process();
-    const RequestTable& table = *state_->table;
-    const Counted before{table};
-
     std::unique_lock lock{state_->mutex};
     if (state_->lifecycle.view().is_closed) return {};
+    return drain(lock, within, queue, false);
+}
+
+/// A signal has stopped the server. What server_close() would wait for ends as in a drain that
+/// leaves the queue, which is reset when the socket is closed.
+void ServerBase::drain_after_signal() noexcept {
+    std::unique_lock lock{state_->mutex};
+    if (!state_->is_stopped_by_signal() || !policy_->mixin_blocks_on_close()) return;
+    const std::chrono::nanoseconds within = state_->close_within;
+    if (within == std::chrono::nanoseconds::max()) return;
+    if (state_->serving > 0) {
+        state_->ask_to_stop();
+        state_->ended.wait(lock,
+                           [this, before = state_->serves] { return state_->serves != before; });
+    }
+    const bool has_requests = !state_->table->is_empty() || !policy_->mixin_ended();
+    if (!has_requests || state_->lifecycle.phase() != Phase::open) return;
+    // From now on a stop is a second signal, which ends at once what is left.
+    if (state_->serving == 0) state_->take_stop_back();
+    try {
+        drain(lock, within, AcceptQueue::leave, true);
+    } catch (...) {
+        // There is no thread for it.
+        if (lock.owns_lock()) lock.unlock();
+        report_server_error(std::current_exception());
+        state_->table->cancel_all();
+        policy_->mixin_cancel(true);
+    }
+}
+
+/// @param closes whether the queue is left to nobody else.
+DrainReport ServerBase::drain(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds within,
+                              AcceptQueue queue, bool closes) {
+    const RequestTable& table = *state_->table;
+    const Counted before{table};
     // The loops that serve now go on until nothing is left. Without any there must be a thread
     // before anything is changed.
     if (state_->serving == 0 && !state_->drain_thread.joinable()) {
         state_->drain_thread = std::thread{[this] { serve_in_drain_thread(); }};
         state_->drain_thread_serves = true;
     }
-    DrainOrder order = turn_newcomers_away(*state_, queue, socket_.get(), transport_);
+    DrainOrder order;
+    if (closes) {
+        order.leaves_queue = true;
+    } else {
+        order = turn_newcomers_away(*state_, queue, socket_.get(), transport_);
+    }
     order.until = deadline_after(within);
     Actions actions = state_->step({Event::Kind::drain_asked, order});
     while (state_->lifecycle.phase() != Phase::closed) {
         state_->wait_for_event(lock);
-        actions |= state_->step(state_->event_in_drain());
+        Event event = state_->event_in_drain();
+        if (event.kind == Event::Kind::serving_ended && !policy_->mixin_ended()) {
+            event.requests_remain = true;  // in other processes
+        }
+        actions |= state_->step(event);
     }
     if (actions.has(Action::let_go)) let_go();
     const bool ended = !state_->is_served();

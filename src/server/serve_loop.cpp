@@ -136,6 +136,7 @@ void ServerBase::server_close() {
     if (::getpid() != state_->owner) return;  // a copy in a child: the server is the parent's
     const bool serves_here = ServerMark::stands(this, &Current::serving);
     const bool in_handler = serves_here || ServerMark::stands(this, &Current::request);
+    if (!in_handler) drain_after_signal();
     {
         std::unique_lock lock{state_->mutex};
         const bool serves = state_->serving > 0;

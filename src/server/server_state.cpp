@@ -30,6 +30,7 @@ using Event = Lifecycle::Event;
 static_assert(std::atomic<Lifecycle::View>::is_always_lock_free);
 
 constexpr std::chrono::milliseconds shortest_pause{1};
+constexpr std::chrono::milliseconds loop_ends_within{100};
 
 }  // namespace
 
@@ -52,6 +53,8 @@ void ServerState::part_from_parent(const ServerOptions& options, bool is_stream,
     begin_anew(copy);
     serving = serving_here;
     stop = false;
+    signalled = ended_by_signal = false;
+    at_end_of_serve = nullptr;
     copies.join();
 }
 
@@ -107,6 +110,49 @@ void ServerState::take(Actions actions) noexcept {
 void ServerState::ask_to_stop() noexcept {
     stop = true;
     stop_waker.wake();
+}
+
+void ServerState::take_stop_back() noexcept {
+    stop_waker.reset();
+    stop = false;
+}
+
+void ServerState::end_loop_after_signal(const Waker& waker,
+                                        const std::atomic<bool>& gives_up) noexcept {
+    std::unique_lock lock{mutex};
+    pollfd pending{stop_waker.fileno(), POLLIN, 0};
+    const bool is_held_up = serving > 0 && (stop || ::poll(&pending, 1, 0) == 1);
+    if (!is_held_up || !signalled) return;
+    enum class Wait : unsigned char { over, again, timed_out };
+    const auto wait = [&, before = serves](TimePoint until) {
+        at_end_of_serve = &waker;
+        lock.unlock();
+        pollfd entry{waker.fileno(), POLLIN, 0};
+        const bool is_woken = poll(&entry, 1, until) == 1;
+        if (is_woken) waker.reset();
+        lock.lock();
+        at_end_of_serve = nullptr;
+        // Another one's drain, or close, ends the loop in its own time.
+        if (serves != before || gives_up || lifecycle.phase() != Lifecycle::Phase::open) {
+            return Wait::over;
+        }
+        return is_woken ? Wait::again : Wait::timed_out;
+    };
+    const TimePoint start = Clock::now();
+    const TimePoint end = deadline_after(close_within.load(), start);
+    // A loop in which no handler runs has ended by then. Requests that a policy serves elsewhere go
+    // on, because the server may serve again.
+    Wait wake = wait(std::min(end, start + loop_ends_within));
+    if (wake == Wait::over) return;
+    table->end_idle_input();
+    if (wake == Wait::timed_out) wake = wait(std::min(end, start + Lifecycle::patience));
+    if (wake == Wait::over) return;
+    table->end_fresh_input();
+    if (wake == Wait::timed_out && wait(end) == Wait::over) return;
+    // Again and again: one that is just being accepted is not known the first time.
+    do {
+        table->cancel_all();
+    } while (wait(Clock::now() + Lifecycle::grace) != Wait::over);
 }
 
 std::thread ServerState::take_drain_thread() noexcept {
@@ -229,7 +275,7 @@ Serving::Serving(ServerBase& server, ServerState& state)
     if (state_.life.load().is_closed && !state_.stop) {
         throw std::system_error(EBADF, std::system_category(), "serve: the server is closed");
     }
-    ++state_.serving;
+    if (state_.serving++ == 0 && !state_.drain_thread_serves) state_.ended_by_signal = false;
 }
 
 Serving::~Serving() {
@@ -239,10 +285,11 @@ Serving::~Serving() {
     if (state_.stop || life.is_draining()) state_.table->lingering.end();
     // The exception for the first call after a close does not apply to the thread of a drain.
     if (!life.is_closed || !state_.drain_thread_serves) {
-        state_.stop_waker.reset();
-        state_.stop = false;
+        state_.take_stop_back();
+        if (state_.signalled.exchange(false)) state_.ended_by_signal = true;
     }
     ++state_.serves;
+    if (state_.at_end_of_serve != nullptr) state_.at_end_of_serve->wake();
     if (life.is_closed) server_.let_go();
     state_.ended.notify_all();
 }

@@ -53,6 +53,12 @@ struct ServerState {
     Lifecycle lifecycle;                ///< under the lock
     std::thread drain_thread;           ///< serves the queue if nobody else does
 
+    std::atomic<bool> signalled{false};  ///< by ShutdownOnSignal, for a stop that no loop has seen
+    bool ended_by_signal = false;        ///< the last serve; under the lock
+    const Waker* at_end_of_serve = nullptr;  ///< wakes it; under the lock
+    /// How long server_close() waits for requests if a signal has stopped the server.
+    std::atomic<std::chrono::nanoseconds> close_within{std::chrono::nanoseconds::max()};
+
     UnixPath unix_path;
 
     ServerState(ServerBase& server, const ServerOptions& options, bool is_stream);
@@ -83,10 +89,17 @@ struct ServerState {
     /// What the wait has ended with.
     Lifecycle::Event event_in_drain() const noexcept;
     void ask_to_stop() noexcept;
+    bool is_stopped_by_signal() const noexcept { return ended_by_signal || signalled; }
+    /// Lets the next serve go on.
+    void take_stop_back() noexcept;
     /// At the end of drain(): its thread, for the caller to join; none if that still serves.
     std::thread take_drain_thread() noexcept;
     /// @}
 
+    /// A signal has stopped a loop in which handlers run, and which cannot end while one of them
+    /// waits: ends them as a drain does. `waker` is woken by a second signal, by who sets
+    /// `gives_up`, and by the end of the loop. Returns after one of the latter.
+    void end_loop_after_signal(const Waker& waker, const std::atomic<bool>& gives_up) noexcept;
     /// In the serving thread, in each turn of a drain: the actions that are due for it.
     Lifecycle::Actions turn() noexcept;
     /// In the serving thread, which found nobody to accept.

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <thread>
 
@@ -10,8 +11,10 @@
 #include <unistd.h>
 
 #include "os/signal_table.hpp"
+#include "server/server_state.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/os/waker.hpp"
+#include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 
 namespace socketserver {
@@ -79,18 +82,65 @@ class DrainOnSignal {
     std::thread thread_;
 };
 
+/// Ends the handlers of a server that run in its loop, when a signal has stopped it: they keep the
+/// loop, and whoever would call server_close() after it, from going on.
+class EndOnSignal {
+  public:
+    explicit EndOnSignal(ServerBase& server)
+        : state_{*server.state_}, thread_{[this] { watch(); }} {}
+    EndOnSignal(const EndOnSignal&) = delete;
+    EndOnSignal& operator=(const EndOnSignal&) = delete;
+    /// After the signals have been taken away.
+    ~EndOnSignal() {
+        if (::getpid() != process_) {
+            // A copy in a forked child: the thread is the parent's, and is not to be touched.
+            ::new (&thread_) std::thread;
+            return;
+        }
+        ending_ = true;
+        signalled_.wake();
+        thread_.join();
+    }
+
+    const Waker& waker() const noexcept { return signalled_; }
+
+  private:
+    void watch() {
+        while (!ending_) {
+            pollfd entry{signalled_.fileno(), POLLIN, 0};
+            poll(&entry, 1, never);
+            signalled_.reset();
+            state_.end_loop_after_signal(signalled_, ending_);
+        }
+    }
+
+    ServerState& state_;
+    const int process_ = ::getpid();
+    Waker signalled_;
+    std::atomic<bool> ending_{false};
+    std::thread thread_;
+};
+
 }  // namespace detail
 
-ShutdownOnSignal::ShutdownOnSignal(ServerBase& server, std::initializer_list<int> signals) {
+ShutdownOnSignal::ShutdownOnSignal(ServerBase& server, std::initializer_list<int> signals)
+    : ShutdownOnSignal{server, CloseWithin{}, signals} {}
+
+ShutdownOnSignal::ShutdownOnSignal(ServerBase& server, CloseWithin close,
+                                   std::initializer_list<int> signals) {
     server.own_in_this_process();
-    add(signals, server.stop_waker(), server.stop_waker());
+    server.state_->close_within = close.time;
+    if (server.policy_->mixin_serves_in_loop())
+        end_ = std::make_unique<detail::EndOnSignal>(server);
+    add(signals, {server.stop_waker(), end_ ? &end_->waker() : nullptr, &server.state_->signalled},
+        server.stop_waker());
 }
 
 ShutdownOnSignal::ShutdownOnSignal(ServerBase& server, DrainFor drain,
                                    std::initializer_list<int> signals) {
     server.own_in_this_process();
     drain_ = std::make_unique<detail::DrainOnSignal>(server, drain, server.stop_waker(), this);
-    add(signals, drain_->waker(), server.stop_waker());
+    add(signals, {drain_->waker()}, server.stop_waker());
 }
 
 ShutdownOnSignal::~ShutdownOnSignal() {
@@ -99,12 +149,12 @@ ShutdownOnSignal::~ShutdownOnSignal() {
     remove();
 }
 
-void ShutdownOnSignal::add(std::initializer_list<int> signals, const detail::Waker& waker,
+void ShutdownOnSignal::add(std::initializer_list<int> signals, const detail::SignalEffect& effect,
                            const detail::Waker& stop) {
     signals_.reserve(signals.size());
     try {
         for (const int signal : signals) {
-            if (detail::SignalTable::add(signal, waker, stop, this)) signals_.push_back(signal);
+            if (detail::SignalTable::add(signal, effect, stop, this)) signals_.push_back(signal);
         }
     } catch (...) {
         remove();

@@ -246,7 +246,7 @@ UpgradeOnSignal::UpgradeOnSignal(std::vector<std::reference_wrapper<ServerBase>>
     try {
         for (const int signal : signals) {
             // It is no stop: a copy of the server in a forked child is not to end by it.
-            if (detail::SignalTable::add(signal, waker, waker, this)) signals_.push_back(signal);
+            if (detail::SignalTable::add(signal, {waker}, waker, this)) signals_.push_back(signal);
         }
     } catch (...) {
         for (const int signal : signals_) detail::SignalTable::remove(signal, this);

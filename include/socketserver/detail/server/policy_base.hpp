@@ -10,7 +10,8 @@ namespace socketserver::detail {
 /// Has a member with the name of each hook of Policy.
 struct HookNames {
     char mixin_serve, mixin_ready, mixin_takes, mixin_fileno, mixin_service_at, mixin_service,
-        mixin_statistics, mixin_drain, mixin_cancel, mixin_ended, mixin_enter_worker, mixin_close;
+        mixin_statistics, mixin_drain, mixin_cancel, mixin_ended, mixin_serves_in_loop,
+        mixin_blocks_on_close, mixin_enter_worker, mixin_close;
 };
 /// A name that both bases have is ambiguous here, whatever kind of member it is and whatever its
 /// access.
@@ -35,6 +36,8 @@ class WithoutHooks : public MixIn, public Policy {
     SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_drain);
     SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_cancel);
     SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_ended);
+    SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_serves_in_loop);
+    SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_blocks_on_close);
     SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_enter_worker);
     SOCKETSERVER_REQUIRE_POLICY_FOR(mixin_close);
 #undef SOCKETSERVER_REQUIRE_POLICY_FOR
