@@ -188,7 +188,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
 
     bool mixin_ended() override { return is_worker_ ? Base::mixin_ended() : worker_set_.empty(); }
 
-    // The workers do; handle_request(), which forks none, is not for programs that have a choice.
+    // Not in the loop of serve_forever(). A handler that handle_request() runs here is not ended.
     bool mixin_serves_in_loop() const override { return false; }
     bool mixin_blocks_on_close() const override { return block_on_close; }
 
