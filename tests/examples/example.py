@@ -74,6 +74,12 @@ class Example:
                 return
             time.sleep(0.001)
 
+    def send_stop(self):
+        """The signal that ends the program."""
+        if "TSAN_OPTIONS" in os.environ:
+            self._wait_until_asleep()
+        self.process.send_signal(self.stop)
+
     def __enter__(self):
         return self
 
@@ -85,9 +91,7 @@ class Example:
             except subprocess.TimeoutExpired:
                 sys.stderr.write("a child of the program holds its standard error open\n")
             return
-        if "TSAN_OPTIONS" in os.environ:
-            self._wait_until_asleep()
-        self.process.send_signal(self.stop)
+        self.send_stop()
         self.output, self.errors = self.process.communicate(timeout=20)
         assert self.process.returncode == self.status, (self.process.returncode, self.errors)
 

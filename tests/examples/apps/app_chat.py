@@ -287,7 +287,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
         with Guest(server.connect(), "the last") as last:
             last.hear("* the last enters, 1 are here")
             if HOW != "synchronous":
-                server.process.send_signal(signal.SIGTERM)
+                server.send_stop()
                 last.expect_close(1001)
     assert server.errors == "", server.errors
     check_tls(work)

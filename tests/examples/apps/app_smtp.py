@@ -256,7 +256,7 @@ with tempfile.TemporaryDirectory() as work:
         if POLICY != "synchronous":  # whose thread serves this client, and ends it when the signal comes
             with Session(server) as idle:
                 idle.begin()
-                server.process.send_signal(signal.SIGTERM)
+                server.send_stop()
                 idle.expect(421)
                 assert idle.input.read() == b""
     assert server.errors == "", server.errors

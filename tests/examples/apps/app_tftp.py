@@ -335,7 +335,7 @@ with tempfile.TemporaryDirectory() as work:
         with Client(server.address) as reader:
             reader.send(request(READ, "large.bin", blksize=65464))
             reader.receive()
-            server.process.send_signal(signal.SIGTERM)
+            server.send_stop()
             reader.send(numbered(ACK, 0))
             assert reader.content() == (served / "large.bin").read_bytes()
     with Example(*arguments, "--allow-write", "--overwrite") as server:
