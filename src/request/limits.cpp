@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "request/limits.hpp"
 
-#include <netinet/in.h>
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <utility>
 
-#include "io/sockaddr.hpp"
 #include "request/request_table.hpp"
 #include "socketserver/detail/request/place.hpp"
 
@@ -127,27 +124,6 @@ void Limits::give_back_turn() noexcept {
     if (worker_) return shared_->give_back_turn(interval());
     const std::lock_guard lock{mutex_};
     next_turn_ -= interval();
-}
-
-/// IPv4 clients are told apart by their address, IPv6 clients by their /64 network, because a
-/// customer usually has a whole one. Unix clients cannot be told apart.
-std::optional<Origin> Limits::origin_of(const Address& address) {
-    if (address.family() == AddressFamily::inet) {
-        const SockAddr raw = to_sockaddr(address);
-        return Origin{AddressFamily::inet,
-                      reinterpret_cast<const sockaddr_in&>(raw.storage).sin_addr.s_addr};
-    }
-    if (address.family() != AddressFamily::inet6) return {};
-    const SockAddr raw = to_sockaddr(address);
-    const in6_addr& ip = reinterpret_cast<const sockaddr_in6&>(raw.storage).sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&ip)) {
-        std::uint32_t ipv4 = 0;
-        std::memcpy(&ipv4, ip.s6_addr + 12, sizeof ipv4);
-        return Origin{AddressFamily::inet, ipv4};
-    }
-    std::uint64_t prefix = 0;
-    std::memcpy(&prefix, ip.s6_addr, sizeof prefix);
-    return Origin{AddressFamily::inet6, prefix};
 }
 
 bool Limits::take_share(const Address& address) {

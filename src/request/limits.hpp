@@ -73,7 +73,6 @@ class SOCKETSERVER_EXPORT Limits {
     /// @}
 
   private:
-    static std::optional<Origin> origin_of(const Address& address);
     /// The default is each process's own.
     bool shares_room() const noexcept { return worker_ && settings_.max_connections(); }
     std::size_t most() const noexcept;

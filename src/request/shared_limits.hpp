@@ -3,18 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
+#include "io/origin.hpp"
 #include "os/shared_memory.hpp"
 #include "request/shared_counters.hpp"
-#include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/channel.hpp"
 
 namespace socketserver::detail {
-
-/// The origin of a client, for the limit on connections of one address.
-using Origin = std::pair<AddressFamily, std::uint64_t>;
 
 /// What the worker processes of one server have taken of its limits: the sum, and the part of each
 /// worker. When a worker has died, the parent gives its part back.
