@@ -4,7 +4,9 @@
 #include <socketserver/socketserver.hpp>
 
 #include <chrono>
+#include <functional>
 #include <future>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -36,6 +38,28 @@ class TimerHandler : public ss::DatagramRequestHandler {
     std::promise<ss::ReplyPath>& path_;
 };
 // [reply_path]
+
+/// Nobody can know it who does not receive what is sent to the address. A real one is made with a
+/// key, from the address and the time.
+std::string cookie_for(const ss::Address& client_address) {
+    static const std::size_t secret = std::random_device{}();
+    return fmt::format("{:016x}", std::hash<std::string>{}(client_address.to_string()) ^ secret);
+}
+
+// [proved]
+class CookieHandler : public ss::DatagramRequestHandler {
+    /// "hello" gets a cookie, and who sends it back gets the answer, however long it is.
+    void handle() override {
+        const std::string cookie = cookie_for(client_address());
+        if (request().data() != cookie) {
+            wfile().write(cookie);
+            return;
+        }
+        request().set_source_proved(client_address());
+        wfile().write(std::string(1000, 'x'));
+    }
+};
+// [proved]
 
 // [sessions]
 /// Sends a file in blocks, each again until the client has acknowledged it.
@@ -89,6 +113,15 @@ void reply_later() {
     check(client.recv(100), "done\n");
 }
 
+void prove_the_address() {
+    ss::UDPServer<CookieHandler> server{{"127.0.0.1", 0}, {.max_amplification = 3}};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    ss::Socket client = client_of(server.server_address());
+    client.sendall("hello, padded");
+    client.sendall(client.recv(100));
+    check(client.recv(2000), std::string(1000, 'x'));
+}
+
 void transfer() {
     TransferServer server{{"127.0.0.1", 0}};
     const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
@@ -105,5 +138,6 @@ void transfer() {
 int main() {
     ask_at_two_addresses();
     reply_later();
+    prove_the_address();
     transfer();
 }

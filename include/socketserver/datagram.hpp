@@ -99,6 +99,12 @@ class SOCKETSERVER_EXPORT Datagram {
         return ReplyPath{socket_, client_address, arrival_};
     }
 
+    /// The client has proved that it is where it says: it has sent something back that the server
+    /// had sent there, a cookie for example. For ten minutes nothing that is sent to its address,
+    /// or IPv6 network of 64 bits, is withheld (ServerOptions::max_amplification, max_reply_rate).
+    /// From any thread.
+    void set_source_proved(const Address& client_address) const noexcept;
+
     /// @name For derived parts of the library
     /// @{
 

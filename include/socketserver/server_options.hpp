@@ -89,6 +89,17 @@ struct ServerOptions {
     /// long a reply waits for its client (UnixDatagramServer).
     std::optional<std::chrono::nanoseconds> request_timeout{};
 
+    /// Of UDPServer: how many bytes are sent to a client for each byte that it has sent, before it
+    /// has proved its address (Datagram::set_source_proved()). Further replies are withheld
+    /// (Statistics::replies_withheld), without an error. 3 is usual. Clients are told apart as for
+    /// `max_connections_per_address`. All processes of the server count together. No effect on
+    /// UDPSessionServer, nor on what is sent to who has not sent anything.
+    std::optional<std::size_t> max_amplification{};
+    /// Of UDPServer: how many replies are sent in a second to one network, an IPv4 one of 24 bits
+    /// or an IPv6 one of 56; as many may be sent at once. Not counted are those to clients that
+    /// have proved their address. What is beyond is withheld in the same way.
+    std::optional<std::size_t> max_reply_rate{};
+
     /// Which connections begin with a header of the PROXY protocol. Where one has to come, a
     /// connection without is closed (CloseReason::proxy_header); else anybody could claim to be
     /// anybody. client_address() is then the client that the header names, and

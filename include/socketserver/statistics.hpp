@@ -88,6 +88,8 @@ struct Statistics {
     std::uint64_t datagrams_truncated = 0;
     std::uint64_t datagrams_dropped = 0;  ///< see above
     std::uint64_t replies_failed = 0;     ///< see above
+    /// Not sent because of `ServerOptions::max_amplification` or `max_reply_rate`.
+    std::uint64_t replies_withheld = 0;
 
     /// How many threads, children and fibers the policy has in this process; 0 if it has none of
     /// the kind.

@@ -4,6 +4,8 @@
 #include <system_error>
 
 #include "io/arrival.hpp"
+#include "io/datagram_counters.hpp"
+#include "io/reply_guard.hpp"
 
 namespace socketserver {
 
@@ -11,6 +13,13 @@ Address Datagram::local_address() const {
     Address bound = socket().getsockname();
     if (arrival_.family == AddressFamily::none) return bound;
     return detail::destination_of(arrival_, bound.port());
+}
+
+void Datagram::set_source_proved(const Address& client_address) const noexcept {
+    const detail::DatagramCounters* const counters =
+        socket_ ? socket_->channel().datagrams : nullptr;
+    if (counters == nullptr || counters->guard == nullptr) return;
+    counters->guard->note_proved(client_address, detail::Clock::now());
 }
 
 void ReplyPath::send(std::string_view data) const {

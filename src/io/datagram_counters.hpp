@@ -6,6 +6,8 @@
 
 namespace socketserver::detail {
 
+class ReplyGuard;
+
 /// What befell the datagrams of a server's socket: in memory that its processes share, where the
 /// counters of the server are.
 struct DatagramCounters {
@@ -14,6 +16,10 @@ struct DatagramCounters {
     Counter truncated{0};
     Counter dropped{0};
     Counter undelivered{0};
+    Counter withheld{0};
+    /// Says which replies are withheld. Null: none is. Set before there are other processes, which
+    /// have it at the same address. Not owned.
+    ReplyGuard* guard = nullptr;
 
     /// Called with the number of datagrams that the kernel has dropped so far, in 32 bits. Several
     /// processes may call this, and a smaller number may come after a larger one.

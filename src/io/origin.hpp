@@ -14,7 +14,7 @@ namespace socketserver::detail {
 /// 64 bits. The bits of the address stand in its order in memory.
 using Origin = std::pair<AddressFamily, std::uint64_t>;
 
-/// None: the address is no one of IP.
+/// Nothing if it is no address of IP.
 SOCKETSERVER_EXPORT std::optional<Origin> origin_of(const Address& address);
 
 }  // namespace socketserver::detail

@@ -9,6 +9,7 @@
 #include "io/arrival.hpp"
 #include "io/buffer_pool.hpp"
 #include "io/datagram_counters.hpp"
+#include "io/reply_guard.hpp"
 #include "io/sockaddr.hpp"
 #include "os/sys.hpp"
 
@@ -45,6 +46,8 @@ void ReceivedDatagram::count(const Channel& channel) const noexcept {
     if (channel.datagrams == nullptr) return;
     if (truncated) ++channel.datagrams->truncated;
     if (dropped != 0) channel.datagrams->note_dropped(dropped);
+    ReplyGuard* const guard = channel.datagrams->guard;
+    if (guard != nullptr) guard->note_received(from, data.size(), Clock::now());
 }
 
 }  // namespace socketserver::detail

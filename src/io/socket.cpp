@@ -18,6 +18,7 @@
 #include "io/datagram_counters.hpp"
 #include "io/full_queue.hpp"
 #include "io/receive_datagram.hpp"
+#include "io/reply_guard.hpp"
 #include "io/request_hooks.hpp"
 #include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
@@ -295,6 +296,11 @@ void Socket::sendto(std::string_view data, const Address& address) {
 
 void Socket::send_datagram(std::string_view data, const Address& address,
                            const detail::Arrival* arrival) {
+    if (channel_.datagrams != nullptr && channel_.datagrams->guard != nullptr &&
+        !channel_.datagrams->guard->may_send(address, data.size(), detail::Clock::now())) {
+        ++channel_.datagrams->withheld;
+        return;
+    }
     const SockAddr to = detail::to_sockaddr(address);
     const TimePoint until = channel_.until();
     std::optional<detail::FullQueue> full_queue;

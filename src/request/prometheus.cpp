@@ -157,6 +157,9 @@ std::string metrics(Format format, const Statistics& statistics, const MetricLab
              statistics.datagrams_dropped);
     page.one("replies_failed_total", "counter", "Datagrams that could not be sent.",
              statistics.replies_failed);
+    page.one("replies_withheld_total", "counter",
+             "Replies that were not sent because of max_amplification or max_reply_rate.",
+             statistics.replies_withheld);
     page.one("threads", "gauge", "Threads of the policy in this process.", statistics.threads);
     page.one("children", "gauge", "Child processes of the policy.", statistics.children);
     page.one("fibers", "gauge", "Fibers of the policy in this process.", statistics.fibers);

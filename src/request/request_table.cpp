@@ -13,14 +13,26 @@
 
 namespace socketserver::detail {
 
+namespace {
+
+std::unique_ptr<ReplyGuard> guard_as_asked(const ServerOptions& options, bool is_stream) {
+    if (is_stream || (!options.max_amplification && !options.max_reply_rate)) return {};
+    return std::make_unique<ReplyGuard>(options.max_amplification, options.max_reply_rate);
+}
+
+}  // namespace
+
 RequestTable::RequestTable(const ServerOptions& options, bool is_stream,
                            std::shared_ptr<ServerLink> link, const Waker& loop_waker,
                            const Waker& stop_waker)
     : limits{options, is_stream},
+      reply_guard{guard_as_asked(options, is_stream)},
       server{std::move(link)},
       proxies{options},
       loop_waker_{&loop_waker},
-      stop_waker_{&stop_waker} {}
+      stop_waker_{&stop_waker} {
+    counters->datagrams.guard = reply_guard.get();
+}
 
 void RequestTable::leave_server() noexcept {
     if (in_child_) return;
@@ -334,6 +346,7 @@ void RequestTable::read(Statistics& statistics) const noexcept {
     statistics.datagrams_truncated = counters->datagrams.truncated;
     statistics.datagrams_dropped = counters->datagrams.dropped;
     statistics.replies_failed = counters->datagrams.undelivered;
+    statistics.replies_withheld = counters->datagrams.withheld;
     statistics.bytes_in = counters->bytes_in;
     statistics.bytes_out = counters->bytes_out;
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "io/reply_guard.hpp"
 #include "os/shared_memory.hpp"
 #include "request/child_outcomes.hpp"
 #include "request/connection.hpp"
@@ -42,6 +43,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
 
     const SharedMemory<SharedCounters> counters{"map the counters of a server"};
     Limits limits;
+    const std::unique_ptr<ReplyGuard> reply_guard;  ///< null: no reply is withheld
     RecordMemory record_memory;
     Lingering lingering;
     const std::shared_ptr<ServerLink> server;

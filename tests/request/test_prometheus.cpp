@@ -36,6 +36,7 @@ TEST_CASE("each member of the statistics is a metric") {
     statistics.datagrams_truncated = 10;
     statistics.datagrams_dropped = 11;
     statistics.replies_failed = 12;
+    statistics.replies_withheld = 13;
     statistics.threads = 6;
     statistics.children = 7;
     statistics.fibers = 8;
@@ -54,6 +55,7 @@ TEST_CASE("each member of the statistics is a metric") {
     CHECK(value_of("datagrams_truncated_total") == "10");
     CHECK(value_of("datagrams_dropped_total") == "11");
     CHECK(value_of("replies_failed_total") == "12");
+    CHECK(value_of("replies_withheld_total") == "13");
     CHECK(value_of("threads") == "6");
     CHECK(value_of("children") == "7");
     CHECK(value_of("fibers") == "8");
