@@ -36,7 +36,8 @@ class Refused(Exception):
 class Client:
     """One transfer. The first answer comes from another port, with which the rest goes on."""
 
-    def __init__(self, address, timeout=10, tries=1):
+    # A request that comes in the moment in which a session ends is lost, and sent again as by every client.
+    def __init__(self, address, timeout=3, tries=4):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((address[0], 0))
         self.socket.settimeout(timeout)
