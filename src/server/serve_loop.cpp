@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "server/server_state.hpp"
@@ -146,9 +147,9 @@ void ServerBase::server_close() {
             state_->ended.wait(
                 lock, [this, before = state_->serves] { return state_->serves != before; });
         }
-        // In a handler of a synchronous server: its own loop looks no more, but those of other
-        // threads still do, and the last of them lets go.
-        if (state_->serving <= (serves_here ? 1 : 0)) let_go();
+        // In the thread of the only loop, a handler of a synchronous server for example, the loop
+        // does not touch the socket any more. Loops in other threads do; the last of them lets go.
+        if (state_->serving == 0 || state_->only_loop == std::this_thread::get_id()) let_go();
     }
     policy_->mixin_close(!in_handler);
     state_->table->lingering.end();  // those of requests that have ended since the loop did

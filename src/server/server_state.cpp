@@ -52,6 +52,7 @@ void ServerState::part_from_parent(const ServerOptions& options, bool is_stream,
     if (life.load().is_closed) copy = copy.step({Event::Kind::close_asked}, {}).next;
     begin_anew(copy);
     serving = serving_here;
+    only_loop = serving_here > 0 ? std::this_thread::get_id() : std::thread::id{};
     stop = false;
     signalled = ended_by_signal = false;
     at_end_of_serve = nullptr;
@@ -275,12 +276,18 @@ Serving::Serving(ServerBase& server, ServerState& state)
     if (state_.life.load().is_closed && !state_.stop) {
         throw std::system_error(EBADF, std::system_category(), "serve: the server is closed");
     }
-    if (state_.serving++ == 0 && !state_.drain_thread_serves) state_.ended_by_signal = false;
+    if (state_.serving++ == 0) {
+        state_.only_loop = std::this_thread::get_id();
+        if (!state_.drain_thread_serves) state_.ended_by_signal = false;
+    } else if (state_.only_loop != std::this_thread::get_id()) {  // else it is inside the other one
+        state_.only_loop = {};
+    }
 }
 
 Serving::~Serving() {
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
+    state_.only_loop = {};
     const Lifecycle::View life = state_.life;
     if (state_.stop || life.is_draining()) state_.table->lingering.end();
     // The exception for the first call after a close does not apply to the thread of a drain.

@@ -51,7 +51,8 @@ struct ServerState {
     bool drain_thread_serves = false;   ///< under the lock
     std::atomic<Lifecycle::View> life;  ///< of `lifecycle`, for a glance
     Lifecycle lifecycle;                ///< under the lock
-    std::thread drain_thread;           ///< serves the queue if nobody else does
+    std::thread::id only_loop;  ///< under the lock; none if there are several loops, or were
+    std::thread drain_thread;   ///< serves the queue if nobody else does
 
     std::atomic<bool> signalled{false};  ///< by ShutdownOnSignal, for a stop that no loop has seen
     bool ended_by_signal = false;        ///< the last serve; under the lock

@@ -114,6 +114,34 @@ TEST_CASE("server_close() from a handler") {
     }
 }
 
+#ifdef SOCKETSERVER_TEST_FIBER
+TEST_CASE("server_close() from a handler of fibers, while the loop accepts in another thread") {
+    const TimeLimit limit;
+    for (int round = 0; round < 20; ++round) {
+        std::atomic<int> asked{0};
+        ActingServer<FiberMixIn> acting{[&](ServerBase& server) {
+            if (++asked == 50) server.server_close();
+        }};
+        acting.server.workers = 3;
+        const Address address = acting.server.server_address();
+        ServingThread serving{acting.server};
+        std::vector<std::jthread> clients;
+        for (int i = 0; i < 3; ++i) {
+            clients.emplace_back([&address] {
+                try {
+                    for (;;) ask(address, "x\n");
+                } catch (const std::system_error&) {
+                    // Refused or reset: it is closed.
+                }
+            });
+        }
+        serving.join();
+        CHECK_FALSE(serving.error());
+        CHECK(acting.server.fileno() == -1);
+    }
+}
+#endif
+
 TEST_CASE("server_close() from several threads while serving") {
     const TimeLimit limit;
     TCPServer<StreamEcho, ThreadingMixIn> server{any_port};
