@@ -301,6 +301,9 @@ std::vector<Address> Address::resolve() const {
         error = ::getaddrinfo(text_.c_str(), nullptr, &hints, &found);
         system_error = errno;  // of the thread that looked
     });
+    // A minimal system or container has no /etc/hosts, but this name always means the loopback
+    // interface (RFC 6761).
+    if (error != 0 && text_ == "localhost") return {Address{"127.0.0.1", port_}};
     if (error != 0) {
         const bool system = error == EAI_SYSTEM;
         throw std::system_error(system ? system_error : error,

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: MIT
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <unordered_set>
+#include <vector>
 
 #include "socketserver/address.hpp"
 #include "socketserver/errors.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
+#include "support/in_child.hpp"
+#include "support/network_namespace.hpp"
 
 using namespace socketserver;
 using namespace socketserver::tests;
@@ -271,4 +277,27 @@ TEST_CASE("a name has no numeric form until it is resolved") {
     Socket socket{Address{"127.0.0.1", 0}, SocketType::stream};
     CHECK_THAT(text_of([&] { socket.connect(name); }),
                Catch::Matchers::ContainsSubstring("localhost:80"));
+}
+
+TEST_CASE("localhost is the loopback interface even where nothing resolves names") {
+    const ChildEnd end = in_child([] {
+        // Without /etc/hosts, /etc/nsswitch.conf and /etc/resolv.conf.
+        const bool is_bare = ::unshare(CLONE_NEWNS) == 0 &&
+                             ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                             ::mount("none", "/etc", "tmpfs", 0, nullptr) == 0 &&
+                             enter_network_namespace();
+        if (!is_bare) ::_exit(77);  // not allowed here
+        const auto resolved = [](const char* name) -> std::vector<Address> {
+            try {
+                return Address{name, 7}.resolve();
+            } catch (const std::system_error&) {
+                return {};
+            }
+        };
+        const bool is_right = resolved("localhost") == std::vector{Address{"127.0.0.1", 7}} &&
+                              resolved("other").empty();
+        ::_exit(is_right ? 7 : 1);
+    });
+    if (end.exited_with(77)) return;
+    CHECK(end.exited_with(7));
 }
