@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tls/context_state.hpp"
 
-#include <cxxabi.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
 
@@ -12,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "socketserver/detail/os/forced_unwind.hpp"
 #include "socketserver/errors.hpp"
 
 namespace socketserver::detail {
@@ -190,7 +190,7 @@ int ContextState::choose_certificate(SSL* ssl) {
 int ContextState::on_certificate(SSL* ssl, void* state) {
     try {
         return static_cast<ContextState*>(state)->choose_certificate(ssl);
-    } catch (const abi::__forced_unwind&) {
+    } catch (const ForcedUnwind&) {
         throw;
     } catch (...) {
         return 0;  // an exception of sni_callback, or no memory: the handshake fails
