@@ -7,7 +7,9 @@
 #include <socketserver/socketserver.hpp>
 #include <socketserver/tls_server.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <optional>
 #include <stdexcept>
@@ -62,21 +64,31 @@ class CountHandler : public ss::StreamRequestHandler {
     std::string version_;
 };
 
-/// Says whether new clients are welcome: not from the first moment of a drain on. HAProxy takes 404
-/// for "no new ones, but those that are there may stay" (`http-check disable-on-404`).
+/// Says whether new clients are welcome. HAProxy takes 404 for "no new ones, but those that are
+/// there may stay" (`http-check disable-on-404`).
 class ReadyHandler : public ss::StreamRequestHandler {
   public:
-    explicit ReadyHandler(const ss::ServerBase& watched) : watched_{watched} {}
+    explicit ReadyHandler(const std::atomic<bool>& leaves) : leaves_{leaves} {}
 
   private:
     void handle() override {
         while (rfile().readline(4096).size() > 2) {
         }  // the request and its headers: there is one question
         wfile().print("HTTP/1.0 {}\r\nContent-Length: 0\r\n\r\n",
-                      watched_.is_draining() ? "404 Draining" : "200 OK");
+                      leaves_ ? "404 Leaving" : "200 OK");
     }
-    const ss::ServerBase& watched_;
+    const std::atomic<bool>& leaves_;
 };
+
+/// Waits for SIGTERM or SIGINT, and drains when the balancer has had time to hear of it: until then
+/// it goes on sending new clients.
+void leave_on_signal(ss::ServerBase& server, const sigset_t& signals, std::atomic<bool>& leaves) {
+    int signal = 0;
+    ::sigwait(&signals, &signal);
+    leaves = true;
+    std::this_thread::sleep_for(600ms);  // three of its checks
+    server.drain(10s);
+}
 
 using Server = ss::TLSServer<ss::ThreadingTCPServer<CountHandler>>;
 // [node]
@@ -88,6 +100,13 @@ int main(int argc, char** argv) {
                    "<network of the proxies> <version> <certificate> <key>\n");
         return 2;
     }
+    // Of all threads, which are made later: leave_on_signal() waits for them.
+    sigset_t signals{};
+    ::sigaddset(&signals, SIGTERM);
+    ::sigaddset(&signals, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::atomic<bool> leaves{false};
+
     const std::string host = argv[1], proxies = argv[6], version = argv[7];
     const ss::Address redis{argv[4], ss::parse_port(argv[5])};
     ss::ServerOptions options{
@@ -102,11 +121,9 @@ int main(int argc, char** argv) {
         }};
     ss::TCPServer<ReadyHandler> admin{{host, ss::parse_port(argv[3])},
                                       {.allow_reuse_address = true, .request_timeout = 1s},
-                                      [&] { return ReadyHandler{server}; }};
-    const ss::ShutdownOnSignal signals{server, ss::DrainFor{10s}};
-    std::thread watching{[&] { admin.serve_forever(); }};
+                                      [&] { return ReadyHandler{leaves}; }};
+    const std::jthread watching{[&](std::stop_token stop) { admin.serve_forever(stop); }};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
     fmt::print(stderr, "serving on {}\n", server.server_address());
-    server.serve_forever();
-    admin.shutdown();
-    watching.join();
+    leave_on_signal(server, signals, leaves);
 }

@@ -10,10 +10,11 @@ with Example(0, "-v") as example:
     with example.connect() as client:
         assert ask(client, b"fail\n") == b""
         bad = "%s:%d" % client.getsockname()
-    clients = [example.connect() for _ in range(2)]
+    other = "127.0.0.2", 0  # which has no connection yet
+    clients = [example.connect(source=other) for _ in range(2)]
     for client in clients:
         expect(client, b"a\n", b"A\n")
-    with example.connect() as third:
+    with example.connect(source=other) as third:
         assert ask(third, b"") == b""
         beyond = "%s:%d" % third.getsockname()
     for client in clients:
