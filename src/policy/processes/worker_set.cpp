@@ -41,7 +41,7 @@ constexpr std::chrono::milliseconds look_at_workers{20};
 
 static_assert(SharedCounters::most_workers >= 2 * WorkerSet::most);
 
-struct Worker {
+struct WorkerProcess {
     pid_t pid;
     int control;
     int pidfd;
@@ -58,7 +58,7 @@ void close_control(int control) noexcept {
 
 /// Sends an order to a worker. Each order is sent once, and none after a stronger one. Returns
 /// false if it could not be sent.
-bool tell(Worker& worker, WorkerOrder order) noexcept {
+bool tell(WorkerProcess& worker, WorkerOrder order) noexcept {
     if (worker.told >= order) return true;
     const char byte = static_cast<char>(order);
     const auto sent = sys::retry_on_eintr([&] {
@@ -78,7 +78,7 @@ struct End {
 
 struct WorkerSet::State {
     mutable std::mutex mutex;
-    std::vector<Worker> workers;
+    std::vector<WorkerProcess> workers;
     std::atomic<std::size_t> count{0};  // the number of workers, which is read without the lock
     std::size_t target = 0;
     std::chrono::milliseconds pause{0};  // the pause before the next fork
@@ -88,10 +88,10 @@ struct WorkerSet::State {
     int timer = -1;
 
     std::size_t accepting() const;
-    void look_at_control(Worker& worker) noexcept;
+    void look_at_control(WorkerProcess& worker) noexcept;
     void tell_all(WorkerOrder order) noexcept;
     /// The end of the worker, if it has ended.
-    std::optional<End> look_for_end(const Worker& worker, int options) noexcept;
+    std::optional<End> look_for_end(const WorkerProcess& worker, int options) noexcept;
     /// The next higher process id of a worker; 0 if there is none.
     pid_t pid_after(pid_t pid) const noexcept;
     void lengthen_pause();
@@ -100,7 +100,7 @@ struct WorkerSet::State {
     int fork_worker();
     void watch(int descriptor) const noexcept;
     void unwatch(int descriptor) const noexcept;
-    void forget(const Worker& worker) noexcept;
+    void forget(const WorkerProcess& worker) noexcept;
     void set_timer() const noexcept;
     void close_descriptors() noexcept;
 };
@@ -110,7 +110,7 @@ WorkerSet::WorkerSet() : state_{std::make_unique<State>()} {}
 WorkerSet::~WorkerSet() { state_->close_descriptors(); }
 
 void WorkerSet::State::close_descriptors() noexcept {
-    for (const Worker& worker : workers) {
+    for (const WorkerProcess& worker : workers) {
         close_control(worker.control);
         if (worker.pidfd != -1) sys::calls.close(worker.pidfd);
     }
@@ -145,7 +145,7 @@ WorkerSet::Outcome WorkerSet::supervise() {
     // before.
     outcome.ended.pids.reserve(state_->workers.size());
     outcome.ended.errors.reserve(state_->workers.size() + 1);
-    std::erase_if(state_->workers, [&](Worker& worker) {
+    std::erase_if(state_->workers, [&](WorkerProcess& worker) {
         state_->look_at_control(worker);
         const auto end = state_->look_for_end(worker, WNOHANG);
         if (!end) return false;
@@ -160,11 +160,12 @@ WorkerSet::Outcome WorkerSet::supervise() {
 }
 
 std::size_t WorkerSet::State::accepting() const {
-    return static_cast<std::size_t>(std::count_if(
-        workers.begin(), workers.end(), [](const Worker& worker) { return !worker.leaving; }));
+    return static_cast<std::size_t>(
+        std::count_if(workers.begin(), workers.end(),
+                      [](const WorkerProcess& worker) { return !worker.leaving; }));
 }
 
-void WorkerSet::State::look_at_control(Worker& worker) noexcept {
+void WorkerSet::State::look_at_control(WorkerProcess& worker) noexcept {
     if (worker.control_ended) return;
     char announced = 0;
     const auto received = sys::retry_on_eintr(
@@ -177,7 +178,8 @@ void WorkerSet::State::look_at_control(Worker& worker) noexcept {
     }
 }
 
-std::optional<End> WorkerSet::State::look_for_end(const Worker& worker, int options) noexcept {
+std::optional<End> WorkerSet::State::look_for_end(const WorkerProcess& worker,
+                                                  int options) noexcept {
     const auto ended = wait_for_child(worker.pid, options);
     if (!ended) return {};
     if (!worker.leaving) {
@@ -260,7 +262,7 @@ void WorkerSet::State::unwatch(int descriptor) const noexcept {
     sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nullptr);
 }
 
-void WorkerSet::State::forget(const Worker& worker) noexcept {
+void WorkerSet::State::forget(const WorkerProcess& worker) noexcept {
     if (!worker.control_ended) unwatch(worker.control);
     close_control(worker.control);
     if (worker.pidfd == -1) return;
@@ -273,7 +275,7 @@ void WorkerSet::State::forget(const Worker& worker) noexcept {
 void WorkerSet::State::set_timer() const noexcept {
     std::optional<std::chrono::nanoseconds> after;
     if (accepting() < target && workers.size() < most) after = fork_again - Clock::now();
-    if (std::any_of(workers.begin(), workers.end(), [](const Worker& worker) {
+    if (std::any_of(workers.begin(), workers.end(), [](const WorkerProcess& worker) {
             return worker.control_ended && worker.pidfd == -1;
         })) {
         after =
@@ -289,7 +291,7 @@ void WorkerSet::State::set_timer() const noexcept {
 
 void WorkerSet::State::tell_all(WorkerOrder order) noexcept {
     target = 0;
-    for (Worker& worker : workers) {
+    for (WorkerProcess& worker : workers) {
         worker.leaving = true;
         // If the order cannot be sent, the end of the control is closed, which needs no memory. It
         // means stop, or drain while a drain is under way.
@@ -310,7 +312,7 @@ void WorkerSet::drain() noexcept {
 pid_t WorkerSet::State::pid_after(pid_t pid) const noexcept {
     const std::lock_guard lock{mutex};
     pid_t next = 0;
-    for (const Worker& worker : workers) {
+    for (const WorkerProcess& worker : workers) {
         if (worker.pid > pid && (next == 0 || worker.pid < next)) next = worker.pid;
     }
     return next;
@@ -331,7 +333,7 @@ void WorkerSet::collect(
         std::optional<End> end;
         {
             const std::lock_guard lock{state_->mutex};
-            std::erase_if(state_->workers, [&](const Worker& worker) {
+            std::erase_if(state_->workers, [&](const WorkerProcess& worker) {
                 if (worker.pid != pid) return false;
                 end = state_->look_for_end(worker, WNOHANG);
                 return end.has_value();
@@ -344,7 +346,7 @@ void WorkerSet::collect(
 
 void WorkerSet::announce_drain() noexcept {
     const std::lock_guard lock{state_->mutex};
-    for (const Worker& worker : state_->workers) DrainSignal::send(worker.pid, worker.pidfd);
+    for (const WorkerProcess& worker : state_->workers) DrainSignal::send(worker.pid, worker.pidfd);
 }
 
 std::size_t WorkerSet::size() const noexcept { return state_->count; }
@@ -356,12 +358,13 @@ bool WorkerSet::empty() const {
 
 void WorkerSet::kill() noexcept {
     const std::lock_guard lock{state_->mutex};
-    for (const Worker& worker : state_->workers) signal_child(worker.pid, worker.pidfd, SIGKILL);
+    for (const WorkerProcess& worker : state_->workers)
+        signal_child(worker.pid, worker.pidfd, SIGKILL);
 }
 
 bool WorkerSet::retire(int pid) noexcept {
     const std::lock_guard lock{state_->mutex};
-    for (Worker& worker : state_->workers) {
+    for (WorkerProcess& worker : state_->workers) {
         if (worker.pid != pid || worker.leaving) continue;
         worker.leaving = tell(worker, WorkerOrder::retire);
         return worker.leaving;
@@ -372,7 +375,7 @@ bool WorkerSet::retire(int pid) noexcept {
 std::vector<int> WorkerSet::pids() const {
     const std::lock_guard lock{state_->mutex};
     std::vector<int> pids;
-    for (const Worker& worker : state_->workers) {
+    for (const WorkerProcess& worker : state_->workers) {
         if (!worker.leaving) pids.push_back(worker.pid);
     }
     return pids;
