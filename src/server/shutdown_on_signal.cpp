@@ -3,9 +3,10 @@
 
 #include <atomic>
 #include <exception>
-#include <mutex>
+#include <functional>
 #include <new>
 #include <thread>
+#include <utility>
 
 #include <poll.h>
 #include <unistd.h>
@@ -21,18 +22,16 @@ namespace socketserver {
 
 namespace detail {
 
-/// Waits for the first signal, and drains, in a thread of its own: a drain takes its time, and a
-/// signal handler must not. There is no second thread to wait for the second signal, because none
-/// might be had by then: the signal is redirected instead.
-class DrainOnSignal {
+/// A thread that waits for a signal, for what a signal handler must not do itself.
+class SignalThread {
   public:
-    DrainOnSignal(ServerBase& server, DrainFor drain, const Waker& stop, const void* key)
-        : server_{server}, drain_{drain}, stop_{stop}, key_{key}, thread_{[this] { watch(); }} {}
-    DrainOnSignal(const DrainOnSignal&) = delete;
-    DrainOnSignal& operator=(const DrainOnSignal&) = delete;
-    ~DrainOnSignal() { end(); }
+    /// `run` is called in the thread, and waits on waker() until ends().
+    explicit SignalThread(std::function<void()> run) : thread_{std::move(run)} {}
+    SignalThread(const SignalThread&) = delete;
+    SignalThread& operator=(const SignalThread&) = delete;
+    ~SignalThread() { end(); }
 
-    /// Waits for a drain that has begun. Idempotent.
+    /// Waits until the thread has ended. Idempotent.
     void end() noexcept {
         if (!thread_.joinable()) return;
         if (::getpid() != process_) {
@@ -41,26 +40,47 @@ class DrainOnSignal {
             return;
         }
         ending_ = true;
-        signalled_.wake();
+        waker_.wake();
         thread_.join();
     }
 
-    const Waker& waker() const noexcept { return signalled_; }
+    const Waker& waker() const noexcept { return waker_; }
+    const std::atomic<bool>& ends() const noexcept { return ending_; }
+    /// In the thread. False: `until` came first.
+    bool wait(TimePoint until) const {
+        pollfd entry{waker_.fileno(), POLLIN, 0};
+        return poll(&entry, 1, until) == 1;
+    }
+
+  private:
+    const int process_ = ::getpid();
+    Waker waker_;
+    std::atomic<bool> ending_{false};
+    std::thread thread_;  // last, because it uses the others
+};
+
+/// Waits for the first signal, and drains, in a thread of its own, because a drain takes its time.
+/// There is no second thread to wait for the second signal, because none might be had by then: the
+/// signal is redirected instead.
+class DrainOnSignal {
+  public:
+    DrainOnSignal(ServerBase& server, DrainFor drain, const Waker& stop, const void* key)
+        : server_{server}, drain_{drain}, stop_{stop}, key_{key} {}
+
+    /// Waits for a drain that has begun. Idempotent.
+    void end() noexcept { thread_.end(); }
+
+    const Waker& waker() const noexcept { return thread_.waker(); }
 
   private:
     void watch() {
-        wait(never);
-        if (ending_) return;
-        signalled_.reset();
+        thread_.wait(never);
+        if (thread_.ends()) return;
+        waker().reset();
         SignalTable::redirect(key_, stop_);
         // A second signal may have come already.
-        if (wait(Clock::now())) stop_.wake();
+        if (thread_.wait(Clock::now())) stop_.wake();
         drain();
-    }
-
-    bool wait(TimePoint until) const {
-        pollfd entry{signalled_.fileno(), POLLIN, 0};
-        return poll(&entry, 1, until) == 1;
     }
 
     void drain() {
@@ -76,49 +96,29 @@ class DrainOnSignal {
     const DrainFor drain_;
     const Waker& stop_;
     const void* const key_;
-    const int process_ = ::getpid();
-    Waker signalled_;
-    std::atomic<bool> ending_{false};
-    std::thread thread_;
+    SignalThread thread_{[this] { watch(); }};
 };
 
 /// Ends the handlers of a server that run in its loop, when a signal has stopped it: they keep the
-/// loop, and whoever would call server_close() after it, from going on.
+/// loop, and whoever would call server_close() after it, from going on. Goes after the signals have
+/// been taken away.
 class EndOnSignal {
   public:
-    explicit EndOnSignal(ServerBase& server)
-        : state_{*server.state_}, thread_{[this] { watch(); }} {}
-    EndOnSignal(const EndOnSignal&) = delete;
-    EndOnSignal& operator=(const EndOnSignal&) = delete;
-    /// After the signals have been taken away.
-    ~EndOnSignal() {
-        if (::getpid() != process_) {
-            // A copy in a forked child: the thread is the parent's, and is not to be touched.
-            ::new (&thread_) std::thread;
-            return;
-        }
-        ending_ = true;
-        signalled_.wake();
-        thread_.join();
-    }
+    explicit EndOnSignal(ServerBase& server) : state_{*server.state_} {}
 
-    const Waker& waker() const noexcept { return signalled_; }
+    const Waker& waker() const noexcept { return thread_.waker(); }
 
   private:
     void watch() {
-        while (!ending_) {
-            pollfd entry{signalled_.fileno(), POLLIN, 0};
-            poll(&entry, 1, never);
-            signalled_.reset();
-            state_.end_loop_after_signal(signalled_, ending_);
+        while (!thread_.ends()) {
+            thread_.wait(never);
+            waker().reset();
+            state_.end_loop_after_signal(waker(), thread_.ends());
         }
     }
 
     ServerState& state_;
-    const int process_ = ::getpid();
-    Waker signalled_;
-    std::atomic<bool> ending_{false};
-    std::thread thread_;
+    SignalThread thread_{[this] { watch(); }};
 };
 
 }  // namespace detail
