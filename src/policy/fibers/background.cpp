@@ -2,7 +2,6 @@
 // Fibers that go on when handle_request() has returned.
 #include <unistd.h>
 
-#include <algorithm>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -41,10 +40,7 @@ class BackgroundWorkers final : public Workers {
 
     void post(std::unique_ptr<RequestJob> request) { least_loaded().post(std::move(request)); }
     void end(bool cancel) noexcept { finish_workers(cancel); }
-    bool is_idle() const noexcept {
-        return std::all_of(workers().begin(), workers().end(),
-                           [](const auto& worker) { return worker->scheduler.load() == 0; });
-    }
+    using Workers::are_idle;
     /// After end(), without the lock: waits until the last request has ended.
     void join() {
         join_workers();
@@ -134,7 +130,7 @@ class BackgroundFibers::State final : public FiberStarter {
 
     void make_workers() {
         if (workers_ != nullptr) return;
-        while (ending_ != nullptr && ending_->is_idle()) {
+        while (ending_ != nullptr && ending_->are_idle()) {
             ending_->join();
             ending_ = std::move(ending_->next);
         }
@@ -168,9 +164,8 @@ BackgroundFibers::State& BackgroundFibers::state(const PolicyHost& host) {
 void BackgroundFibers::run(const PolicyHost& host, const FiberSettings& settings,
                            const std::function<void()>& loop) {
     State& here = state(host);
-    if (Scheduler::here() == nullptr) return here.run(settings, loop);
-    // In a handler: the loop has a thread of its own.
-    Scheduler::here()->run_blocking([&] { here.run(settings, loop); });
+    // In a handler the loop has a thread of its own.
+    run_blocking([&] { here.run(settings, loop); });
 }
 
 void BackgroundFibers::cancel() noexcept {
@@ -182,9 +177,7 @@ void BackgroundFibers::close(bool cancel, bool wait) {
     State* const state = state_;
     if (state == nullptr || state->is_copy()) return;
     state->end(cancel);
-    if (!wait) return;
-    if (Scheduler::here() == nullptr) return state->join();
-    Scheduler::here()->run_blocking([&] { state->join(); });
+    if (wait) run_blocking([&] { state->join(); });
 }
 
 }  // namespace socketserver::detail

@@ -63,8 +63,7 @@ void Serve::run(const std::function<void()>& loop) {
 /// Lets what has begun go on until it has ended, or the server is stopped.
 void Serve::drain() {
     idle().wanted = true;
-    const auto is_idle = [](const auto& worker) { return worker->scheduler.load() == 0; };
-    while (!std::all_of(workers().begin(), workers().end(), is_idle)) {
+    while (!are_idle()) {
         if (!host_.wait_unless_stopped(idle().waker.fileno())) return;
         idle().waker.reset();
     }
@@ -92,8 +91,7 @@ void Serve::start(std::unique_ptr<RequestJob> request) {
 
 void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
                        const std::function<void()>& loop) {
-    if (Scheduler::here() == nullptr) return Serve{host, settings}.run(loop);
-    // A server inside of a handler: its loop has a thread of its own.
+    // The loop of a server inside of a handler has a thread of its own.
     run_blocking([&] { Serve{host, settings}.run(loop); });
 }
 

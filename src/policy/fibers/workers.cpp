@@ -61,6 +61,11 @@ Scheduler& Workers::least_loaded() {
     return *best;
 }
 
+bool Workers::are_idle() const noexcept {
+    return std::all_of(workers_.begin(), workers_.end(),
+                       [](const auto& worker) { return worker->scheduler.load() == 0; });
+}
+
 void Workers::finish_workers(bool cancel) noexcept {
     for (auto& worker : workers_) {
         if (!worker->thread.joinable()) continue;

@@ -57,6 +57,7 @@ class Workers : public FiberStarter {
 
     const List& workers() const noexcept { return workers_; }
     IdleSignal& idle() noexcept { return idle_; }
+    bool are_idle() const noexcept;
 
     /// Adds one for a thread that the caller has.
     Worker& add_worker();
