@@ -69,9 +69,12 @@ std::vector<Owned> read_all(std::string_view pem, auto read, const std::string& 
     return found;
 }
 
+std::vector<X509Ptr> read_certificates(std::string_view pem, const std::string& name) {
+    return read_all<X509Ptr>(pem, PEM_read_bio_X509_AUX, name + ": a certificate cannot be read");
+}
+
 std::vector<X509Ptr> parse_certificates(std::string_view pem, const std::string& name) {
-    auto found =
-        read_all<X509Ptr>(pem, PEM_read_bio_X509_AUX, name + ": a certificate cannot be read");
+    auto found = read_certificates(pem, name);
     if (found.empty()) throw SSLError(name + ": no certificate is in it");
     return found;
 }
@@ -115,8 +118,7 @@ std::string read_file(const std::string& name) {
 
 PemContents parse_authorities(std::string_view pem, const std::string& name) {
     PemContents found{
-        .certificates =
-            read_all<X509Ptr>(pem, PEM_read_bio_X509_AUX, name + ": a certificate cannot be read"),
+        .certificates = read_certificates(pem, name),
         .revocation_lists = read_all<CrlPtr>(
             pem, PEM_read_bio_X509_CRL, name + ": a list of revoked certificates cannot be read")};
     if (found.certificates.empty() && found.revocation_lists.empty()) {
