@@ -102,7 +102,7 @@ std::size_t SharedLimits::taken() noexcept {
 bool SharedLimits::take_share(std::size_t worker, const Origin& origin, std::size_t most) noexcept {
     const Lock lock{*this};
     Index& first = memory_->first[bucket_of(origin)];
-    std::size_t total = 0;  // of `taken`, so that it need not be added up each time
+    std::size_t total = 0;
     Share* own = nullptr;
     for (Index i = first; i != 0; i = memory_->share(i).next) {
         Share& share = memory_->share(i);
