@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.error
@@ -55,10 +54,9 @@ with Example(0, 0, addresses=2) as example:
     # A client that is in the middle of a line keeps the drain waiting.
     client.sendall(b"not yet ")
     expect(client, b"there\nand ", b"not yet there\n")
-    example.process.send_signal(signal.SIGTERM)
+    example.send_stop()
     while get("/readyz") != (503, "draining\n"):
         pass
     assert get("/healthz") == (200, "alive\n")
     expect(client, b"now\n", b"and now\n")
     client.close()
-    example.stop = 0  # it has been told

@@ -3,64 +3,22 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <socketserver/prometheus.hpp>
+#include <socketserver/prometheus.hpp>  // for the names of reasons
 #include <socketserver/socketserver.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <string>
-#include <string_view>
 #include <thread>
+
+#include "../../admin_handler.hpp"
 
 namespace apps {
 
 namespace ss = socketserver;
 
-/// Answers /metrics (for Prometheus), /healthz, /readyz (503 from the first moment of a drain on)
-/// and /connections by HTTP/1.0. examples/admin.cpp explains it.
-class AdminHandler : public ss::StreamRequestHandler {
-  public:
-    explicit AdminHandler(const ss::ServerBase& watched) : watched_{watched} {}
-
-  private:
-    void handle() override {
-        const std::string request{rfile().readline(4096)};
-        while (rfile().readline(4096).size() > 2) {
-        }  // the headers say nothing to this server
-        if (request.starts_with("GET /metrics ")) {
-            answer("200 OK", ss::prometheus_text(watched_.statistics()),
-                   ss::prometheus_content_type);
-        } else if (request.starts_with("GET /healthz ")) {
-            answer("200 OK", "alive\n");
-        } else if (request.starts_with("GET /readyz ")) {
-            watched_.is_draining() ? answer("503 Service Unavailable", "draining\n")
-                                   : answer("200 OK", "ready\n");
-        } else if (request.starts_with("GET /connections ")) {
-            answer("200 OK", who_is_there());
-        } else {
-            answer("404 Not Found", "/metrics, /healthz, /readyz or /connections\n");
-        }
-    }
-    std::string who_is_there() const {
-        const auto now = std::chrono::steady_clock::now();
-        std::string text = "client seconds state received sent\n";
-        for (const ss::ConnectionInfo& each : watched_.connections()) {
-            text += fmt::format("{} {:.3f} {} {} {}\n", each.client_address,
-                                std::chrono::duration<double>(now - each.opened).count(),
-                                each.is_idle ? "idle" : "busy", each.bytes_in, each.bytes_out);
-        }
-        return text;
-    }
-    void answer(std::string_view status, std::string_view body,
-                std::string_view type = "text/plain") {
-        wfile().print("HTTP/1.0 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n{}", status,
-                      type, body.size(), body);
-    }
-    const ss::ServerBase& watched_;
-};
-
-/// Serves on the loopback interface, in a thread of its own, as long as it lives.
+/// Serves /metrics, /healthz, /readyz and /connections on the loopback interface, in a thread of
+/// its own, as long as it lives.
 class Admin {
   public:
     Admin(const ss::ServerBase& watched, std::uint16_t port)
