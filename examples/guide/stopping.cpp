@@ -43,15 +43,20 @@ void stop_by_token() {
     // [token]
 }
 
-void drain_by_signal() {
-    ss::ThreadingTCPServer<QuitHandler> server{{"localhost", 0}};
-    const std::jthread client{[&] {
-        ss::Socket idle = ss::create_connection(server.server_address());
+/// A client that is idle when it has been served once, and the signal comes.
+std::jthread idle_client_and_signal(const ss::Address& address) {
+    return std::jthread{[address] {
+        ss::Socket idle = ss::create_connection(address);
         idle.sendall("hello\n");
         idle.recv(6);
         std::raise(SIGTERM);
         idle.recv(1);  // the end: this client owed the next request
     }};
+}
+
+void drain_by_signal() {
+    ss::ThreadingTCPServer<QuitHandler> server{{"localhost", 0}};
+    const std::jthread client = idle_client_and_signal(server.server_address());
     // [drain]
     const ss::ShutdownOnSignal signals{server, ss::DrainFor{10s}};
     server.serve_forever();  // returns when the server is drained
@@ -60,13 +65,7 @@ void drain_by_signal() {
 
 void close_by_signal() {
     ss::ThreadingTCPServer<QuitHandler> server{{"localhost", 0}};
-    const std::jthread client{[&] {
-        ss::Socket idle = ss::create_connection(server.server_address());
-        idle.sendall("hello\n");
-        idle.recv(6);
-        std::raise(SIGTERM);
-        idle.recv(1);  // the end
-    }};
+    const std::jthread client = idle_client_and_signal(server.server_address());
     // [close_within]
     const ss::ShutdownOnSignal signals{server, ss::CloseWithin{1min}};
     server.serve_forever();  // returns after the signal
