@@ -166,31 +166,12 @@ void attack_victims() {
 }  // namespace
 
 TEST_CASE("a reply that is too much for its source is withheld, without an error") {
-    const TimeLimit limit;
-    SECTION("synchronous") { withholds_what_is_too_much<SynchronousMixIn>(); }
-    SECTION("threading") { withholds_what_is_too_much<ThreadingMixIn>(); }
-    SECTION("pool") { withholds_what_is_too_much<ThreadPoolMixIn>(); }
-    SECTION("prefork") { withholds_what_is_too_much<PreforkMixIn>(); }
-    if (may_fork_beside_allocating_threads) {
-        SECTION("forking") { withholds_what_is_too_much<ForkingMixIn>(); }
-    }
-#ifdef SOCKETSERVER_TEST_FIBER
-    SECTION("fiber") { withholds_what_is_too_much<FiberMixIn>(); }
-#endif
+    under_every_policy([]<template <class> class MixIn>() { withholds_what_is_too_much<MixIn>(); });
 }
 
 TEST_CASE("replies beyond the rate of a network are withheld, without an error") {
-    const TimeLimit limit;
-    SECTION("synchronous") { withholds_what_is_too_often<SynchronousMixIn>(); }
-    SECTION("threading") { withholds_what_is_too_often<ThreadingMixIn>(); }
-    SECTION("pool") { withholds_what_is_too_often<ThreadPoolMixIn>(); }
-    SECTION("prefork") { withholds_what_is_too_often<PreforkMixIn>(); }
-    if (may_fork_beside_allocating_threads) {
-        SECTION("forking") { withholds_what_is_too_often<ForkingMixIn>(); }
-    }
-#ifdef SOCKETSERVER_TEST_FIBER
-    SECTION("fiber") { withholds_what_is_too_often<FiberMixIn>(); }
-#endif
+    under_every_policy(
+        []<template <class> class MixIn>() { withholds_what_is_too_often<MixIn>(); });
 }
 
 TEST_CASE("by default nothing is withheld") {

@@ -36,6 +36,7 @@
 #include "socketserver/socketserver.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/counts.hpp"
+#include "support/quiet.hpp"
 #include "support/serving.hpp"
 #ifdef SOCKETSERVER_TEST_FIBER
 #    include "socketserver/fiber.hpp"
@@ -67,19 +68,6 @@ class Echo : public StreamRequestHandler {
 
 class EchoDatagram : public DatagramRequestHandler {
     void handle() override { wfile().write(rfile().read()); }
-};
-
-/// Says nothing of what clients do to it.
-template <class Base>
-class Quiet : public Base {
-  public:
-    using Base::Base;
-    Quiet(const Quiet&) = delete;
-    Quiet& operator=(const Quiet&) = delete;
-    ~Quiet() override { this->server_close(); }
-
-  private:
-    void handle_error(typename Base::Request&, const Address&, std::exception_ptr) override {}
 };
 
 /// One server that is there all the time, except while it is started again.

@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cstdio>
-#include <exception>
 #include <functional>
 #include <string>
 #include <system_error>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "support/policies.hpp"
+#include "support/quiet.hpp"
 #ifdef SOCKETSERVER_TEST_TLS
 #    include "socketserver/tls_server.hpp"
 #    include "support/tls_contexts.hpp"
@@ -118,19 +118,6 @@ void run_clients(const Address& address, const Connect& connect, bool announces_
     }
     ::_exit(failures == 0 ? 0 : 1);
 }
-
-/// What faults of the network make of requests is nothing to print.
-template <class Base>
-class Quiet : public Base {
-  public:
-    using Base::Base;
-    Quiet(const Quiet&) = delete;
-    Quiet& operator=(const Quiet&) = delete;
-    ~Quiet() override { this->server_close(); }
-
-  protected:
-    void handle_error(Socket&, const Address&, std::exception_ptr) override {}
-};
 
 template <class Server>
 void check_chaos(const Connect& connect, bool announces_end, auto&&... arguments) {
