@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Certificates for tests, made when they run.
+// Certificates for tests, made when they run. No child is forked while OpenSSL works on one: its
+// locks would be held in the child for ever.
 #pragma once
 
 #include <openssl/bio.h>
@@ -15,9 +16,12 @@
 #include <string>
 #include <vector>
 
+#include "io/close_on_fork.hpp"
 #include "support/connected_sockets.hpp"
 
 namespace socketserver::tests {
+
+using NoFork = detail::CloseOnFork::NoFork;
 
 /// A certificate and its key.
 struct Certificate {
@@ -65,6 +69,7 @@ inline Certificate make_certificate(const CertificateWish& wish = {},
                                     const Certificate* issuer = nullptr) {
     using namespace of_certificates;
     static long serial = 0;
+    const NoFork no_fork;
     Certificate made;
     made.key.reset(wish.rsa_bits == 0 ? EVP_EC_gen("P-256") : EVP_RSA_gen(wish.rsa_bits),
                    EVP_PKEY_free);
@@ -101,6 +106,7 @@ inline Certificate make_authority(const std::string& common_name = "test authori
 inline std::string make_revocation_list(const Certificate& issuer,
                                         const std::vector<Certificate>& revoked) {
     using namespace of_certificates;
+    const NoFork no_fork;
     const std::unique_ptr<X509_CRL, decltype(&X509_CRL_free)> list{X509_CRL_new(), X509_CRL_free};
     const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> time{X509_gmtime_adj(nullptr, -60),
                                                                      ASN1_TIME_free};
@@ -122,12 +128,14 @@ inline std::string make_revocation_list(const Certificate& issuer,
 }
 
 inline std::string pem_of(const Certificate& certificate) {
+    const NoFork no_fork;
     BIO* const bio = BIO_new(BIO_s_mem());
     of_certificates::require(PEM_write_bio_X509(bio, certificate.x509.get()) == 1, "write");
     return of_certificates::text_in(bio);
 }
 
 inline std::string key_pem_of(const Certificate& certificate, const std::string& password = {}) {
+    const NoFork no_fork;
     BIO* const bio = BIO_new(BIO_s_mem());
     const int written = PEM_write_bio_PKCS8PrivateKey(
         bio, certificate.key.get(), password.empty() ? nullptr : EVP_aes_128_cbc(),

@@ -34,21 +34,27 @@ SSLContext any_server() {
     return client;
 }
 
-/// A client that makes a handshake by hand, and sends no more than so many bytes for it.
+/// A client that makes a handshake by hand, and sends no more than so many bytes for it. No child
+/// is forked while it is inside OpenSSL, whose locks would be held in the child for ever.
 class ByHand {
   public:
-    explicit ByHand(const Address& address)
-        : socket_{connect(address)}, ssl_{SSL_new(context_.native_handle())} {
+    explicit ByHand(const Address& address) : socket_{connect(address)} {
+        const NoFork no_fork;
+        ssl_ = SSL_new(context_.native_handle());
         SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
         SSL_set_connect_state(ssl_);
     }
     ByHand(const ByHand&) = delete;
     ByHand& operator=(const ByHand&) = delete;
-    ~ByHand() { SSL_free(ssl_); }
+    ~ByHand() {
+        const NoFork no_fork;
+        SSL_free(ssl_);
+    }
 
     Socket& socket() { return socket_; }
     /// What the client would send next.
     std::string next_output() {
+        const NoFork no_fork;
         SSL_do_handshake(ssl_);
         std::string output(4096, '\0');
         const int size =
@@ -74,7 +80,7 @@ class ByHand {
   private:
     SSLContext context_ = any_server();
     Socket socket_;
-    SSL* ssl_;
+    SSL* ssl_ = nullptr;
 };
 
 class Echo : public StreamRequestHandler {
