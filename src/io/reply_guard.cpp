@@ -79,7 +79,7 @@ std::uint64_t ReplyGuard::key_of(const Origin& origin) const noexcept {
 }
 
 ReplyGuard::SourceSet& ReplyGuard::set_of(std::uint64_t key) noexcept {
-    return memory_->sources[key % memory_->sources.size()];
+    return memory_->sources[static_cast<std::size_t>(key % memory_->sources.size())];
 }
 
 /// Null: others are faster, again and again.
@@ -164,7 +164,7 @@ bool ReplyGuard::take_turn(const Origin& origin, std::int64_t now) noexcept {
                                                *max_rate_, 1, static_cast<std::size_t>(second)));
     if (*max_rate_ == 0) return false;
     const std::uint64_t key = key_of(network_of(origin));
-    NetworkSet& set = memory_->networks[key % memory_->networks.size()];
+    NetworkSet& set = memory_->networks[static_cast<std::size_t>(key % memory_->networks.size())];
     for (std::size_t tries = ways; tries > 0; --tries) {
         if (Network* found = find(set, key)) {
             found->used_at = now;

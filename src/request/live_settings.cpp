@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t none = -1;
 
 std::int64_t value_of(std::optional<std::size_t> number) noexcept {
-    constexpr std::size_t most = std::numeric_limits<std::int64_t>::max();
-    return number ? static_cast<std::int64_t>(std::min(*number, most)) : none;
+    constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+    return number ? static_cast<std::int64_t>(std::min<std::uint64_t>(*number, most)) : none;
 }
 
 std::int64_t value_of(std::optional<std::chrono::nanoseconds> time) noexcept {

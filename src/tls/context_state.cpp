@@ -49,7 +49,8 @@ void SharedWithChildren::write_keys(const TicketKeys& keys) noexcept {
 std::optional<SharedWithChildren::TicketKeys> SharedWithChildren::read_keys(
     std::uint64_t& version) const {
     version = keys_version();
-    TicketKeys read(std::min<std::size_t>(memory_->key_count.load(), memory_->keys.size()));
+    const std::uint64_t count = memory_->key_count.load();
+    TicketKeys read(std::min(static_cast<std::size_t>(count), memory_->keys.size()));
     for (std::size_t i = 0; i < read.size(); ++i) {
         Words words{};
         for (std::size_t at = 0; at < words.size(); ++at) words[at] = memory_->keys[i][at].load();

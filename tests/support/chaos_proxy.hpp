@@ -208,7 +208,7 @@ class ChaosProxy {
             }
         }
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
-        ::poll(all.data(), all.size(), static_cast<int>(std::max<long>(left, 0)));
+        ::poll(all.data(), all.size(), static_cast<int>(std::max<decltype(left)>(left, 0)));
     }
 
     static Socket listening() {

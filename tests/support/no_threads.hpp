@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <cstddef>
+#include <limits>
 #include <stdexcept>
 
 namespace socketserver::tests {
@@ -28,7 +30,7 @@ class NoThreads {
     }
 
   private:
-    static constexpr std::size_t too_large = std::size_t{1} << 60U;
+    static constexpr std::size_t too_large = std::numeric_limits<std::size_t>::max() / 16 * 15;
     pthread_attr_t before_{};
 };
 

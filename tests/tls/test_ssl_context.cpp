@@ -261,7 +261,7 @@ TEST_CASE("what is spoken by default") {
     CHECK((SSL_CTX_get_options(native) & SSL_OP_NO_COMPRESSION) != 0);
     CHECK((SSL_CTX_get_options(native) & SSL_OP_NO_RENEGOTIATION) != 0);
     CHECK((SSL_CTX_get_options(native) & SSL_OP_CIPHER_SERVER_PREFERENCE) == 0);
-    CHECK((SSL_CTX_get_mode(native) & SSL_MODE_RELEASE_BUFFERS) != 0);
+    CHECK((static_cast<unsigned long>(SSL_CTX_get_mode(native)) & SSL_MODE_RELEASE_BUFFERS) != 0);
 
     CHECK(shake_hands(server, lax_client()).version == "TLSv1.3");
     SSLContext older = lax_client();

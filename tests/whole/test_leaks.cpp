@@ -97,7 +97,7 @@ std::size_t memory_in_use() {
         const char* attribute = "size=\"";
         const std::size_t place = info.find(attribute, info.rfind(element));
         REQUIRE(place != std::string::npos);
-        return std::stoull(info.substr(place + std::strlen(attribute)));
+        return std::stoul(info.substr(place + std::strlen(attribute)));
     };
     // glibc 2.43 has no fast bins, and no total of them.
     const char* fast = "<total type=\"fast\"";
