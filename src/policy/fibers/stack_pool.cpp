@@ -24,10 +24,11 @@ constexpr int install_guard = 102;
 constexpr std::size_t most_warm = 256;
 constexpr std::size_t smallest = 16UL * 1024;
 
-/// A size that would overflow becomes the largest one, which mmap(2) refuses.
-std::size_t round_up_to_pages(std::size_t size, std::size_t at_once) {
+/// A size that would overflow becomes the largest one, which mmap(2) refuses: so many stacks with
+/// their guards take nearly all that can be counted.
+std::size_t round_up_to_pages(std::size_t size, std::size_t at_once, std::size_t guard) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    const std::size_t most = std::numeric_limits<std::size_t>::max() / at_once / 2;
+    const std::size_t most = std::numeric_limits<std::size_t>::max() / at_once - guard - page;
     return (std::clamp(size, smallest, most) + page - 1) / page * page;
 }
 
@@ -40,7 +41,7 @@ bool is_inaccessible(char* byte) {
 }  // namespace
 
 StackPool::StackPool(std::size_t size, std::size_t at_once)
-    : size_{round_up_to_pages(size, at_once)}, at_once_{at_once} {}
+    : size_{round_up_to_pages(size, at_once, guard_size)}, at_once_{at_once} {}
 
 StackPool::~StackPool() {
     for (char* slab : slabs_) ::munmap(slab, at_once_ * (guard_size + size_));

@@ -120,7 +120,8 @@ class Crowd {
 TEST_CASE("more fibers than the kernel gives mappings for guards by mprotect") {
     if (!kernel_installs_guards()) return;  // then the next test says what happens
     const TimeLimit limit;
-    constexpr std::size_t count = sanitized ? 500 : 40'000;  // TSan knows 8,000 fibers
+    // TSan knows 8,000 fibers, and 32 bits have no addresses for the stacks of 40,000.
+    constexpr std::size_t count = sanitized ? 500 : (sizeof(void*) == 4 ? 6'000 : 40'000);
     std::size_t added = 0;
     std::size_t woken = 0;
     in_fiber([&] {
