@@ -10,6 +10,7 @@ inline constexpr std::string_view page = R"html(<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>Chat</title>
 <style>
   body { font: 16px sans-serif; max-width: 40em; margin: 1em auto; padding: 0 1em }

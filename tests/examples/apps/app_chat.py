@@ -4,18 +4,15 @@
 import base64
 import hashlib
 import http.client
-import json
 import os
-import shutil
 import signal
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import tempfile
-import time
 
+from browser import Browser, have_browser
 from example import Example, ask
 
 signal.alarm(110)  # several programs, one after the other
@@ -200,80 +197,36 @@ def check_tls(folder):
     assert example.errors == "", example.errors
 
 
-class Browser:
-    """Chromium, by the protocol of WebDriver."""
-
-    def __init__(self, folder):
-        options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                            f"--user-data-dir={folder}"]}
-        # The process ends with this one, and its browser with it.
-        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True,
-                                       stderr=subprocess.DEVNULL, env={**os.environ, "HOME": folder})
-        for line in self.driver.stdout:
-            if "started successfully on port" in line:
-                self.port = int(line.rstrip(".\n").split()[-1])
-                break
-        else:
-            raise AssertionError("chromedriver does not start")
-        answer = self.post("/session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}})
-        self.session = f"/session/{answer['sessionId']}"
-
-    def call(self, method, path, data=None):
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        client.request(method, path, data and json.dumps(data), {"Content-Type": "application/json"})
-        answer = json.loads(client.getresponse().read())["value"]
-        client.close()
-        assert not isinstance(answer, dict) or "error" not in answer, answer
-        return answer
-
-    def post(self, path, data):
-        return self.call("POST", path, data)
-
-    def run(self, script, *arguments):
-        return self.post(self.session + "/execute/sync", {"script": script, "args": list(arguments)})
-
-    def wait_for(self, text):
-        """Until the page shows a line."""
-        deadline = time.monotonic() + 20
-        while text not in (shown := self.run("return document.getElementById('lines').innerText")):
-            assert time.monotonic() < deadline, (text, shown)
-            time.sleep(0.01)
-
-    def say(self, text):
-        self.run("document.getElementById('text').value = arguments[0]; document.forms[0].requestSubmit();", text)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.call("DELETE", self.session)
-        self.driver.terminate()
-        self.driver.wait(20)
-        self.driver.stdout.close()
-
-
 def check_browser(example, folder):
     host, port = example.address
     with Guest(example.connect(), "Ann") as ann:
         ann.hear("* Ann enters, 1 are here")
         with Browser(folder) as browser:
-            browser.post(browser.session + "/url", {"url": f"http://{host}:{port}/"})
+            def say(text):
+                browser.run("document.getElementById('text').value = arguments[0]; document.forms[0].requestSubmit();",
+                            text)
+
+            def see(text):
+                browser.wait_for("return document.getElementById('lines').innerText.includes(arguments[0])", text)
+
+            browser.open(f"http://{host}:{port}/")
             browser.run("return new Promise(done => socket.readyState == 1 ? done() : socket.onopen = done)")
-            browser.say("Bob <b>")
+            say("Bob <b>")
             ann.hear("* Bob <b> enters, 2 are here")
-            browser.wait_for("* Bob <b> enters, 2 are here")
-            browser.say("grüße <script>")
+            see("* Bob <b> enters, 2 are here")
+            say("grüße <script>")
             ann.hear("Bob <b>: grüße <script>")
             ann.say("from Ann")
             ann.hear("Ann: from Ann")
-            browser.wait_for("Ann: from Ann")
+            see("Ann: from Ann")
+            complaints = browser.complaints()
+            assert complaints == [], complaints
         ann.hear("* Bob <b> leaves")
 
 
 with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
     if HOW == "browser":
-        if not shutil.which("chromedriver"):
-            print("passed over: chromedriver is not installed")
+        if not have_browser():
             sys.exit(77)
         with Example(0, "--drain", 5) as server:
             check_browser(server, work)

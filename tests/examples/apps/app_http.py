@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The file server under the policy of the last argument, with clients that nobody here wrote."""
+"""The file server under the policy of the last argument, with clients that nobody here wrote. "browser" stands for the
+default policy with headless Chromium as its client."""
 
 import email.utils
 import gzip
@@ -19,6 +20,7 @@ import tempfile
 import threading
 import time
 
+from browser import Browser, have_browser
 from example import Example, ask
 
 signal.alarm(110)  # several programs, one after the other
@@ -328,6 +330,67 @@ def check_admin(root):
     assert re.fullmatch(rf"{host}:{port} client_closed after \d\.\d+ s\n", example.errors), example.errors
 
 
+def make_page(folder):
+    """The root of a site whose page names fifty files: pictures, style sheets and scripts."""
+    root = pathlib.Path(folder) / "page"
+    root.mkdir()
+    head, body = "", ""
+    for i in range(10):
+        (root / f"{i}.css").write_text(f"#p{i} {{ color: rgb({i}, 1, 2); }}\n" + "/* */\n" * 1000)
+        (root / f"{i}.js").write_text(f"window.ran = (window.ran || 0) + 1;\n" + "// \n" * 30_000)
+        head += f'<link rel="stylesheet" href="{i}.css"><script src="{i}.js"></script>\n'
+        body += f'<p id="p{i}">{i}</p>\n'
+    for i in range(30):
+        picture = f'<svg xmlns="http://www.w3.org/2000/svg" width="{i + 1}" height="7"><rect width="9" height="7"/></svg>'
+        (root / f"{i}.svg").write_text(picture + f"<!-- {random.randbytes(i * 500).hex()} -->")
+        body += f'<img src="{i}.svg">\n'
+    (root / "index.html").write_text(
+        f'<!doctype html><html><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>fifty</title>{head}'
+        f'</head><body>{body}</body></html>')
+    return root
+
+
+def check_browser(url, folder, *arguments):
+    with Browser(folder, *arguments) as browser:
+        for _ in range(2):  # the second time it asks whether what it has is still right
+            browser.open(url)
+            shown = browser.run("""return [window.ran, [...document.images].map(each => each.naturalWidth),
+                [...document.querySelectorAll("p")].map(each => getComputedStyle(each).color),
+                performance.getEntriesByType("resource").length]""")
+            assert shown == [10, [i + 1 for i in range(30)], [f"rgb({i}, 1, 2)" for i in range(10)], 50], shown
+            browser.run("location.hash = 'seen'")
+        complaints = browser.complaints()
+        assert complaints == [], complaints
+
+
+def check_browsers(folder):
+    from certificate import make_certificate
+    page = make_page(folder)
+    profiles = [pathlib.Path(folder) / f"profile{i}" for i in range(2)]
+    for profile in profiles:
+        profile.mkdir()
+    log = pathlib.Path(folder) / "log"
+    with Example(0, "--directory", page, "--log", log, "--drain", 5) as example:
+        host, port = example.address
+        check_browser(f"http://{host}:{port}/", profiles[0])
+    asked = [line.split('"')[1].split()[1] for line in log.read_text().splitlines()]
+    assert len(set(asked)) == 51, asked
+    cert, key = make_certificate(folder)
+    # Chromium takes this key for trusted, and no other.
+    pin = subprocess.run(
+        f"openssl x509 -in {cert} -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | "
+        "openssl base64", shell=True, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+    with Example(0, "--directory", page, "--log", "", "--drain", 5, "--certfile", cert, "--keyfile", key) as example:
+        check_browser(f"https://localhost:{example.address[1]}/", profiles[1],
+                      f"--ignore-certificate-errors-spki-list={pin}")
+
+
+if POLICY == "browser":
+    if not have_browser():
+        sys.exit(77)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        check_browsers(work)
+    sys.exit()
 with tempfile.TemporaryDirectory() as work:
     site = make_site(work)
     check_admin(site)
