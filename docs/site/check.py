@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """check.py <folder of the site>: no link leads nowhere, nothing is fetched from another host, the search knows the names.
 
-What a browser does with the site (console errors, the look of it) this does not see.
+What a browser makes of the site is seen by browse.py.
 """
 
 import html.parser
