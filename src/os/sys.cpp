@@ -34,6 +34,10 @@ int accept_client(int fd, sockaddr* address, socklen_t* size, int flags) {
 int make_eventfd(unsigned initial, int flags) {
     return off_standard_streams(::eventfd(initial, flags));
 }
+// musl's has other types.
+int receive_messages(int fd, mmsghdr* messages, unsigned count, int flags) {
+    return ::recvmmsg(fd, messages, count, flags, nullptr);
+}
 int make_epoll(int flags) { return off_standard_streams(::epoll_create1(flags)); }
 int make_timer(int clock, int flags) {
     return off_standard_streams(::timerfd_create(clock, flags));
@@ -62,6 +66,7 @@ constexpr Calls real{
     .recv = ::recv,
     .send = ::send,
     .recvmsg = ::recvmsg,
+    .recvmmsg = receive_messages,
     .sendmsg = ::sendmsg,
     .sendto = ::sendto,
     .sendfile = ::sendfile,

@@ -37,6 +37,7 @@ struct Calls {
     ssize_t (*recv)(int fd, void* data, size_t size, int flags);
     ssize_t (*send)(int fd, const void* data, size_t size, int flags);
     ssize_t (*recvmsg)(int fd, msghdr* message, int flags);
+    int (*recvmmsg)(int fd, mmsghdr* messages, unsigned count, int flags);
     ssize_t (*sendmsg)(int fd, const msghdr* message, int flags);
     ssize_t (*sendto)(int fd, const void* data, size_t size, int flags, const sockaddr* address,
                       socklen_t address_size);

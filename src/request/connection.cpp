@@ -67,7 +67,7 @@ void ConnectionHandle::share(Connection& connection) noexcept {
 /// When the last handle is released, the request has ended.
 void ConnectionHandle::release(Connection& connection) noexcept {
     if (connection.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    const std::shared_ptr<RequestTable> table = connection.table;
+    const std::shared_ptr<RequestTable> table = std::move(connection.table);
     table->end(connection);
     std::destroy_at(&connection);
     table->record_memory.give_back(&connection);

@@ -44,7 +44,7 @@ class Connection {
     Connection& operator=(const Connection&) = delete;
 
     // These members, which each request needs, are together on one or two cache lines.
-    const std::shared_ptr<RequestTable> table;
+    std::shared_ptr<RequestTable> table;
     std::atomic<std::uint32_t> handles{1};  ///< the ConnectionHandles
     Relaxed<std::uint64_t> bytes_in = 0;    ///< written by the thread that receives
     Relaxed<std::uint64_t> bytes_out = 0;   ///< written by the thread that sends

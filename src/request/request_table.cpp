@@ -319,6 +319,8 @@ std::vector<ConnectionInfo> RequestTable::connections() const {
 }
 
 Address RequestTable::take_address(Connection& connection) noexcept {
+    // Nothing is moved out of a numeric address, and other threads only read it.
+    if (!connection.client_address.is_unix()) return connection.client_address;
     const std::lock_guard lock{mutex_};
     return std::move(connection.client_address);
 }

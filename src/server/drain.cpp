@@ -81,8 +81,8 @@ DrainReport report(const Counted& before, const Counted& after, std::uint64_t re
 bool ServerBase::is_draining() const noexcept { return state_->table->is_draining(); }
 
 bool ServerBase::is_drained() {
-    if (!state_->life.load().queue_is_served || !state_->table->is_empty() ||
-        !policy_->mixin_ended()) {
+    if (!state_->life.load().queue_is_served || state_->has_received() ||
+        !state_->table->is_empty() || !policy_->mixin_ended()) {
         return false;
     }
     wake_loop();  // other threads may serve as well

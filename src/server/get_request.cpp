@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "io/close_on_fork.hpp"
-#include "io/receive_datagram.hpp"
 #include "io/sockaddr.hpp"
 #include "io/socket_error.hpp"
 #include "os/sys.hpp"
 #include "request/connection.hpp"
 #include "request/request_table.hpp"
+#include "server/server_socket.hpp"
 #include "socketserver/transport.hpp"
 #include "socketserver/udp_server.hpp"
 
@@ -43,15 +43,10 @@ std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
                                                             std::size_t max_packet_size,
                                                             bool is_told) {
-    auto received = receive_datagram(socket->fileno(), max_packet_size, is_told);
-    if (received) {
-        received->count(socket->channel());
-        return std::pair{
-            Datagram{std::move(received->data), received->truncated, socket, received->arrival},
-            std::move(received->from)};
+    if (DatagramQueue* const queue = ServerSocket::queue_of(*socket)) {
+        return queue->take(socket, max_packet_size, is_told);
     }
-    if (errno == EAGAIN) return {};
-    throw_system_error("receive a datagram");
+    return DatagramQueue::take_one(socket, max_packet_size, is_told);
 }
 
 void end_output(Socket& connection) noexcept {

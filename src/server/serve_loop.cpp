@@ -22,9 +22,6 @@ using detail::Serving;
 using detail::TimePoint;
 using detail::Turn;
 
-/// After how many requests a busy loop, which never waits, checks for a stop from outside.
-constexpr int requests_between_looks = 16;
-
 /// Until when the loop waits. There is no limit if only the policy keeps the loop from accepting.
 TimePoint wait_end(TimePoint accept_at) { return accept_at == TimePoint{} ? never : accept_at; }
 
@@ -53,7 +50,7 @@ void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds p
 }
 
 void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
-    Serving serving{*this, *state_};
+    Serving serving{*this, *state_, true};
     const auto loop = [&] {
         int until_look = 0;
         bool goes_on = true;
@@ -91,16 +88,18 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
         if (turn == Turn::nothing && draining) {
             poll_at = std::min(poll_at, state_->handshakes_until());
         }
+        // The socket is not readable because of a datagram that was already received.
+        if (ready && state_->has_received()) poll_at = TimePoint{};
         serving.wait(ready ? fileno() : -1, policy_->mixin_fileno(),
                      std::min({poll_at, wait_end(accept_at), policy_->mixin_service_at()}));
-        until_look = requests_between_looks;
+        until_look = serving.looks_after_wait(until_look, turn == Turn::nothing);
         policy_->mixin_service();
     }
     return true;
 }
 
 void ServerBase::handle_request() {
-    Serving serving{*this, *state_};
+    Serving serving{*this, *state_, false};
     serving.look_for_stop();
     const auto loop = [&] {
         if (serving.stopped()) return;

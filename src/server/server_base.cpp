@@ -70,7 +70,7 @@ ServerBase::ServerBase(const Address& server_address, const Transport& transport
     transport.check_address(server_address);
     numeric_address_ = server_address.resolve().front();
     auto socket = std::make_shared<detail::ServerSocket>(transport.open(numeric_address_));
-    if (!transport.listens()) socket->count_in(state_->table);
+    if (!transport.listens()) socket->count_in(state_->table, state_->received);
     socket_ = std::move(socket);
     detail::CloseOnFork::add_server(fileno());
 }
@@ -91,7 +91,7 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     set_close_on_exec(*socket_);
     detail::CloseOnFork::add_server(fileno());
     if (!transport.listens()) {
-        static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table);
+        static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table, state_->received);
         return;
     }
     // A service manager may hand over a socket that is bound and does not listen yet.
@@ -161,7 +161,8 @@ void ServerBase::own_in_this_process() {
             const bool serves_here = ServerMark::stands(this, &Current::serving);
             state_->part_from_parent(options_, transport_.listens(), serves_here ? 1 : 0);
             if (socket_ && !transport_.listens()) {
-                static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table);
+                static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table,
+                                                                      state_->received);
             }
         } catch (...) {
             state_->owner = before;

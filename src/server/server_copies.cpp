@@ -34,6 +34,7 @@ bool lives(pid_t pid) {
 
 struct ServerCopies::Processes {
     std::array<std::atomic<pid_t>, most_processes> pids{};
+    std::atomic<std::size_t> count{0};
 };
 
 ServerCopies::ServerCopies() : processes_{"map the processes of a server"} { join(); }
@@ -45,15 +46,21 @@ void ServerCopies::join() noexcept {
         pid_t before = each;
         // The place of a process that has ended without leaving the list can be taken.
         if (before != 0 && lives(before)) continue;
-        if (each.compare_exchange_strong(before, ::getpid())) return;
+        if (!each.compare_exchange_strong(before, ::getpid())) continue;
+        if (before == 0) ++processes_->count;
+        return;
     }
 }
 
 void ServerCopies::leave() noexcept {
     for (std::atomic<pid_t>& each : processes_->pids) {
         pid_t self = ::getpid();
-        each.compare_exchange_strong(self, 0);
+        if (each.compare_exchange_strong(self, 0)) --processes_->count;
     }
+}
+
+bool ServerCopies::are_several() const noexcept {
+    return processes_->count.load(std::memory_order_relaxed) > 1;
 }
 
 bool ServerCopies::has_others() const noexcept {

@@ -25,6 +25,8 @@ class ServerCopies {
     /// Add the calling process to the list, or remove it. Both are idempotent.
     void join() noexcept;
     void leave() noexcept;
+    /// Whether the list has several processes, of which some may have ended without leaving it.
+    bool are_several() const noexcept;
     /// Whether the list has another process that is alive.
     bool has_others() const noexcept;
 

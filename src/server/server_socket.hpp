@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "request/request_table.hpp"
+#include "server/datagram_queue.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver::detail {
@@ -15,12 +16,22 @@ struct ServerSocket : Socket {
     explicit ServerSocket(Socket&& socket) noexcept : Socket{std::move(socket)} {}
 
     /// To be called for a socket that receives requests itself.
-    void count_in(std::shared_ptr<RequestTable> the_table) noexcept {
+    void count_in(std::shared_ptr<RequestTable> the_table,
+                  std::shared_ptr<DatagramQueue> the_queue) noexcept {
         channel().datagrams = &the_table->counters->datagrams;
         table = std::move(the_table);
+        queue = std::move(the_queue);
+    }
+
+    /// That of a socket, if it is one that receives requests; otherwise null.
+    static DatagramQueue* queue_of(Socket& socket) noexcept {
+        // Only the sockets of servers have these counters, and they are never moved.
+        if (socket.channel().datagrams == nullptr) return nullptr;
+        return static_cast<ServerSocket&>(socket).queue.get();
     }
 
     std::shared_ptr<RequestTable> table;
+    std::shared_ptr<DatagramQueue> queue;
 };
 
 }  // namespace socketserver::detail

@@ -31,12 +31,17 @@ static_assert(std::atomic<Lifecycle::View>::is_always_lock_free);
 
 constexpr std::chrono::milliseconds shortest_pause{1};
 constexpr std::chrono::milliseconds loop_ends_within{100};
+/// After how many requests a busy loop, which never waits, checks for a stop from outside.
+constexpr int requests_between_looks = 16;
+/// How often in sequence one request must have come alone before the loop expects that.
+constexpr int single_in_sequence = 4;
 
 }  // namespace
 
 ServerState::ServerState(ServerBase& server, const ServerOptions& options, bool is_stream)
     : table{std::make_shared<RequestTable>(options, is_stream, std::make_shared<ServerLink>(server),
                                            loop_waker, stop_waker)},
+      received{is_stream ? nullptr : std::make_shared<DatagramQueue>()},
       owner{::getpid()} {}
 
 ServerState::~ServerState() { table->leave_server(); }
@@ -48,6 +53,7 @@ void ServerState::part_from_parent(const ServerOptions& options, bool is_stream,
     stop_waker.renew();
     loop_waker.renew();
     table = std::move(own);
+    if (received != nullptr) received->leave_to_parent();
     Lifecycle copy;
     if (life.load().is_closed) copy = copy.step({Event::Kind::close_asked}, {}).next;
     begin_anew(copy);
@@ -61,7 +67,7 @@ void ServerState::part_from_parent(const ServerOptions& options, bool is_stream,
 
 TimePoint ServerState::accept_at() const noexcept {
     const Lifecycle::View now = life.load(std::memory_order_relaxed);
-    if (now.queue_is_served) return never;
+    if (now.queue_is_served && !has_received()) return never;
     if (pause.load(std::memory_order_relaxed).count() > 0) {
         const TimePoint again = accept_again.load(std::memory_order_relaxed);
         if (again > Clock::now()) return again;
@@ -196,6 +202,8 @@ void ServerState::enter_worker(int control) {
     is_worker = true;
     stop_waker.watch(control);
     loop_waker.renew();
+    // The other workers may be idle, so that none of them takes more than it serves.
+    if (received != nullptr) received->leave_to_parent();
     table->enter_worker();
 }
 
@@ -268,7 +276,7 @@ ServerBase& Serving::own(ServerBase& server) {
     return server;
 }
 
-Serving::Serving(ServerBase& server, ServerState& state)
+Serving::Serving(ServerBase& server, ServerState& state, bool is_forever)
     : server_{own(server)}, state_{state}, mark_{&server, &Current::serving} {
     const std::lock_guard lock{state_.mutex};
     // A stop that came first ends this serve at once, on a closed server as well: the thread that
@@ -279,8 +287,11 @@ Serving::Serving(ServerBase& server, ServerState& state)
     if (state_.serving++ == 0) {
         state_.only_loop = std::this_thread::get_id();
         if (!state_.drain_thread_serves) state_.ended_by_signal = false;
+        // handle_request() takes one request only.
+        if (state_.received != nullptr) state_.received->allow_batches(is_forever);
     } else if (state_.only_loop != std::this_thread::get_id()) {  // else it is inside the other one
         state_.only_loop = {};
+        if (state_.received != nullptr) state_.received->allow_batches(false);
     }
 }
 
@@ -288,6 +299,7 @@ Serving::~Serving() {
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
     state_.only_loop = {};
+    if (state_.received != nullptr) state_.received->allow_batches(false);
     const Lifecycle::View life = state_.life;
     if (state_.stop || life.is_draining()) state_.table->lingering.end();
     // The exception for the first call after a close does not apply to the thread of a drain.
@@ -314,6 +326,10 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     entries[mixin] = {policy, POLLIN, 0};
     Lingering& lingerers = state_.table->lingering;
     entries[lingering] = {lingerers.fileno(), POLLIN, 0};
+    if (state_.received != nullptr) {
+        state_.received->note_wait();
+        if (state_.copies.are_several()) state_.received->allow_batches(false);
+    }
     const int ready = poll(entries.data(), entries.size(),
                            std::min({until, state_.drain_deadline(), lingerers.next_end()}));
     if (ready == -1) {
@@ -330,6 +346,22 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
         }
     }
     return ready > 0;
+}
+
+int Serving::looks_after_wait(int left, bool found_none) noexcept {
+    const int taken = looks_ - left;
+    if (taken > 1) {
+        single_ = 0;
+        looks_ = requests_between_looks;
+    } else if (found_none && taken == 1) {
+        if (++single_ >= single_in_sequence) {
+            looks_ = 1;
+            until_probe_ = requests_between_looks;
+        }
+    } else if (looks_ <= 1 && --until_probe_ <= 0) {
+        looks_ = requests_between_looks;
+    }
+    return looks_;
 }
 
 void Serving::waiting_failed() {

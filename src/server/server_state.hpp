@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "request/request_table.hpp"
+#include "server/datagram_queue.hpp"
 #include "server/lifecycle.hpp"
 #include "server/server_copies.hpp"
 #include "server/unix_path.hpp"
@@ -34,6 +35,7 @@ struct ServerState {
     Waker stop_waker;
     Waker loop_waker;  ///< the serve loop looks again whether it may accept
     std::shared_ptr<RequestTable> table;
+    std::shared_ptr<DatagramQueue> received;  ///< of a datagram server; otherwise null
     ServerCopies copies;
     std::atomic<bool> stop{false};
 
@@ -76,6 +78,8 @@ struct ServerState {
 
     /// When to try to accept: `TimePoint{}` is now, `never` when the loop is woken.
     TimePoint accept_at() const noexcept;
+    /// Whether a datagram was received that no handler has yet.
+    bool has_received() const noexcept { return received != nullptr && received->has_waiting(); }
 
     /// @name Under the lock
     /// @{
@@ -135,7 +139,7 @@ struct ServerState {
 class Serving {
   public:
     /// @throws std::system_error if the server is closed.
-    Serving(ServerBase& server, ServerState& state);
+    Serving(ServerBase& server, ServerState& state, bool is_forever);
     Serving(const Serving&) = delete;
     Serving& operator=(const Serving&) = delete;
     ~Serving();
@@ -144,6 +148,11 @@ class Serving {
     /// Waits until a request may be there, somebody stops the server, or the time is over.
     /// @return false if the time is over.
     bool wait(int listener, int policy, TimePoint until);
+    /// How many requests the loop may take, after it has waited, until it waits again, which is
+    /// also when it looks for a stop from outside. `left` is how many of them it has not taken, and
+    /// `found_none` whether it has looked for one in vain. If requests come one at a time, that
+    /// look is left out, because poll(2) comes next anyway.
+    int looks_after_wait(int left, bool found_none) noexcept;
     /// Checks for a stop that came from a signal handler or from a child, without waiting.
     void look_for_stop();
     /// To be called after a failure that belongs to no request and may be over soon. Reports it,
@@ -158,6 +167,9 @@ class Serving {
     ServerBase& server_;
     ServerState& state_;
     ServerMark mark_;
+    int looks_ = 0;
+    int single_ = 0;       ///< how many times in sequence one request came
+    int until_probe_ = 0;  ///< waits until the loop looks for a second one again
 };
 
 }  // namespace socketserver::detail
