@@ -23,6 +23,7 @@ struct Options {
     int workers = 1;            // of a fiber server
     int timeout = 0;            // seconds that a client may be silent; 0: for ever
     std::string pem;            // of a TLS server: its certificate and key
+    int reply_delay = -1;       // microseconds that a UDP reply may be held back; -1: none
     int work = 0;               // thousands of steps of a computation, done for each line
 };
 
@@ -53,7 +54,7 @@ class EchoHandler : public ss::StreamRequestHandler {
     }
 };
 
-// argv: POLICY ADDRESS [--wbufsize N] [--workers N] [--timeout N] [--work N]
+// argv: POLICY ADDRESS [--wbufsize N] [--workers N] [--timeout N] [--work N] [--reply-delay N]
 inline bool parse(int argc, char** argv) {
     if (argc < 3 || argc % 2 == 0) return false;
     options.policy = argv[1];
@@ -68,6 +69,8 @@ inline bool parse(int argc, char** argv) {
             options.timeout = std::atoi(argv[i + 1]);
         } else if (name == "--work") {
             options.work = std::atoi(argv[i + 1]);
+        } else if (name == "--reply-delay") {
+            options.reply_delay = std::atoi(argv[i + 1]);
         } else if (name == "--pem") {
             options.pem = argv[i + 1];
         } else {

@@ -30,14 +30,18 @@ class DatagramHandler : public ss::BaseRequestHandler<ss::Datagram> {
 };
 
 int serve_datagrams() {
-    ss::UDPServer<DatagramHandler> server{tcp_address()};
+    ss::ServerOptions server_options;
+    if (options.reply_delay >= 0) {
+        server_options.max_reply_delay = std::chrono::microseconds{options.reply_delay};
+    }
+    ss::UDPServer<DatagramHandler> server{tcp_address(), server_options};
     return serve(server);
 }
 
 int usage() {
     std::fputs(
         "usage: socketserver_echo sync|threading|forking|pool|prefork|udp ADDRESS"
-        " [--wbufsize N]\n",
+        " [--wbufsize N] [--reply-delay MICROSECONDS]\n",
         stderr);
     return 2;
 }

@@ -109,7 +109,10 @@ def core_scenarios():
     yield Scenario("unix-1", "one persistent connection over a Unix socket", (
         pair(s.SYNC, s.RAW_SYNC, Workload("echo", unix=True)),))
     yield Scenario("udp", "datagrams of 64 bytes, 8 outstanding", (
-        pair(s.UDP, s.RAW_UDP, Workload("udp", connections=8)),))
+        pair(s.UDP, s.RAW_UDP, Workload("udp", connections=8)),
+        pair(s.UDP_TOGETHER, s.RAW_UDP, Workload("udp", connections=8), target=0.95)))
+    yield Scenario("udp-1", "datagrams of 64 bytes, 1 outstanding", (
+        pair(s.UDP, s.RAW_UDP, Workload("udp")),))
     yield Scenario("stop-latency", "stopping an idle server", special="stop_latency")
     yield Scenario("compile-time", "compiling examples/echo.cpp with -O2", special="compile_time")
 

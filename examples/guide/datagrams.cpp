@@ -61,6 +61,22 @@ class CookieHandler : public ss::DatagramRequestHandler {
 };
 // [proved]
 
+class UpperHandler : public ss::DatagramRequestHandler {
+    void handle() override {
+        for (const char c : request().data()) {
+            wfile().print("{}", c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+        }
+    }
+};
+
+// [reply_delay]
+class UpperServer : public ss::UDPServer<UpperHandler> {
+  public:
+    explicit UpperServer(const ss::Address& address)
+        : UDPServer{address, {.max_reply_delay = std::chrono::microseconds{100}}} {}
+};
+// [reply_delay]
+
 // [sessions]
 /// Sends a file in blocks, each again until the client has acknowledged it.
 class TransferHandler : public ss::BaseRequestHandler<> {
@@ -122,6 +138,16 @@ void prove_the_address() {
     check(client.recv(2000), std::string(1000, 'x'));
 }
 
+/// All are in the queue before the server begins.
+void reply_together() {
+    UpperServer server{{"127.0.0.1", 0}};
+    ss::Socket client = client_of(server.server_address());
+    constexpr int datagrams = 40;
+    for (int i = 0; i < datagrams; ++i) client.sendall(fmt::format("number {}", i));
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    for (int i = 0; i < datagrams; ++i) check(client.recv(100), fmt::format("NUMBER {}", i));
+}
+
 void transfer() {
     TransferServer server{{"127.0.0.1", 0}};
     const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
@@ -139,5 +165,6 @@ int main() {
     ask_at_two_addresses();
     reply_later();
     prove_the_address();
+    reply_together();
     transfer();
 }

@@ -99,6 +99,17 @@ struct ServerOptions {
     /// or an IPv6 one of 56; as many may be sent at once. Not counted are those to clients that
     /// have proved their address. What is beyond is withheld in the same way.
     std::optional<std::size_t> max_reply_rate{};
+    /// Of UDPServer under SynchronousMixIn: for how long a reply may be held back, to be sent with
+    /// those to the next datagrams by one system call (sendmmsg). While datagrams come faster than
+    /// they are served, that makes a server faster by a tenth. Without a value, each reply is sent
+    /// at once.
+    ///
+    /// A reply is held back while the loop serves datagrams that it has received together with this
+    /// one, at most 15, and for longer than this time only if one of their handlers takes longer.
+    /// It is sent before a handler waits by a function of the library; handlers must not wait by
+    /// others. A reply that then cannot be sent is counted (Statistics::replies_failed), and no
+    /// exception is thrown.
+    std::optional<std::chrono::nanoseconds> max_reply_delay{};
 
     /// Which connections begin with a header of the PROXY protocol. Where one has to come, a
     /// connection without is closed (CloseReason::proxy_header); else anybody could claim to be

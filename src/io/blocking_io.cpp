@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "io/reply_collector.hpp"
 #include "os/sys.hpp"
 
 namespace socketserver::detail {
@@ -27,6 +28,7 @@ int milliseconds_until(TimePoint until) {
 }
 
 int kernel_poll(pollfd* fds, std::size_t count, TimePoint until) {
+    flush_replies();
     for (;;) {
         const int ready = sys::calls.poll(fds, count, milliseconds_until(until));
         if (ready > 0 || (ready == 0 && until <= Clock::now()) || (ready < 0 && errno != EINTR)) {
@@ -71,6 +73,7 @@ std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags
     if ((flags & MSG_DONTWAIT) != 0 || channel.timeout.count() == 0) {
         return sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
     }
+    flush_replies();
     // Taken before the first attempt, or a signal would begin the time anew.
     const TimePoint until = channel.until();
     if (channel.deadline.load() == never &&
@@ -140,11 +143,13 @@ void forget(Channel& channel) noexcept { forget(channel, true); }
 
 void sleep_until(TimePoint until) {
     if (BlockingIo* io = current().io) return io->sleep_until(until);
+    flush_replies();
     std::this_thread::sleep_until(until);
 }
 
 void yield() {
     if (BlockingIo* io = current().io) return io->yield();
+    flush_replies();
     std::this_thread::yield();
 }
 
@@ -162,6 +167,7 @@ void close(Channel& channel) noexcept {
 
 void run_blocking(const std::function<void()>& work) {
     if (BlockingIo* io = current().io) return io->run_blocking(work);
+    flush_replies();
     work();
 }
 

@@ -18,6 +18,7 @@
 #include "io/datagram_counters.hpp"
 #include "io/full_queue.hpp"
 #include "io/receive_datagram.hpp"
+#include "io/reply_collector.hpp"
 #include "io/reply_guard.hpp"
 #include "io/request_hooks.hpp"
 #include "io/sockaddr.hpp"
@@ -302,6 +303,8 @@ void Socket::send_datagram(std::string_view data, const Address& address,
         return;
     }
     const SockAddr to = detail::to_sockaddr(address);
+    detail::ReplyCollector* const replies = detail::current().replies;
+    if (replies != nullptr && replies->take(*this, data, to, arrival)) return;
     const TimePoint until = channel_.until();
     std::optional<detail::FullQueue> full_queue;
     const auto wait = [&] {

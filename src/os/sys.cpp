@@ -38,6 +38,9 @@ int make_eventfd(unsigned initial, int flags) {
 int receive_messages(int fd, mmsghdr* messages, unsigned count, int flags) {
     return ::recvmmsg(fd, messages, count, flags, nullptr);
 }
+int send_messages(int fd, mmsghdr* messages, unsigned count, int flags) {
+    return ::sendmmsg(fd, messages, count, flags);
+}
 int make_epoll(int flags) { return off_standard_streams(::epoll_create1(flags)); }
 int make_timer(int clock, int flags) {
     return off_standard_streams(::timerfd_create(clock, flags));
@@ -68,6 +71,7 @@ constexpr Calls real{
     .recvmsg = ::recvmsg,
     .recvmmsg = receive_messages,
     .sendmsg = ::sendmsg,
+    .sendmmsg = send_messages,
     .sendto = ::sendto,
     .sendfile = ::sendfile,
     .poll = ::poll,

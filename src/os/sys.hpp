@@ -39,6 +39,7 @@ struct Calls {
     ssize_t (*recvmsg)(int fd, msghdr* message, int flags);
     int (*recvmmsg)(int fd, mmsghdr* messages, unsigned count, int flags);
     ssize_t (*sendmsg)(int fd, const msghdr* message, int flags);
+    int (*sendmmsg)(int fd, mmsghdr* messages, unsigned count, int flags);
     ssize_t (*sendto)(int fd, const void* data, size_t size, int flags, const sockaddr* address,
                       socklen_t address_size);
     ssize_t (*sendfile)(int out, int in, off_t* offset, size_t count);

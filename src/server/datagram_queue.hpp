@@ -39,6 +39,8 @@ class DatagramQueue {
         const std::shared_ptr<Socket>& socket, std::size_t max_packet_size, bool is_told);
     /// Whether a datagram waits here. The socket need not be readable then.
     bool has_waiting() const noexcept { return waiting_.load(std::memory_order_relaxed) != 0; }
+    /// How many of them, for the thread that takes them.
+    const std::atomic<std::size_t>& waiting() const noexcept { return waiting_; }
     /// Whether several datagrams may be received at once: not if another loop, or another process,
     /// may be idle while those that were received here wait for the loop that has received them.
     void allow_batches(bool allowed) noexcept {

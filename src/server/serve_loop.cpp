@@ -51,6 +51,7 @@ void ServerBase::serve_forever(std::stop_token stop, std::chrono::milliseconds p
 
 void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     Serving serving{*this, *state_, true};
+    if (policy_->mixin_serves_in_loop()) serving.collect_replies();
     const auto loop = [&] {
         int until_look = 0;
         bool goes_on = true;
@@ -78,7 +79,11 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
     const TimePoint accept_at = state_->accept_at();
     const bool ready =
         accept_at == TimePoint{} && (state_->life.load().has_cancelled || policy_->mixin_ready());
-    const Turn turn = ready && (until_look > 0 || draining) ? serve_one() : Turn::later;
+    serving.begin_request();
+    // The rest of a batch is served before the next look, so that its replies are sent together.
+    const bool goes_on =
+        until_look > 0 || draining || (serving.has_waited() && state_->has_received());
+    const Turn turn = ready && goes_on ? serve_one() : Turn::later;
     if (turn == Turn::took) {
         --until_look;
     } else if (turn == Turn::nothing && draining && Clock::now() >= state_->handshakes_until()) {

@@ -277,7 +277,10 @@ ServerBase& Serving::own(ServerBase& server) {
 }
 
 Serving::Serving(ServerBase& server, ServerState& state, bool is_forever)
-    : server_{own(server)}, state_{state}, mark_{&server, &Current::serving} {
+    : server_{own(server)},
+      state_{state},
+      mark_{&server, &Current::serving},
+      outer_replies_{current().replies} {
     const std::lock_guard lock{state_.mutex};
     // A stop that came first ends this serve at once, on a closed server as well: the thread that
     // closed it may have been faster than the one that began to serve.
@@ -295,7 +298,18 @@ Serving::Serving(ServerBase& server, ServerState& state, bool is_forever)
     }
 }
 
+void Serving::collect_replies() {
+    const auto delay = server_.options().max_reply_delay;
+    if (!delay || state_.received == nullptr || server_.server_address().is_unix()) return;
+    const std::lock_guard lock{state_.mutex};
+    if (!server_.socket_ || state_.only_loop != std::this_thread::get_id()) return;
+    replies_.emplace(server_.socket_, *delay, state_.received->waiting());
+    current().replies = &*replies_;
+}
+
 Serving::~Serving() {
+    replies_.reset();
+    current().replies = outer_replies_;
     const std::lock_guard lock{state_.mutex};
     if (--state_.serving > 0) return;
     state_.only_loop = {};

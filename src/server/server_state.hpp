@@ -10,8 +10,10 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
+#include "io/reply_collector.hpp"
 #include "request/request_table.hpp"
 #include "server/datagram_queue.hpp"
 #include "server/lifecycle.hpp"
@@ -144,10 +146,19 @@ class Serving {
     Serving& operator=(const Serving&) = delete;
     ~Serving();
 
+    /// To be called if this thread serves the requests itself: replies may be held back then, if
+    /// the options say so.
+    void collect_replies();
+    /// To be called before each request is taken.
+    void begin_request() noexcept {
+        if (replies_) replies_->look_after();
+    }
     bool stopped() const noexcept { return state_.stop.load(std::memory_order_relaxed); }
     /// Waits until a request may be there, somebody stops the server, or the time is over.
     /// @return false if the time is over.
     bool wait(int listener, int policy, TimePoint until);
+    /// Whether the loop has waited, and so looked for a stop, since it began.
+    bool has_waited() const noexcept { return looks_ != 0; }
     /// How many requests the loop may take, after it has waited, until it waits again, which is
     /// also when it looks for a stop from outside. `left` is how many of them it has not taken, and
     /// `found_none` whether it has looked for one in vain. If requests come one at a time, that
@@ -167,6 +178,8 @@ class Serving {
     ServerBase& server_;
     ServerState& state_;
     ServerMark mark_;
+    std::optional<ReplyCollector> replies_;
+    ReplyCollector* outer_replies_;
     int looks_ = 0;
     int single_ = 0;       ///< how many times in sequence one request came
     int until_probe_ = 0;  ///< waits until the loop looks for a second one again

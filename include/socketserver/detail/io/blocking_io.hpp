@@ -20,6 +20,7 @@ class Socket;
 // which suspends the fiber. Socket, the readers, the writers and the handlers do not know which.
 namespace socketserver::detail {
 
+class ReplyCollector;
 class ServerMark;
 
 /// What carries requests if it is not a thread or process of the kernel: a scheduler of fibers. Its
@@ -59,6 +60,8 @@ struct Current {
     BlockingIo* io = nullptr;             ///< null: an ordinary thread
     const ServerMark* serving = nullptr;  ///< the servers whose loop this thread runs
     const ServerMark* request = nullptr;  ///< the servers whose request is being served here
+    /// Of the loop that this thread runs; null: replies are sent at once. Not owned.
+    ReplyCollector* replies = nullptr;
 };
 SOCKETSERVER_EXPORT extern constinit thread_local Current current_of_this_thread;
 inline Current& current() noexcept { return current_of_this_thread; }
