@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -14,6 +16,8 @@
 #include "io/poller.hpp"
 #include "io/request_hooks.hpp"
 #include "io/socket_error.hpp"
+#include "io/splice_pipe.hpp"
+#include "io/waiting.hpp"
 #include "socketserver/buffered_reader.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/errors.hpp"
@@ -27,6 +31,11 @@ namespace {
 
 /// How many bytes are passed on at a time.
 constexpr std::size_t piece = std::size_t{64} * 1024;
+/// After how many full pieces in sequence the data is spliced rather than copied. A short exchange
+/// is over before a pipe has paid for itself.
+constexpr int full_before_splice = 8;
+/// After how many spliced pieces in sequence that were small it is copied again.
+constexpr int small_before_copy = 8;
 
 void add_event(pollfd& entry, Direction direction) {
     entry.events =
@@ -55,6 +64,12 @@ class RelaySide {
 
     Channel& channel() const noexcept { return socket_.channel(); }
     bool is_plain() const noexcept { return channel().filter == nullptr; }
+    /// Whether its bytes may be spliced: those of a TCP connection, which no filter has to see.
+    bool may_splice() const noexcept { return is_plain() && channel().stream == ByteStream::tcp; }
+    /// To be called before its bytes are spliced: splice(2) has no MSG_DONTWAIT.
+    void begin_splice() {
+        if (!non_blocking_) non_blocking_.emplace(channel().fd);
+    }
     /// The error that broke the connection, or no error if it is not broken.
     const std::error_code& error() const noexcept { return error_; }
     /// Whether no more input will come because the connection is broken.
@@ -73,6 +88,30 @@ class RelaySide {
         is_input_broken_ =
             breaks([&] { received = socket_.receive_some(data, piece, MSG_DONTWAIT); });
         return received;
+    }
+    /// The same into a pipe. Sets `is_impossible` if these bytes cannot be spliced.
+    std::ptrdiff_t receive(SplicePipe& pipe, bool& is_impossible) {
+        std::ptrdiff_t received = -1;
+        is_input_broken_ = breaks([&] {
+            const Input input = before_receive(channel(), false);
+            received = after_receive(channel(), pipe.receive(channel().fd));
+            if (received != -1) return;
+            is_impossible = errno == EINVAL;
+            if (errno != EAGAIN && !is_impossible) throw_io_error(channel(), "relay");
+            if (input != Input::look || is_impossible) return;
+            ended_by_drain(channel());
+            received = 0;
+        });
+        return received;
+    }
+    std::size_t send(SplicePipe& pipe) {
+        std::ptrdiff_t sent = -1;
+        breaks([&] {
+            before_send(channel(), "relay");
+            sent = after_send(channel(), pipe.send(channel().fd));
+            if (sent == -1 && errno != EAGAIN) throw_io_error(channel(), "relay");
+        });
+        return sent == -1 ? 0 : static_cast<std::size_t>(sent);
     }
     /// Returns how many bytes the kernel took.
     std::size_t send(std::string_view data) {
@@ -125,6 +164,7 @@ class RelaySide {
 
     BufferedReader* reader_;
     Socket& socket_;
+    std::optional<NonBlocking> non_blocking_;
     std::error_code error_;
     bool is_input_broken_ = false;
 };
@@ -143,8 +183,8 @@ class Flow {
     bool may_move() const noexcept { return may_move_ && !is_over_; }
     /// Passes on the data that has come, at most one piece. Returns whether any data moved.
     bool move() {
-        const bool moved = pending_.empty() ? pass_on_input() : pass_on_pending();
-        if (has_ended_ && pending_.empty() && !is_over_) {
+        const bool moved = has_pending() ? pass_on_pending() : pass_on_input();
+        if (has_ended_ && !has_pending() && !is_over_) {
             to_.end_output();
             is_over_ = true;
         }
@@ -155,15 +195,15 @@ class Flow {
     /// entries of its two sides.
     void want(pollfd& from, pollfd& to) const {
         if (is_over_) return;
-        if (pending_.empty()) {
-            add_event(from, from_.input_needs());
-        } else {
+        if (has_pending()) {
             add_event(to, to_.output_needs());
+        } else {
+            add_event(from, from_.input_needs());
         }
     }
     /// Returns false if move() may find something to do, so that there must be no wait.
     bool begin_wait() {
-        if (is_over_ || !pending_.empty()) return true;
+        if (is_over_ || has_pending()) return true;
         waits_for_input_ = true;
         may_move_ = before_receive(from_.channel(), false) == Input::look;
         return !may_move_;
@@ -173,27 +213,73 @@ class Flow {
     }
     /// To be called after the wait.
     void look_at(const pollfd& from, const pollfd& to) noexcept {
-        may_move_ = (pending_.empty() ? from : to).revents != 0;
+        may_move_ = (has_pending() ? to : from).revents != 0;
     }
 
   private:
+    bool has_pending() const noexcept {
+        return !pending_.empty() || (pipe_ != nullptr && pipe_->size() > 0);
+    }
     bool pass_on_input() {
+        if (is_spliced_) return splice_input();
         const PooledBuffer buffer{piece};
         const std::ptrdiff_t received = from_.receive(buffer.data());
         has_ended_ = received == 0;
         if (received > 0) send({buffer.data(), static_cast<std::size_t>(received)});
+        const bool is_full = received > 0 && static_cast<std::size_t>(received) == piece;
         // If a plain connection delivered fewer bytes than there was room for, it has no more at
         // the moment.
-        may_move_ = received > 0 && pending_.empty() &&
-                    (static_cast<std::size_t>(received) == piece || !from_.is_plain());
+        may_move_ = received > 0 && pending_.empty() && (is_full || !from_.is_plain());
+        in_sequence_ = is_full ? in_sequence_ + 1 : 0;
+        if (in_sequence_ >= full_before_splice && may_splice_) begin_splice();
+        return received >= 0;
+    }
+    /// Data that is still pending is sent before anything is spliced.
+    void begin_splice() {
+        in_sequence_ = 0;
+        may_splice_ = from_.may_splice() && to_.may_splice();
+        if (!may_splice_) return;
+        if (pipe_ == nullptr) pipe_ = SplicePipe::make();
+        is_spliced_ = may_splice_ = pipe_ != nullptr;
+        if (!is_spliced_) return;
+        from_.begin_splice();
+        to_.begin_splice();
+    }
+    bool splice_input() {
+        bool is_impossible = false;
+        const std::ptrdiff_t received = from_.receive(*pipe_, is_impossible);
+        if (is_impossible) {
+            may_splice_ = is_spliced_ = false;
+            return false;
+        }
+        has_ended_ = received == 0;
+        if (received > 0) send_pipe();
+        const bool is_full = received > 0 && static_cast<std::size_t>(received) >= piece;
+        may_move_ = is_full && !has_pending();
+        in_sequence_ = is_full ? 0 : in_sequence_ + 1;
+        if (in_sequence_ >= small_before_copy) {
+            in_sequence_ = 0;
+            is_spliced_ = false;
+        }
         return received >= 0;
     }
     bool pass_on_pending() {
-        const std::string held = std::exchange(pending_, {});
         const std::uint64_t before = passed_on_;
-        send(held);
-        may_move_ = pending_.empty();
+        if (pending_.empty()) {
+            send_pipe();
+        } else {
+            send(std::exchange(pending_, {}));
+        }
+        may_move_ = !has_pending();
         return passed_on_ != before;
+    }
+    void send_pipe() {
+        while (pipe_->size() > 0) {
+            const std::size_t sent = to_.send(*pipe_);
+            if (to_.error()) is_over_ = true;
+            if (sent == 0) break;
+            passed_on_ += sent;
+        }
     }
     void send(std::string_view data) {
         while (!data.empty()) {
@@ -214,6 +300,10 @@ class Flow {
     bool is_over_ = false;    // no more data is passed on
     bool may_move_ = true;
     bool waits_for_input_ = false;
+    bool may_splice_ = true;
+    bool is_spliced_ = false;
+    int in_sequence_ = 0;  // full pieces while data is copied, small ones while it is spliced
+    std::unique_ptr<SplicePipe> pipe_;
 };
 
 class Relay {

@@ -3,9 +3,16 @@
 #include "socketserver/relay.hpp"
 
 #include <cerrno>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "socketserver/buffered_reader.hpp"
 #include "socketserver/buffered_writer.hpp"
@@ -41,6 +48,45 @@ std::string exchange(Socket& peer, const std::string& data) {
 
 const std::string hello = "hello\n";
 
+/// Different everywhere, so that bytes in a wrong place are noticed.
+std::string pattern(std::size_t size) {
+    std::string data(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<char>(i * 31 % 251);
+    return data;
+}
+
+std::size_t open_pipes() {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+        std::error_code closed_meanwhile;
+        const auto target = std::filesystem::read_symlink(entry, closed_meanwhile).string();
+        if (target.starts_with("pipe:")) ++count;
+    }
+    return count;
+}
+
+/// Takes every free descriptor while it lives.
+class NoDescriptors {
+  public:
+    NoDescriptors() {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        rlimit limit = before_;
+        limit.rlim_cur = 256;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+        for (int fd = 0; (fd = ::dup(STDERR_FILENO)) != -1;) taken_.push_back(fd);
+    }
+    NoDescriptors(const NoDescriptors&) = delete;
+    NoDescriptors& operator=(const NoDescriptors&) = delete;
+    ~NoDescriptors() {
+        for (const int fd : taken_) ::close(fd);
+        ::setrlimit(RLIMIT_NOFILE, &before_);
+    }
+
+  private:
+    rlimit before_{};
+    std::vector<int> taken_;
+};
+
 }  // namespace
 
 TEST_CASE("relay passes on much in both directions at once, until both have ended") {
@@ -61,6 +107,86 @@ TEST_CASE("relay passes on much in both directions at once, until both have ende
     CHECK(of_b == one);
     CHECK(line.a.near.is_open());
     CHECK(line.b.near.is_open());
+}
+
+TEST_CASE("relay splices much data between TCP connections") {
+    Pair (*const make)() = GENERATE(&tcp_pair, &stream_pair);
+    const bool is_tcp = make == &tcp_pair;
+    Lines line{make};
+    const Counts before;
+    const std::size_t pipes = open_pipes();
+    const std::string data = pattern(50'000'000);
+    std::string came;
+    bool has_spliced = false;
+    std::jthread peer{[&] {
+        std::jthread sending{[&] {
+            line.a.far.sendall(data);
+            line.a.far.shutdown(ShutdownHow::write);
+        }};
+        for (std::string part; !(part = line.b.far.recv(1 << 18)).empty(); came += part) {
+            has_spliced = has_spliced || open_pipes() > pipes;
+        }
+        line.b.far.sendall(hello);  // the other direction goes on, by copying
+        line.b.far.shutdown(ShutdownHow::write);
+    }};
+    RelayResult result;
+    on_each_carrier([&] { result = relay(line.a.near, line.b.near); });
+    peer.join();
+    CHECK(result == RelayResult{.a_to_b = data.size(), .b_to_a = hello.size()});
+    CHECK((came == data));
+    CHECK(line.a.far.recv(100) == hello);
+    CHECK(has_spliced == is_tcp);
+    CHECK(before.are_back());
+    for (Socket* each : {&line.a.near, &line.b.near}) {  // operations wait again, as before
+        CHECK((::fcntl(each->fileno(), F_GETFL) & O_NONBLOCK) == 0);
+    }
+}
+
+TEST_CASE("relay ends while data is being spliced") {
+    Lines line{&tcp_pair};
+    const std::size_t pipes = open_pipes();
+    const bool is_reset = GENERATE(true, false);
+    std::jthread peer{[&] {
+        std::jthread sending{[&] {
+            try {
+                const std::string data(1 << 20, 'x');
+                for (;;) line.a.far.sendall(data);
+            } catch (const std::system_error&) {
+                return;  // the relay has ended, and the test has closed the connection
+            }
+        }};
+        while (open_pipes() == pipes) static_cast<void>(line.b.far.recv(1 << 18));
+        if (is_reset) reset(line.b.far);
+    }};
+    RelayResult result;
+    on_each_carrier([&] {
+        result = relay(line.a.near, line.b.near, 300ms);
+        line.a.near.close();
+    });
+    peer.join();
+    CHECK(result.end == (is_reset ? RelayEnd::b_failed : RelayEnd::idle));
+    CHECK(result.a_to_b > 0);
+    CHECK(open_pipes() == pipes);
+}
+
+TEST_CASE("relay copies if no pipe can be had") {
+    const TimeLimit limit;
+    Lines line{&tcp_pair};
+    const std::string data = pattern(10'000'000);
+    std::string came;
+    const NoDescriptors none;
+    std::jthread peer{[&] {
+        std::jthread answer{[&] { line.b.far.shutdown(ShutdownHow::write); }};
+        std::jthread sending{[&] {
+            line.a.far.sendall(data);
+            line.a.far.shutdown(ShutdownHow::write);
+        }};
+        came = receive_all(line.b.far);
+    }};
+    const RelayResult result = relay(line.a.near, line.b.near);
+    peer.join();
+    CHECK(result == RelayResult{.a_to_b = data.size(), .b_to_a = 0});
+    CHECK((came == data));
 }
 
 TEST_CASE("relay passes on the end of one side, and goes on in the other direction") {
