@@ -16,7 +16,7 @@ namespace {
 
 constexpr int wanted_capacity = 1 << 18;
 constexpr int least_capacity = 1 << 16;
-constexpr unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+constexpr unsigned splice_flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
 }  // namespace
 
@@ -44,8 +44,9 @@ SplicePipe::~SplicePipe() {
 }
 
 ssize_t SplicePipe::receive(int connection) noexcept {
-    const ssize_t received = sys::retry_on_eintr(
-        [&] { return ::splice(connection, nullptr, writing_, nullptr, capacity_ - size_, flags); });
+    const ssize_t received = sys::retry_on_eintr([&] {
+        return ::splice(connection, nullptr, writing_, nullptr, capacity_ - size_, splice_flags);
+    });
     if (received > 0) size_ += static_cast<std::size_t>(received);
     return received;
 }
@@ -53,7 +54,7 @@ ssize_t SplicePipe::receive(int connection) noexcept {
 ssize_t SplicePipe::send(int connection) noexcept {
     const NoSigpipe no_sigpipe;
     const ssize_t sent = sys::retry_on_eintr(
-        [&] { return ::splice(reading_, nullptr, connection, nullptr, size_, flags); });
+        [&] { return ::splice(reading_, nullptr, connection, nullptr, size_, splice_flags); });
     if (sent > 0) size_ -= static_cast<std::size_t>(sent);
     return sent;
 }
