@@ -89,6 +89,9 @@ class ForkingMixIn : public Policy {
     void mixin_service() override { collect_children(); }
     bool mixin_ready() override { return children_.count() < max_children; }
     int mixin_fileno() override { return children_.fileno(); }
+    std::chrono::steady_clock::time_point mixin_service_at() override {
+        return children_.check_at();
+    }
     void mixin_drain() override { children_.announce_drain(); }
     void mixin_cancel(bool kill) override { children_.kill(kill ? SIGKILL : SIGTERM); }
     void mixin_statistics(Statistics& statistics) const override {

@@ -10,7 +10,7 @@ namespace socketserver::detail {
 
 /// A time as the kernel takes it. Where time_t has 32 bits, a time beyond its last second becomes
 /// that second.
-inline timespec to_timespec(std::chrono::nanoseconds time) noexcept {
+constexpr timespec to_timespec(std::chrono::nanoseconds time) noexcept {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
     timespec result{};
     result.tv_sec = static_cast<std::time_t>(std::min<std::chrono::seconds::rep>(

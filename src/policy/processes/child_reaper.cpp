@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -26,6 +27,7 @@
 #include "os/child_process.hpp"
 #include "os/no_sigpipe.hpp"
 #include "os/sys.hpp"
+#include "os/timespec.hpp"
 #include "request/drain_signal.hpp"
 
 namespace socketserver::detail {
@@ -55,7 +57,8 @@ void flush_standard_output() {
 }
 
 /// How often to check the children whose end no descriptor reports.
-constexpr itimerspec look_at_unwatched{{0, 20'000'000}, {0, 20'000'000}};
+constexpr std::chrono::milliseconds check_interval{20};
+constexpr itimerspec look_at_unwatched{to_timespec(check_interval), to_timespec(check_interval)};
 
 }  // namespace
 
@@ -120,17 +123,25 @@ void ChildReaper::watch(Child& child) noexcept {
     if (++unwatched_ == 1) set_timer(look_at_unwatched);
 }
 
-/// Makes the loop check the children at this interval. If no timer can be made, only the poll
-/// interval of the loop is left.
+/// Makes the loop check the children at this interval. If there is no timer for that, check_at()
+/// does.
 void ChildReaper::set_timer(const itimerspec& when) noexcept {
-    if (timer_ == -1) {
-        timer_ = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        epoll_event event{};
-        event.events = EPOLLIN;
-        event.data.fd = ended;
-        if (timer_ != -1) sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event);
-    }
+    if (timer_ == -1) make_timer();
     if (timer_ != -1) ::timerfd_settime(timer_, 0, &when, nullptr);
+}
+
+void ChildReaper::make_timer() noexcept {
+    timer_ = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = ended;
+    if (timer_ != -1 && sys::calls.epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event) == -1) {
+        sys::calls.close(std::exchange(timer_, -1));
+    }
+}
+
+TimePoint ChildReaper::check_at() const noexcept {
+    return unwatched_ > 0 && timer_ == -1 ? Clock::now() + check_interval : never;
 }
 
 void ChildReaper::collect(bool blocking) noexcept {

@@ -46,6 +46,7 @@ struct WorkerProcess {
     int control;
     int pidfd;
     TimePoint started;
+    bool is_watched = true;      ///< its descriptors tell when it announces something, and ends
     bool leaving = false;        ///< asked to end, or has announced that it ends
     bool control_ended = false;  ///< the worker has closed its end
     WorkerOrder told = WorkerOrder::none;
@@ -98,7 +99,7 @@ struct WorkerSet::State {
     void fill_up(Outcome& outcome);
     /// Returns the worker's end of the control in the worker, and -1 in the parent.
     int fork_worker();
-    void watch(int descriptor) const noexcept;
+    [[nodiscard]] bool watch(int descriptor) const noexcept;
     void unwatch(int descriptor) const noexcept;
     void forget(const WorkerProcess& worker) noexcept;
     void set_timer() const noexcept;
@@ -127,8 +128,13 @@ void WorkerSet::start(std::size_t count) {
     }
     if (state_->timer == -1) {
         state_->timer = sys::calls.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (state_->timer == -1) throw_system_error("supervise worker processes");
-        state_->watch(state_->timer);
+        // Without it no worker would be forked.
+        if (state_->timer == -1 || !state_->watch(state_->timer)) {
+            const int error = errno;
+            if (state_->timer != -1) sys::calls.close(std::exchange(state_->timer, -1));
+            errno = error;
+            throw_system_error("supervise worker processes");
+        }
     }
     state_->target = count;
     state_->pause = std::chrono::milliseconds{0};
@@ -244,17 +250,17 @@ int WorkerSet::State::fork_worker() {
         errno = error;
         throw_system_error("fork a worker process");
     }
-    workers.push_back({pid, ours, sys::calls.pidfd_open(pid, 0), Clock::now()});
-    watch(ours);
-    if (workers.back().pidfd != -1) watch(workers.back().pidfd);
+    WorkerProcess& worker =
+        workers.emplace_back(WorkerProcess{pid, ours, sys::calls.pidfd_open(pid, 0), Clock::now()});
+    worker.is_watched = watch(ours) && (worker.pidfd == -1 || watch(worker.pidfd));
     return -1;
 }
 
-void WorkerSet::State::watch(int descriptor) const noexcept {
-    // If a descriptor cannot be added for lack of memory, it is checked in each turn of the loop.
+/// Returns false if there is no memory for one more descriptor.
+bool WorkerSet::State::watch(int descriptor) const noexcept {
     epoll_event event{};
     event.events = EPOLLIN;
-    sys::calls.epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
+    return sys::calls.epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
 void WorkerSet::State::unwatch(int descriptor) const noexcept {
@@ -276,7 +282,7 @@ void WorkerSet::State::set_timer() const noexcept {
     std::optional<std::chrono::nanoseconds> after;
     if (accepting() < target && workers.size() < most) after = fork_again - Clock::now();
     if (std::any_of(workers.begin(), workers.end(), [](const WorkerProcess& worker) {
-            return worker.control_ended && worker.pidfd == -1;
+            return !worker.is_watched || (worker.control_ended && worker.pidfd == -1);
         })) {
         after =
             std::min<std::chrono::nanoseconds>(after.value_or(look_at_workers), look_at_workers);

@@ -276,3 +276,30 @@ TEST_CASE("without pidfds the set that the loop waits for is readable now and th
     reaper.collect(false);
     CHECK_FALSE(is_readable(reaper.fileno(), 100));
 }
+
+TEST_CASE("without a set, or a timer in it, the loop is told when to look after the children") {
+    const auto before = open_descriptors();
+    {
+        ChildReaper reaper;
+        const Waker go;
+        CHECK(reaper.check_at() == socketserver::detail::never);
+        SECTION("no set") {
+            const Scripted<&Calls::epoll_create1> none{[](int) { return fail(ENOMEM); }};
+            make_child(reaper, go);
+        }
+        SECTION("no timer") {
+            const Scripted<&Calls::pidfd_open> no_pidfd{[](auto...) { return fail(ENOSYS); }};
+            const Scripted<&Calls::timerfd_create> none{[](auto...) { return fail(EMFILE); }};
+            make_child(reaper, go);
+        }
+        SECTION("no room for the timer") {
+            const Scripted<&Calls::epoll_ctl> full{[](auto...) { return fail(ENOSPC); }};
+            make_child(reaper, go);
+        }
+        CHECK(reaper.check_at() < socketserver::detail::Clock::now() + 1s);
+        go.wake();
+        CHECK(collects_all(reaper));
+        CHECK(reaper.check_at() == socketserver::detail::never);
+    }
+    CHECK(open_descriptors() == before);
+}

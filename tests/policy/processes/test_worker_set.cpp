@@ -113,6 +113,48 @@ TEST_CASE("a worker's end is seen without a pidfd as well") {
     CHECK(before.are_back());
 }
 
+TEST_CASE("a worker's end is seen although its descriptors cannot be watched") {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        std::atomic<int> added{0};
+        // The first is the timer.
+        const Scripted<&Calls::epoll_ctl> full{[&](auto... arguments) {
+            return ++added == 1 ? sys::kernel.epoll_ctl(arguments...) : fail(ENOSPC);
+        }};
+        const Shared<Board> board;
+        PreforkServer<> server{*board};
+        const ServingThread serving{server, -1ms};  // no interval helps
+        Socket client = connect(server.server_address());
+        const int pid = pid_of(client);
+        REQUIRE(::kill(pid, SIGKILL) == 0);
+        CHECK(is_cut_off(client));
+        CHECK(eventually([&] { return server.errors().size() == 1; }));
+        CHECK(has_workers(server, 2));
+    }
+    CHECK(before.are_back());
+}
+
+TEST_CASE("without a timer for its workers serve_forever() ends, and may be called again") {
+    const TimeLimit limit;
+    const Counts before;
+    {
+        const Shared<Board> board;
+        PreforkServer<> server{*board};
+        SECTION("none can be made") {
+            const Scripted<&Calls::timerfd_create> none{[](auto...) { return fail(EMFILE); }};
+            CHECK(error_of([&] { server.serve_forever(); }) == EMFILE);
+        }
+        SECTION("none can be watched") {
+            const Scripted<&Calls::epoll_ctl> full{[](auto...) { return fail(ENOSPC); }};
+            CHECK(error_of([&] { server.serve_forever(); }) == ENOSPC);
+        }
+        const ServingThread serving{server, -1ms};
+        CHECK(ask(server.server_address(), "hello\n") == "hello\n");
+    }
+    CHECK(before.are_back());
+}
+
 TEST_CASE("a worker is replaced after max_requests, and no request is lost") {
     const TimeLimit limit;
     const Counts before;

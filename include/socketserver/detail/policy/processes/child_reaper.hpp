@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "socketserver/detail/export.hpp"
+#include "socketserver/detail/os/clock.hpp"
 #include "socketserver/detail/request/connection.hpp"
 
 struct itimerspec;
@@ -51,6 +52,9 @@ class SOCKETSERVER_EXPORT ChildReaper {
     /// one of the children, it becomes readable at intervals. It is -1 until the first child is
     /// made.
     int fileno() const noexcept { return epoll_; }
+    /// When the children have to be checked because that descriptor cannot report their ends: the
+    /// kernel had no room for what makes it readable. Usually `never`.
+    TimePoint check_at() const noexcept;
 
   private:
     static constexpr int ended = 0;
@@ -64,6 +68,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
 
     void watch(Child& child) noexcept;
     void set_timer(const itimerspec& when) noexcept;
+    void make_timer() noexcept;
     void reap_ended(bool blocking) noexcept;
     void reap(Child& child, int options) noexcept;
 
@@ -84,7 +89,7 @@ class SOCKETSERVER_EXPORT ChildReaper {
     std::atomic<std::size_t> count_{0};
     std::size_t unwatched_ = 0;
     int epoll_ = -1;
-    int timer_ = -1;  // in the set, while there are unwatched children
+    int timer_ = -1;  // in the set; expires while there are unwatched children
 };
 
 /// Flushes standard output before a fork; otherwise both processes would write the content of its
