@@ -8,8 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <new>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "io/close_on_fork.hpp"
@@ -31,31 +34,48 @@ using detail::Current;
 using detail::ServerMark;
 using detail::ServerState;
 
+std::string adopting(int descriptor) { return "adopt descriptor " + std::to_string(descriptor); }
+
 int get_option(const Socket& socket, int name) {
     int value = 0;
     socklen_t size = sizeof value;
     if (::getsockopt(socket.fileno(), SOL_SOCKET, name, &value, &size) == -1) {
         const int error = errno;
-        throw std::system_error(error, std::system_category(),
-                                "adopt descriptor " + std::to_string(socket.fileno()));
+        throw std::system_error(error, std::system_category(), adopting(socket.fileno()));
     }
     return value;
 }
 
 /// After poll(2) has reported a client, that client may have gone. Accepting must not block the
 /// loop then.
-void set_nonblocking(const Socket& socket) {
+void set_nonblocking(const Socket& socket, const Address& address) {
     const int flags = ::fcntl(socket.fileno(), F_GETFL);
     if (flags == -1 || ::fcntl(socket.fileno(), F_SETFL, flags | O_NONBLOCK) == -1) {
-        detail::throw_system_error("make the listening socket non-blocking");
+        detail::throw_system_error("make the listening socket non-blocking for", address);
     }
 }
 
 /// All sockets that the library makes are close-on-exec. A service manager cannot set this on a
 /// socket that it passes, because the program inherits it by execve(2).
-void set_close_on_exec(const Socket& socket) {
+void set_close_on_exec(const Socket& socket, const Address& address) {
     if (detail::sys::set_close_on_exec(socket.fileno()) == -1) {
-        detail::throw_system_error("make the listening socket close-on-exec");
+        detail::throw_system_error("make the listening socket close-on-exec for", address);
+    }
+}
+
+/// What a server has besides its socket. It needs descriptors and memory.
+///
+/// @param purpose said first in an error: what the server is made for.
+std::unique_ptr<ServerState> make_state(ServerBase& server, const ServerOptions& options,
+                                        const Transport& transport, const std::string& purpose) {
+    try {
+        return std::make_unique<ServerState>(server, options, transport.listens());
+    } catch (const std::system_error& error) {
+        // what() is the operation, a colon, and the message of the code, which is added again.
+        std::string operation{error.what()};
+        const std::string message = ": " + error.code().message();
+        if (operation.ends_with(message)) operation.resize(operation.size() - message.size());
+        throw std::system_error(error.code(), purpose + ": " + operation);
     }
 }
 
@@ -66,7 +86,7 @@ ServerBase::ServerBase(const Address& server_address, const Transport& transport
     : options_{options},
       transport_{transport},
       server_address_{server_address},
-      state_{std::make_unique<ServerState>(*this, options, transport.listens())} {
+      state_{make_state(*this, options, transport, "serve on " + server_address.to_string())} {
     transport.check_address(server_address);
     numeric_address_ = server_address.resolve().front();
     auto socket = std::make_shared<detail::ServerSocket>(transport.open(numeric_address_));
@@ -79,16 +99,15 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     : options_{options},
       transport_{transport},
       socket_{std::make_shared<detail::ServerSocket>(std::move(bound))},
-      state_{std::make_unique<ServerState>(*this, options, transport.listens())} {
+      state_{make_state(*this, options, transport, adopting(socket_->fileno()))} {
     const int type = get_option(*socket_, SO_TYPE);
     if (type != transport.socket_type()) {
-        throw std::system_error(EPROTOTYPE, std::system_category(),
-                                "adopt descriptor " + std::to_string(socket_->fileno()));
+        throw std::system_error(EPROTOTYPE, std::system_category(), adopting(socket_->fileno()));
     }
     server_address_ = numeric_address_ = socket_->getsockname();
     transport.check_address(server_address_);
     transport.prepare_receive(*socket_, server_address_);
-    set_close_on_exec(*socket_);
+    set_close_on_exec(*socket_, server_address_);
     detail::CloseOnFork::add_server(fileno());
     if (!transport.listens()) {
         static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table, state_->received);
@@ -96,7 +115,7 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     }
     // A service manager may hand over a socket that is bound and does not listen yet.
     if (get_option(*socket_, SO_ACCEPTCONN) == 0) socket_->listen(options_.request_queue_size);
-    set_nonblocking(*socket_);
+    set_nonblocking(*socket_, server_address_);
 }
 
 ServerBase::~ServerBase() {
@@ -120,7 +139,7 @@ void ServerBase::server_activate() {
     if (!transport_.listens()) return;
     socket_->listen(options_.request_queue_size);
     state_->unix_path.settle();
-    set_nonblocking(*socket_);
+    set_nonblocking(*socket_, server_address_);
 }
 
 int ServerBase::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }

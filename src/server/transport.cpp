@@ -28,9 +28,10 @@ namespace {
                             "a server on " + address.to_string() + ": " + takes);
 }
 
-void set_option(const Socket& socket, int level, int name, int value, const char* text) {
+void set_option(const Socket& socket, const Address& address, int level, int name, int value,
+                const char* text) {
     if (detail::sys::calls.setsockopt(socket.fileno(), level, name, &value, sizeof value) == -1) {
-        detail::throw_system_error(text);
+        detail::throw_system_error(text, address);
     }
 }
 
@@ -47,17 +48,17 @@ Socket open_inet(const Address& address, SocketType type) {
     if (address.family() == AddressFamily::inet6) {
         // The default depends on the machine (net.ipv6.bindv6only), but "::" shall mean both
         // versions. The option is set here, so that a derived class can change it in server_bind().
-        set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY");
+        set_option(socket, address, IPPROTO_IPV6, IPV6_V6ONLY, 0, "set IPV6_V6ONLY for");
     }
     return socket;
 }
 
-void reuse_as_asked(const Socket& socket, const ServerOptions& options) {
+void reuse_as_asked(const Socket& socket, const Address& address, const ServerOptions& options) {
     if (options.allow_reuse_address) {
-        set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR");
+        set_option(socket, address, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR for");
     }
     if (options.allow_reuse_port) {
-        set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT");
+        set_option(socket, address, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT for");
     }
 }
 
@@ -102,9 +103,9 @@ Socket TCPTransport::open(const Address& address) const {
     return open_inet(address, SocketType::stream);
 }
 
-void TCPTransport::prepare_bind(const Socket& socket, const Address&,
+void TCPTransport::prepare_bind(const Socket& socket, const Address& address,
                                 const ServerOptions& options) const {
-    reuse_as_asked(socket, options);
+    reuse_as_asked(socket, address, options);
 }
 
 /// The packets that complete a handshake are let through, because that client considers itself
@@ -136,19 +137,19 @@ Socket UDPTransport::open(const Address& address) const {
     return open_inet(address, SocketType::datagram);
 }
 
-void UDPTransport::prepare_bind(const Socket& socket, const Address&,
+void UDPTransport::prepare_bind(const Socket& socket, const Address& address,
                                 const ServerOptions& options) const {
-    reuse_as_asked(socket, options);
+    reuse_as_asked(socket, address, options);
 }
 
 void UDPTransport::prepare_receive(const Socket& socket, const Address& address) const {
-    set_option(socket, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL");
+    set_option(socket, address, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL for");
     if (!detail::is_wildcard(address)) return;
     // On IPv6 both options are set, because only IP_PKTINFO tells the machine's own address for a
     // datagram to an IPv4 group or broadcast address.
-    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO");
+    set_option(socket, address, IPPROTO_IP, IP_PKTINFO, 1, "set IP_PKTINFO for");
     if (address.family() == AddressFamily::inet6) {
-        set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO");
+        set_option(socket, address, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "set IPV6_RECVPKTINFO for");
     }
 }
 
