@@ -18,8 +18,6 @@ constexpr std::uint64_t nobody = 0;
 constexpr std::uint64_t changing = 1;  // an entry that another process or thread fills
 constexpr std::int64_t second = 1'000'000'000;
 
-using namespace std::chrono_literals;
-
 std::int64_t count(TimePoint time) noexcept {
     return std::chrono::nanoseconds{time.time_since_epoch()}.count();
 }
@@ -94,14 +92,15 @@ ReplyGuard::Source* ReplyGuard::take_source(std::uint64_t key, std::int64_t now)
         Source& oldest =
             *std::min_element(set.entries.begin(), set.entries.end(),
                               [&](const Source& a, const Source& b) { return rank(a) < rank(b); });
-        const bool is_in_use = oldest.key != nobody && now - oldest.used_at < doubt_lasts / 1ns;
+        const bool is_in_use = oldest.key != nobody &&
+                               now - oldest.used_at < doubt_lasts / std::chrono::nanoseconds{1};
         if (!replace(oldest, key, now, [](Source& source) {
                 source.credit = 0;
                 source.proved_until = 0;
             })) {
             continue;
         }
-        if (is_in_use) set.in_doubt_until = now + doubt_lasts / 1ns;
+        if (is_in_use) set.in_doubt_until = now + doubt_lasts / std::chrono::nanoseconds{1};
         return &oldest;
     }
     return nullptr;
@@ -132,7 +131,7 @@ void ReplyGuard::note_proved(const Address& address, TimePoint at) noexcept {
     const std::int64_t now = count(at);
     if (Source* const source = take_source(key_of(*origin), now)) {
         source->used_at = now;
-        source->proved_until = now + proof_lasts / 1ns;
+        source->proved_until = now + proof_lasts / std::chrono::nanoseconds{1};
     }
 }
 

@@ -122,7 +122,7 @@ class Page {
 
     Format format_;
     std::string labels_{};
-    std::string_view name_{};
+    std::string name_{};
     std::string text_{};
 };
 
