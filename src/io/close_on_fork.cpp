@@ -11,8 +11,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <ctime>
 
+#include "io/fork_lock.hpp"
 #include "io/sockaddr.hpp"
 #include "os/sys.hpp"
 
@@ -105,47 +105,19 @@ class Blank {
     int blank_ = -1;
 };
 
-// A lock for many readers (who must not be disturbed by a fork) and one writer (who forks). A child
-// need not unlock it, because unlocking would write to a page, which the kernel would then copy for
-// the child. The lock holds the id of the process that forks; in the child that is the id of
-// another process, so the child sees the lock as free.
-constinit std::atomic<int> keep_from_forking{0};
-constinit std::atomic<pid_t> forking{0};
+constinit ForkLock<> fork_lock;
 constinit std::atomic<bool> has_forked{false};
-
-/// Sleeps, so that the thread that is waited for can run even if its priority is lower.
-void wait_a_little() noexcept {
-    constexpr timespec little{0, 50'000};
-    ::nanosleep(&little, nullptr);
-}
-
-bool is_forking() { return forking != 0 && forking == ::getpid(); }
 
 void before_fork() {
     if (!has_forked.load(std::memory_order_relaxed)) has_forked = true;
     if (__libc_single_threaded != 0) {
-        // The only thread of the process needs no lock. A lock that is held was held by a thread of
-        // the parent when this process was forked.
-        if (forking != 0) keep_from_forking = forking = 0;
-        return;
+        fork_lock.fork_alone();
+    } else {
+        fork_lock.begin_fork();
     }
-    const pid_t self = ::getpid();
-    for (pid_t other = 0; !forking.compare_exchange_weak(other, self); other = 0) {
-        if (other == 0 || other == self) {  // another thread forks
-            wait_a_little();
-            continue;
-        }
-        // This is the first fork in a child. What other threads of its parent held is held by
-        // nobody here.
-        keep_from_forking = 0;
-        forking.compare_exchange_strong(other, 0);
-    }
-    while (keep_from_forking > 0) wait_a_little();
 }
 
-void after_fork_in_parent() {
-    if (forking != 0) forking = 0;
-}
+void after_fork_in_parent() { fork_lock.end_fork(); }
 
 void after_fork_in_child() {
     if (controls == 0) return;
@@ -184,14 +156,9 @@ bool is_client_of(int descriptor, Kind kind, const Address& server) {
 
 }  // namespace
 
-void CloseOnFork::forbid_fork() noexcept {
-    for (++keep_from_forking; is_forking(); ++keep_from_forking) {
-        --keep_from_forking;
-        while (is_forking()) wait_a_little();
-    }
-}
+void CloseOnFork::forbid_fork() noexcept { fork_lock.forbid_fork(); }
 
-void CloseOnFork::allow_fork() noexcept { --keep_from_forking; }
+void CloseOnFork::allow_fork() noexcept { fork_lock.allow_fork(); }
 
 void CloseOnFork::add_client(int descriptor) noexcept {
     change(descriptor, Kind::unknown, Kind::client);

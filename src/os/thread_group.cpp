@@ -124,7 +124,7 @@ bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Tas
     thread.task = std::move(task);
     lock.unlock();
     // The thread is no longer in the list of waiting ones, so its object exists until it is woken.
-    thread.wake();
+    thread.sleep.wake();
     return true;
 }
 
@@ -252,10 +252,10 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
 /// Returns false if no task came, so that the thread has to end. The lock is held at the return
 /// only in that case.
 bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
-    self.state.store(WaitingThread::awake, std::memory_order_relaxed);
+    self.sleep.begin();
     waiting.push_back(&self);
     announce_room(lock);
-    if (!self.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
+    if (!self.sleep.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
         lock.lock();
         const auto place = std::find(waiting.begin(), waiting.end(), &self);
         if (place != waiting.end()) {
@@ -264,7 +264,7 @@ bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiti
         }
         // Another thread took this one from the list at the last moment, so a task is coming.
         lock.unlock();
-        self.sleep_until(std::chrono::steady_clock::time_point::max());
+        self.sleep.sleep_until(std::chrono::steady_clock::time_point::max());
     }
     if (self.task.job != nullptr) return true;
     lock.lock();  // woken by close()
@@ -327,7 +327,7 @@ void ThreadGroup::close() noexcept {
     if (state_->is_copy()) return;
     const std::lock_guard lock{state_->mutex};
     state_->closed = true;
-    for (WaitingThread* thread : std::exchange(state_->waiting, {})) thread->wake();
+    for (WaitingThread* thread : std::exchange(state_->waiting, {})) thread->sleep.wake();
 }
 
 void ThreadGroup::join() noexcept {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "os/futex.hpp"
+#include "os/platform.hpp"
 #include "socketserver/detail/os/thread_group.hpp"
 
 namespace socketserver::detail {
@@ -17,26 +17,36 @@ struct Task {
     bool daemon = false;
 };
 
+/// What a thread sleeps on until another one wakes it.
+template <class Platform = detail::Platform>
+class Sleep {
+  public:
+    /// Called by the thread before another one can know it.
+    void begin() { state_.store(awake, std::memory_order_relaxed); }
+    void wake() {
+        if (state_.exchange(woken, std::memory_order_acq_rel) == asleep) Platform::wake(state_);
+    }
+    /// Returns false if the time is over before wake() is called.
+    bool sleep_until(std::chrono::steady_clock::time_point until) {
+        std::uint32_t before = awake;
+        if (!state_.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
+        while (Platform::wait(state_, asleep, until)) {
+            if (state_.load(std::memory_order_acquire) == woken) return true;
+        }
+        before = asleep;
+        return !state_.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
+    }
+
+  private:
+    enum : std::uint32_t { awake, asleep, woken };
+    typename Platform::template Atomic<std::uint32_t> state_{awake};
+};
+
 /// One thread that waits for its next job. It sleeps on a word of its own, not under the lock of
 /// the group: a condition variable would make it contend for that lock when it wakes.
 struct WaitingThread {
     Task task;
-    enum : std::uint32_t { awake, asleep, woken };
-    std::atomic<std::uint32_t> state{awake};
-
-    void wake() {
-        if (state.exchange(woken, std::memory_order_acq_rel) == asleep) futex_wake(state);
-    }
-    /// Returns false if the time is over before a task comes.
-    bool sleep_until(std::chrono::steady_clock::time_point until) {
-        std::uint32_t before = awake;
-        if (!state.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
-        while (futex_wait(state, asleep, until)) {
-            if (state.load(std::memory_order_acquire) == woken) return true;
-        }
-        before = asleep;
-        return !state.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
-    }
+    Sleep<> sleep;
 };
 
 }  // namespace socketserver::detail

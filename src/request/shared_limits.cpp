@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "request/shared_limits.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <new>
 #include <numeric>
+
+#include "os/robust_mutex.hpp"
 
 namespace socketserver::detail {
 
@@ -40,7 +39,7 @@ struct SharedLimits::Share {
 
 // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the shares, see there
 struct SharedLimits::Memory {
-    pthread_mutex_t mutex{};
+    RobustMutex mutex;
     TimePoint next_turn{};
     std::array<std::size_t, workers> taken{};
     std::size_t total = 0;  // of `taken`, so that it need not be added up each time
@@ -56,28 +55,18 @@ struct SharedLimits::Memory {
 class SharedLimits::Lock {
   public:
     explicit Lock(SharedLimits& limits) noexcept : memory_{*limits.memory_} {
-        if (::pthread_mutex_lock(&memory_.mutex) != EOWNERDEAD) return;
-        limits.repair();
-        ::pthread_mutex_consistent(&memory_.mutex);
+        memory_.mutex.lock([&] { limits.repair(); });
     }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
-    ~Lock() { ::pthread_mutex_unlock(&memory_.mutex); }
+    ~Lock() { memory_.mutex.unlock(); }
 
   private:
     Memory& memory_;
 };
 
-SharedLimits::SharedLimits() : memory_{"map the limits of worker processes"} {
-    pthread_mutexattr_t attributes;
-    ::pthread_mutexattr_init(&attributes);
-    ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    ::pthread_mutex_init(&memory_->mutex, &attributes);
-    ::pthread_mutexattr_destroy(&attributes);
-}
+SharedLimits::SharedLimits() : memory_{"map the limits of worker processes"} {}
 
-// The mutex is not destroyed: other processes may still use it.
 SharedLimits::~SharedLimits() = default;
 
 bool SharedLimits::take_room(std::size_t worker, std::size_t most) noexcept {

@@ -5,10 +5,8 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include "socketserver/detail/os/forced_unwind.hpp"
@@ -26,38 +24,27 @@ constexpr std::string_view session_id_context = "socketserver";
 
 }  // namespace
 
-SharedWithChildren::~SharedWithChildren() { OPENSSL_cleanse(&*memory_, sizeof *memory_); }
+SharedWithChildren::~SharedWithChildren() {
+    auto& words = memory_->keys.storage();
+    OPENSSL_cleanse(words.data(), sizeof words);
+}
 
-void SharedWithChildren::write_keys(const TicketKeys& keys) noexcept {
-    std::atomic<std::uint64_t>& version = memory_->keys_version;
-    // Two processes may write at once. One that died while it wrote is not waited for.
-    std::uint64_t before = version.load();
-    for (int i = 0; i < 1000 && before % 2 == 1; ++i) {
-        std::this_thread::yield();
-        before = version.load();
-    }
-    const std::uint64_t writing = before + 1 + before % 2;
-    version.store(writing);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-        const auto words = std::bit_cast<Words>(keys[i]);
-        for (std::size_t at = 0; at < words.size(); ++at) memory_->keys[i][at].store(words[at]);
-    }
-    memory_->key_count.store(keys.size());
-    version.store(writing + 1);
+std::uint64_t SharedWithChildren::write_keys(const TicketKeys& keys) {
+    std::vector<std::uint64_t> words(keys.size() * words_per_key);
+    std::memcpy(words.data(), keys.data(), keys.size() * sizeof(TicketKey));
+    const std::uint64_t version = memory_->keys.write(words);
+    OPENSSL_cleanse(words.data(), words.size() * sizeof(std::uint64_t));
+    return version;
 }
 
 std::optional<SharedWithChildren::TicketKeys> SharedWithChildren::read_keys(
     std::uint64_t& version) const {
-    version = keys_version();
-    const std::uint64_t count = memory_->key_count.load();
-    TicketKeys read(std::min(static_cast<std::size_t>(count), memory_->keys.size()));
-    for (std::size_t i = 0; i < read.size(); ++i) {
-        Words words{};
-        for (std::size_t at = 0; at < words.size(); ++at) words[at] = memory_->keys[i][at].load();
-        read[i] = std::bit_cast<TicketKey>(words);
-    }
-    if (version % 2 == 1 || version != keys_version() || read.empty()) return {};
-    return read;
+    auto words = memory_->keys.read(version);
+    if (!words || words->empty()) return {};
+    TicketKeys keys(words->size() / words_per_key);
+    std::memcpy(keys.data(), words->data(), keys.size() * sizeof(TicketKey));
+    OPENSSL_cleanse(words->data(), words->size() * sizeof(std::uint64_t));
+    return keys;
 }
 
 ContextState::ContextState(TLSPurpose for_purpose)
@@ -273,8 +260,8 @@ void ContextState::set_ticket_keys(const std::vector<std::string>& keys) {
     }
     TicketKeys replaced = std::move(made);
     const std::lock_guard lock{mutex};
-    shared_.write_keys(*replaced);
-    seen_keys_ = shared_.keys_version();
+    // Not the version that is there afterwards, which another process may have written.
+    seen_keys_ = shared_.write_keys(*replaced);
     ticket_keys_.swap(replaced);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "os/shared_memory.hpp"
+#include "os/shared_words.hpp"
 #include "socketserver/ssl_context.hpp"
 #include "tls/credentials.hpp"
 #include "tls/openssl.hpp"
@@ -38,22 +39,19 @@ class SharedWithChildren {
 
     std::atomic<std::uint64_t>& reloads() const noexcept { return memory_->reloads; }
     /// Grows with each write_keys(), in any of the processes. It is odd while one is under way.
-    std::uint64_t keys_version() const noexcept { return memory_->keys_version.load(); }
+    std::uint64_t keys_version() const noexcept { return memory_->keys.version(); }
+    /// Returns their version.
+    ///
     /// @pre at most SSLContext::most_ticket_keys.
-    void write_keys(const TicketKeys& keys) noexcept;
+    std::uint64_t write_keys(const TicketKeys& keys);
     /// Nothing while they are being written, or if a process died while it wrote them.
     std::optional<TicketKeys> read_keys(std::uint64_t& version) const;
 
   private:
     static constexpr std::size_t words_per_key = sizeof(TicketKey) / sizeof(std::uint64_t);
-    using Words = std::array<std::uint64_t, words_per_key>;
     struct Memory {
         std::atomic<std::uint64_t> reloads;
-        std::atomic<std::uint64_t> keys_version;
-        std::atomic<std::uint64_t> key_count;
-        std::array<std::array<std::atomic<std::uint64_t>, words_per_key>,
-                   SSLContext::most_ticket_keys>
-            keys;
+        SharedWords<SSLContext::most_ticket_keys * words_per_key> keys;
     };
     SharedMemory<Memory> memory_{"make an SSLContext"};
 };

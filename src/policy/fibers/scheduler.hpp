@@ -185,7 +185,7 @@ class Scheduler final : public BlockingIo {
     SliceWatch slice_watch_;
     std::array<epoll_event, events_in_a_row> events_{};
 
-    Mailbox mailbox_;
+    SchedulerMailbox mailbox_;
     Mail being_read_;
     RequestQueue posted_;  // for start_posted()
     bool finished_ = false;
