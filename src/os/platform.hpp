@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
-#include <cstdint>
 #include <ctime>
 #include <mutex>
 
@@ -31,11 +29,8 @@ struct Platform {
         constexpr timespec little{0, 50'000};
         ::nanosleep(&little, nullptr);
     }
-    static bool wait(std::atomic<std::uint32_t>& word, std::uint32_t value,
-                     std::chrono::steady_clock::time_point until) {
-        return futex_wait(word, value, until);
-    }
-    static void wake(std::atomic<std::uint32_t>& word) { futex_wake(word); }
+    static constexpr auto& wait = futex_wait;
+    static constexpr auto& wake = futex_wake;
 };
 
 }  // namespace socketserver::detail

@@ -252,7 +252,6 @@ bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& tas
 /// Returns false if no task came, so that the thread has to end. The lock is held at the return
 /// only in that case.
 bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
-    self.sleep.begin();
     waiting.push_back(&self);
     announce_room(lock);
     if (!self.sleep.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {

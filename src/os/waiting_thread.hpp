@@ -21,20 +21,22 @@ struct Task {
 template <class Platform = detail::Platform>
 class Sleep {
   public:
-    /// Called by the thread before another one can know it.
-    void begin() { state_.store(awake, std::memory_order_relaxed); }
     void wake() {
         if (state_.exchange(woken, std::memory_order_acq_rel) == asleep) Platform::wake(state_);
     }
     /// Returns false if the time is over before wake() is called.
     bool sleep_until(std::chrono::steady_clock::time_point until) {
         std::uint32_t before = awake;
-        if (!state_.compare_exchange_strong(before, asleep, std::memory_order_acq_rel)) return true;
-        while (Platform::wait(state_, asleep, until)) {
-            if (state_.load(std::memory_order_acquire) == woken) return true;
+        bool is_woken = !state_.compare_exchange_strong(before, asleep, std::memory_order_acq_rel);
+        while (!is_woken && Platform::wait(state_, asleep, until)) {
+            is_woken = state_.load(std::memory_order_acquire) == woken;
         }
         before = asleep;
-        return !state_.compare_exchange_strong(before, awake, std::memory_order_acq_rel);
+        if (!is_woken && state_.compare_exchange_strong(before, awake, std::memory_order_acq_rel)) {
+            return false;
+        }
+        state_.store(awake, std::memory_order_relaxed);  // for the next time
+        return true;
     }
 
   private:

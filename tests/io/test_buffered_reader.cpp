@@ -292,3 +292,16 @@ TEST_CASE("a reader and a simple model agree on random calls") {
     CHECK(at == stream.size());
     CHECK(reader.readline().empty());
 }
+
+TEST_CASE("the iterators of lines step afterwards as well, and give access to members") {
+    BufferedReader reader{"one\ntwo\nthree\n"};
+    auto line = reader.begin();
+    CHECK(*line == "one\n");
+    line++;
+    CHECK(*line == "two\n");
+    const auto lines = reader.lines();
+    auto each = lines.begin();
+    CHECK(each->text == "three");
+    each++;
+    CHECK((each == lines.end()));
+}

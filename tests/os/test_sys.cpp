@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -80,6 +81,28 @@ TEST_CASE("no descriptor of the library takes the place of a standard stream tha
             if (is_open(stream)) ::_exit(2);
         }
         ::_exit(0);
+    }
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+}
+
+TEST_CASE("a pair that finds no numbers above those of the standard streams is none") {
+    const int child = ::fork();
+    if (child == 0) {
+        const int first_free = ::dup(STDIN_FILENO);
+        ::close(first_free);
+        ::close(STDIN_FILENO);
+        // There is room for the two of a pair, and none for a copy of the first.
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = static_cast<rlim_t>(first_free) + 1;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+        std::array<int, 2> pair{-1, -1};
+        const int result = sys::calls.socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data());
+        const int error = errno;
+        if (result != -1 || error != EMFILE) ::_exit(1);
+        ::_exit(is_open(STDIN_FILENO) || is_open(first_free) ? 2 : 0);
     }
     int status = -1;
     CHECK(::waitpid(child, &status, 0) == child);

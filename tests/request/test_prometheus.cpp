@@ -169,6 +169,18 @@ TEST_CASE("a label that Prometheus would not take is refused") {
     CHECK_NOTHROW(prometheus_text({}, {{"_a1", ""}}));
 }
 
+TEST_CASE("reasons and causes have the names that the metrics give them") {
+    const std::string page = prometheus_text({}, {});
+    for (const CloseReason reason : {CloseReason::finished, CloseReason::reset}) {
+        CHECK_THAT(page, ContainsSubstring("{reason=\"" + std::string{to_string(reason)} + "\"}"));
+    }
+    CHECK(to_string(CloseReason::reset) == "reset");
+    for (const RefuseCause cause : {RefuseCause::max_connections, RefuseCause::policy_full}) {
+        CHECK_THAT(page, ContainsSubstring("{cause=\"" + std::string{to_string(cause)} + "\"}"));
+    }
+    CHECK(to_string(RefuseCause::max_connections) == "max_connections");
+}
+
 TEST_CASE("a server's own figures") {
     const TimeLimit limit;
     TCPServer<StreamEcho> server{any_port};

@@ -471,6 +471,10 @@ TEST_CASE("sessions are resumed by tickets, whose keys can be shared and rotated
 
     CHECK_THROWS_AS(server.set_ticket_keys({}), SSLError);
     CHECK_THROWS_AS(server.set_ticket_keys({"short"}), SSLError);
+    const std::vector<std::string> many(SSLContext::most_ticket_keys + 1, new_key);
+    CHECK_THROWS_AS(server.set_ticket_keys(many), SSLError);
+    // What was refused has changed nothing.
+    CHECK(shake_hands(server, client, {.session = latest.session}).resumed);
 }
 
 TEST_CASE("keys of tickets that are set after a fork hold in the child too") {

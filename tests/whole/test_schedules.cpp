@@ -193,7 +193,6 @@ TEST_CASE("a thread that waits for a task gets it or ends, in every order") {
 
         // As ThreadGroup::State::wait_for_task() does it.
         void wait_for_task() {
-            sleep.begin();
             mutex.lock();
             is_waiting = true;
             mutex.unlock();
