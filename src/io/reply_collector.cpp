@@ -99,8 +99,4 @@ void ReplyCollector::look_after() noexcept {
     }
 }
 
-void flush_replies() noexcept {
-    if (ReplyCollector* const replies = current().replies) replies->flush();
-}
-
 }  // namespace socketserver::detail

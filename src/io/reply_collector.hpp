@@ -11,6 +11,7 @@
 
 #include "io/arrival.hpp"
 #include "io/sockaddr.hpp"
+#include "socketserver/detail/io/blocking_io.hpp"
 #include "socketserver/detail/os/clock.hpp"
 #include "socketserver/socket.hpp"
 
@@ -55,6 +56,10 @@ class ReplyCollector {
 };
 
 /// To be called before the calling thread waits.
-void flush_replies() noexcept;
+inline void flush_replies() noexcept {
+    if (ReplyCollector* const replies = current().replies) [[unlikely]] {
+        replies->flush();
+    }
+}
 
 }  // namespace socketserver::detail

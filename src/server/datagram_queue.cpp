@@ -20,12 +20,11 @@ namespace socketserver::detail {
 
 namespace {
 
-/// After how many datagrams in a row, with no wait of the loop in between, the next ones are
-/// received together. Receiving a single one by recvmmsg(2) costs more than by recvmsg(2). If it
-/// was a single one, because a client sends as soon as it has a reply, the next row must be twice
-/// as long.
-constexpr std::size_t shortest_row = 4;
-constexpr std::size_t longest_row = 256;
+/// After how many datagrams that were received one by one a batch is tried. To receive a single one
+/// by recvmmsg(2) costs more than by recvmsg(2). So if it was a single one, because a client waits
+/// for each reply, the next try comes after twice as many.
+constexpr std::size_t first_try_after = 4;
+constexpr std::size_t last_try_after = 64;
 /// How large the buffers of a batch may be together. The kernel provides only those pages that are
 /// written to.
 constexpr std::size_t most_memory = std::size_t{2} << 20U;
@@ -65,7 +64,7 @@ struct DatagramQueue::Batch {
     std::array<Control, most> control{};
 };
 
-DatagramQueue::DatagramQueue() : row_of_many_{shortest_row} {}
+DatagramQueue::DatagramQueue() : try_after_{first_try_after} {}
 DatagramQueue::~DatagramQueue() = default;
 
 std::optional<std::pair<Datagram, Address>> DatagramQueue::take(
@@ -85,9 +84,10 @@ std::optional<std::pair<Datagram, Address>> DatagramQueue::take(
     if (has_waiting()) return take_from_batch(socket);
     if (!are_many_ || !allows_batches() || !Batch::has_room_for(max_packet_size)) {
         auto one = take_one(socket, max_packet_size, is_told);
-        const std::size_t row = one ? row_.load(std::memory_order_relaxed) + 1 : 0;
-        row_.store(row, std::memory_order_relaxed);
-        are_many_ = row >= row_of_many_;
+        if (one && ++singles_ >= try_after_) {
+            singles_ = 0;
+            are_many_ = true;
+        }
         return one;
     }
     if (!receive_batch(*socket, max_packet_size, is_told)) return {};
@@ -133,7 +133,7 @@ bool DatagramQueue::receive_batch(const Socket& socket, std::size_t max_packet_s
     batch.count = static_cast<std::size_t>(received);
     waiting_.store(batch.count, std::memory_order_relaxed);
     are_many_ = batch.count > 1;
-    row_of_many_ = are_many_ ? shortest_row : std::min(2 * row_of_many_, longest_row);
+    try_after_ = are_many_ ? 1 : std::min(2 * try_after_, last_try_after);
     return true;
 }
 
@@ -161,7 +161,8 @@ void DatagramQueue::leave_to_parent() noexcept {
     is_busy_.clear();  // another thread of the parent may have been at work at the fork
     allow_batches(false);
     waiting_.store(0);
-    row_of_many_ = shortest_row;
+    singles_ = 0;
+    try_after_ = first_try_after;
     are_many_ = false;
 }
 

@@ -47,8 +47,6 @@ class DatagramQueue {
         is_allowed_.store(allowed, std::memory_order_relaxed);
     }
     bool allows_batches() const noexcept { return is_allowed_.load(std::memory_order_relaxed); }
-    /// To be called before the loop waits for the next datagram.
-    void note_wait() noexcept { row_.store(0, std::memory_order_relaxed); }
     /// In a process that was forked: what waits here is its parent's.
     void leave_to_parent() noexcept;
 
@@ -61,9 +59,9 @@ class DatagramQueue {
     std::atomic_flag is_busy_{};  ///< a thread takes a datagram
     std::atomic<bool> is_allowed_{false};
     std::atomic<std::size_t> waiting_{0};
-    std::size_t row_of_many_;
-    bool are_many_ = false;            ///< they come faster than one by one
-    std::atomic<std::size_t> row_{0};  ///< received one by one since the loop has last waited
+    bool are_many_ = false;    ///< the last batch had several, or one is to be tried
+    std::size_t singles_ = 0;  ///< received one by one since the last batch
+    std::size_t try_after_;    ///< so many
     std::unique_ptr<Batch> batch_;
 };
 

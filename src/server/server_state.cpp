@@ -340,9 +340,8 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     entries[mixin] = {policy, POLLIN, 0};
     Lingering& lingerers = state_.table->lingering;
     entries[lingering] = {lingerers.fileno(), POLLIN, 0};
-    if (state_.received != nullptr) {
-        state_.received->note_wait();
-        if (state_.copies.are_several()) state_.received->allow_batches(false);
+    if (state_.received != nullptr && state_.copies.are_several()) {
+        state_.received->allow_batches(false);
     }
     const int ready = poll(entries.data(), entries.size(),
                            std::min({until, state_.drain_deadline(), lingerers.next_end()}));

@@ -40,7 +40,7 @@ class Batches {
     Scripted<&Calls::recvmmsg> script_{
         [this](int fd, mmsghdr* messages, unsigned count, int flags) {
             const int received = sys::kernel.recvmmsg(fd, messages, count, flags);
-            ++count_;
+            if (received > 0) ++count_;
             if (received > largest_) largest_ = received;
             return received;
         }};
@@ -170,7 +170,7 @@ TEST_CASE("one client that waits for each reply is not served by batches") {
     ServingThread serving{server};
     Socket client = connect(server.server_address(), SocketType::datagram);
     for (int i = 0; i < 100; ++i) CHECK(ask(client, "x\n") == "x\n");
-    // It may send so fast that the loop never waits. The loop has then tried after 4, 8, 16 and 32.
+    // Tried after 4, 8, 16 and 32.
     CHECK(batches.count() <= 4);
 }
 
