@@ -24,6 +24,8 @@ constexpr std::size_t longest_message = 2048;
 
 }  // namespace
 
+// Not initialised: a message is written before it is sent.
+// NOLINTBEGIN(cppcoreguidelines-pro-type-member-init)
 struct ReplyCollector::Messages {
     struct Message {
         std::array<char, longest_message> data;
@@ -34,6 +36,7 @@ struct ReplyCollector::Messages {
     std::array<Message, most_messages> messages;
     std::array<mmsghdr, most_messages> headers;
 };
+// NOLINTEND(cppcoreguidelines-pro-type-member-init)
 
 ReplyCollector::ReplyCollector(std::shared_ptr<Socket> socket, std::chrono::nanoseconds most_delay,
                                const std::atomic<std::size_t>& waiting)
