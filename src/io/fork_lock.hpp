@@ -56,8 +56,8 @@ class ForkLock {
     }
 
   protected:
-    typename Platform::template Atomic<int> readers_{0};
-    typename Platform::template Atomic<pid_t> forking_{0};
+    /// As a child has it whose parent was forked while threads of it held the lock.
+    constexpr ForkLock(int readers, pid_t forking) : readers_{readers}, forking_{forking} {}
 
   private:
     bool is_forking() const noexcept { return forking_ != 0 && forking_ == Platform::process(); }
@@ -78,6 +78,9 @@ class ForkLock {
         readers_ = 0;
         forking_ = 0;
     }
+
+    typename Platform::template Atomic<int> readers_{0};
+    typename Platform::template Atomic<pid_t> forking_{0};
 };
 
 }  // namespace socketserver::detail

@@ -39,10 +39,7 @@ void check_each_order(const std::function<Scenario()>& make) {
 
 /// As a process has it whose parent was forked while another thread of it held the lock.
 struct InheritedLock : detail::ForkLock<ModelPlatform> {
-    InheritedLock() {
-        readers_ = 1;
-        forking_ = ModelPlatform::process() + 1;
-    }
+    InheritedLock() : ForkLock{1, ModelPlatform::process() + 1} {}
 };
 
 template <class Lock>
