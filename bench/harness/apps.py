@@ -30,6 +30,37 @@ http {{
 """
 
 
+HTTP_PEERS = {"nginx": "nginx", "go": "Go's net/http", "beast": "Boost.Beast", "httplib": "cpp-httplib",
+              "python": "Python's http.server"}
+
+# http.server speaks HTTP/1.0 if it is not told otherwise, and makes a connection for each request then.
+PYTHON_HTTP = """
+import functools, http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+handler = functools.partial(Handler, directory=sys.argv[2])
+sys.stderr = open(sys.argv[3], "a")
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), handler).serve_forever()
+"""
+
+# As cheap as HAProxy passes bytes on: no log, no counters of its own kept by clients, a long time to wait.
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 1000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend front
+  bind 127.0.0.1:{port}
+  default_backend back
+backend back
+  server one 127.0.0.1:{backend}
+"""
+
+
 def tool(name):
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
@@ -102,13 +133,22 @@ def figures(server, requests_of, seconds=None):
 
 
 class Http:
-    """wrk over keep-alive connections, against the file server and nginx; both write a log."""
+    """wrk over keep-alive connections, against the file server and another one; both write a log."""
 
-    label, target = "fiber, nginx", 0.9
-
-    def __init__(self, build, size):
+    def __init__(self, build, size, peer="nginx"):
         self.size = size
-        self.missing = [name for name in ("wrk", "nginx") if not tool(name)]
+        self.peer = peer
+        self.label, self.target = f"fiber, {peer}", 0.9 if peer == "nginx" else 1.0
+        self.missing = [] if tool("wrk") else ["wrk"]
+        if peer == "nginx":
+            self.command = tool("nginx")
+        elif peer == "python":
+            self.command = tool("python3")
+        else:
+            path = build / "bench" / f"peer_http_{peer}"
+            self.command = str(path) if os.access(path, os.X_OK) else None
+        if not self.command:
+            self.missing.append(peer)
         self.ours = program(build, "http")
         if not self.ours:
             self.missing.append("http")
@@ -124,10 +164,14 @@ class Http:
         if is_ours:
             argv = [self.ours, str(port), "--host", "127.0.0.1", "--directory",
                     str(self.path / "www"), "--policy", "fiber", "--workers", "1", "--log", log]
-        else:
+        elif self.peer == "nginx":
             config = self.path / "nginx.conf"
             config.write_text(NGINX.format(folder=self.path, port=port, log=log))
-            argv = [tool("nginx"), "-p", str(self.path), "-c", str(config)]
+            argv = [self.command, "-p", str(self.path), "-c", str(config)]
+        elif self.peer == "python":
+            argv = [self.command, "-c", PYTHON_HTTP, str(port), str(self.path / "www"), log]
+        else:
+            argv = [self.command, str(port), str(self.path / "www"), log]
         with Server(argv, port, cores) as server:
             return figures(server, lambda: self._wrk(port, seconds, cores), seconds)
 
@@ -181,9 +225,57 @@ class Store:
         return count
 
 
+class Proxy:
+    """redis-benchmark through the balancer and through HAProxy, to a redis-server on the client's core."""
+
+    label, target = "fiber, HAProxy", 0.9
+
+    def __init__(self, build, size):
+        self.size = size
+        self.missing = [name for name in ("redis-benchmark", "redis-server", "haproxy") if not tool(name)]
+        self.ours = program(build, "balancer")
+        if not self.ours:
+            self.missing.append("balancer")
+
+    def measure(self, is_ours, seconds, cores):
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            backend = free_port()
+            argv = [tool("redis-server"), "--port", str(backend), "--bind", "127.0.0.1", "--save", "",
+                    "--dir", folder]
+            with Server(argv, backend, cores):
+                return self._measure(is_ours, seconds, cores, pathlib.Path(folder), backend)
+
+    def _measure(self, is_ours, seconds, cores, folder, backend):
+        port = free_port()
+        if is_ours:
+            argv = [self.ours, str(port), "--host", "127.0.0.1", "--policy", "fiber", "--workers", "1",
+                    "--to", f"127.0.0.1:{backend}"]
+        else:
+            config = folder / "haproxy.cfg"
+            config.write_text(HAPROXY.format(port=port, backend=backend))
+            argv = [tool("haproxy"), "-db", "-q", "-f", str(config)]
+        with Server(argv, port, cores) as server:
+            count = 5000
+            self._clients(backend, "set", 1, cores)  # the value is there
+            began = time.monotonic()
+            self._clients(port, "get", count, cores)
+            count = max(1, round(seconds / (time.monotonic() - began))) * count
+            return figures(server, lambda: self._clients(port, "get", count, cores))
+
+    def _clients(self, port, command, count, cores):
+        text = run([tool("redis-benchmark"), "-p", str(port), "-t", command, "-n", str(count), "-c", "50",
+                    "-d", str(self.size), "--csv"], cores)
+        if text.count("\n") != 2 or "rror" in text:
+            raise BenchError(text)
+        return count
+
+
 LOADS = {
-    "http-1k": lambda build: Http(build, 1024),
-    "http-100k": lambda build: Http(build, 102400),
+    **{f"http-{name}{'' if peer == 'nginx' else '-' + peer}":
+       lambda build, size=size, peer=peer: Http(build, size, peer)
+       for peer in HTTP_PEERS for name, size in (("1k", 1024), ("100k", 102400))},
+    "proxy": lambda build: Proxy(build, 64),
+    "proxy-64k": lambda build: Proxy(build, 65536),
     "store": lambda build: Store(build, 1),
     "store-pipelined": lambda build: Store(build, 16),
     "store-journal": lambda build: Store(build, 1, with_journal=True),

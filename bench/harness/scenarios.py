@@ -4,6 +4,7 @@
 import dataclasses
 
 from . import servers as s
+from .apps import HTTP_PEERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,8 +168,13 @@ def peer_scenarios():
 
 
 def app_scenarios():
-    for name, size in (("http-1k", "1 KiB"), ("http-100k", "100 KiB")):
-        yield Scenario(name, f"the file server of examples/apps beside nginx, a file of {size}",
+    for peer, text in HTTP_PEERS.items():
+        for name, size in (("http-1k", "1 KiB"), ("http-100k", "100 KiB")):
+            yield Scenario(name if peer == "nginx" else f"{name}-{peer}",
+                           f"the file server of examples/apps beside {text}, a file of {size}",
+                           special="app", default=False)
+    for name, size in (("proxy", "64 B"), ("proxy-64k", "64 KiB")):
+        yield Scenario(name, f"the balancer of examples/apps beside HAProxy, replies of {size}",
                        special="app", default=False)
     for name, how in (("store", "a command at a time"), ("store-pipelined", "16 at once"),
                       ("store-journal", "a command at a time, each change in a file"),
