@@ -143,7 +143,14 @@ void UDPTransport::prepare_bind(const Socket& socket, const Address& address,
 }
 
 void UDPTransport::prepare_receive(const Socket& socket, const Address& address) const {
-    set_option(socket, address, SOL_SOCKET, SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL for");
+    // Where the kernel does not tell how many datagrams it dropped, none are counted: an emulator
+    // (qemu-user) does not know the option.
+    constexpr int on = 1;
+    if (detail::sys::calls.setsockopt(socket.fileno(), SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on) ==
+            -1 &&
+        errno != ENOPROTOOPT) {
+        detail::throw_system_error("set SO_RXQ_OVFL for", address);
+    }
     if (!detail::is_wildcard(address)) return;
     // On IPv6 both options are set, because only IP_PKTINFO tells the machine's own address for a
     // datagram to an IPv4 group or broadcast address.

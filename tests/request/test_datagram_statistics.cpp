@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 // What a server counts of its datagrams: cut, dropped by the kernel, and not sent.
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <future>
 #include <memory>
 #include <string>
 #include <system_error>
 
+#include <sys/socket.h>
+
 #include "io/datagram_counters.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
+#include "support/scripted_sys.hpp"
 #include "support/serving.hpp"
 
 #ifdef SOCKETSERVER_TEST_FIBER
@@ -86,6 +90,19 @@ int ask_until_answered(Socket& client, const std::string& question) {
 }
 
 }  // namespace
+
+TEST_CASE("a kernel that tells of no dropped datagrams has its servers too") {
+    const TimeLimit limit;
+    int error = ENOPROTOOPT;
+    const Scripted<&Calls::setsockopt> setsockopt{
+        [&](int fd, int level, int option, const void* value, socklen_t size) {
+            if (level == SOL_SOCKET && option == SO_RXQ_OVFL) return fail(error);
+            return sys::kernel.setsockopt(fd, level, option, value, size);
+        }};
+    counts_truncated<UDPServer<DatagramEcho>>();
+    error = ENOMEM;
+    CHECK_THROWS_AS((UDPServer<DatagramEcho>{any_port}), std::system_error);
+}
 
 TEST_CASE("datagrams that are cut are counted") {
     const TimeLimit limit;
