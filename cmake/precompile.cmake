@@ -2,6 +2,9 @@
 # of the directories read these headers, which most of them include, precompiled. A compiler that does so does not notice an include that is
 # missing; so the preset dev-clang builds without.
 function(socketserver_precompile name)
+    if(CMAKE_DISABLE_PRECOMPILE_HEADERS)
+        return()
+    endif()
     cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "HEADERS;DIRECTORIES;LIBRARIES")
     foreach(directory IN LISTS ARG_DIRECTORIES)
         get_property(targets DIRECTORY ${directory} PROPERTY BUILDSYSTEM_TARGETS)
