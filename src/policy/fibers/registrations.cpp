@@ -36,6 +36,7 @@ void Registrations::give_back(FdRecord& record) noexcept {
     ++record.generation;
     record.input = Readiness::unknown;
     record.read_to_the_end = false;
+    record.has_ended = false;
     record.next = std::exchange(unused_, &record);
     --used_;
 }

@@ -59,6 +59,8 @@ struct alignas(cache_line) FdRecord final : Registration {
     /// Whether the end of the stream, an error or urgent data was reported. If so, a short read
     /// does not mean that there is no more input.
     bool read_to_the_end = false;
+    /// Whether the end of the stream was reported, which is the last event there is.
+    bool has_ended = false;
 };
 
 /// The records of one scheduler, and its two epoll sets. An epoll set takes each descriptor once.

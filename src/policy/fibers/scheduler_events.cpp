@@ -55,6 +55,7 @@ void Scheduler::report(const epoll_event& event) noexcept {
     constexpr unsigned last_input = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
     record->input = Readiness::ready;
     if ((event.events & last_input) != 0) record->read_to_the_end = true;
+    if ((event.events & EPOLLRDHUP) != 0) record->has_ended = true;
     if (record->waiting != nullptr) end_wait(*record->waiting, Wake::ready);
 }
 

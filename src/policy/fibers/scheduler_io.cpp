@@ -70,8 +70,10 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
             if (received == -1 && errno != EAGAIN) return -1;
             if (record != nullptr) {
                 const bool is_short = static_cast<std::size_t>(received) < size && received > 0;
-                if (received == -1 || (is_short && is_all && (flags & ~MSG_DONTWAIT) == 0 &&
-                                       !record->read_to_the_end)) {
+                // After the end of a stream there is no event that could be waited for.
+                if ((received == -1 && !record->has_ended) ||
+                    (is_short && is_all && (flags & ~MSG_DONTWAIT) == 0 &&
+                     !record->read_to_the_end)) {
                     record->input = Readiness::exhausted;
                 }
             }

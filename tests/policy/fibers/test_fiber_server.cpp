@@ -525,3 +525,24 @@ TEST_CASE("a descriptor that was given away can be waited for again") {
     client.sendall("three");
     CHECK(read_to_end(client) == "one, two, three");
 }
+
+TEST_CASE("a receive that finds nothing where the stream has ended is tried again") {
+    const TimeLimit limit;
+    std::atomic<int> ends{0};
+    const Scripted<&Calls::recv> recv{
+        [&](int descriptor, void* data, std::size_t size, int flags) -> ssize_t {
+            const ssize_t received = sys::kernel.recv(descriptor, data, size, flags);
+            const bool is_of_server = (flags & MSG_DONTWAIT) != 0 && (flags & MSG_PEEK) == 0;
+            return received == 0 && is_of_server && ++ends == 1 ? fail(EAGAIN) : received;
+        }};
+    CallingServer server{[](Calling& handler) {
+        for (std::string_view line : handler.rfile()) handler.wfile().write(line);
+    }};
+    ServingThread serving{server};
+    Socket client = connect(server.server_address());
+    CHECK(ask(client, "a line\n") == "a line\n");
+    client.shutdown(ShutdownHow::write);
+    CHECK(read_to_end(client).empty());
+    serving.stop();
+    CHECK(ends == 2);
+}
