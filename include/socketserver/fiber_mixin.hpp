@@ -76,9 +76,8 @@ class FiberMixIn : public Policy {
             [this](const Address& client_address, std::chrono::nanoseconds time) {
                 try {
                     handle_blocking(client_address, time);
-                } catch (const detail::ForcedUnwind&) {
-                    throw;
                 } catch (...) {
+                    detail::rethrow_forced_unwind();
                     policy_host().report_server_error(std::current_exception());
                 }
             },

@@ -178,9 +178,8 @@ int ContextState::choose_certificate(SSL* ssl) {
 int ContextState::on_certificate(SSL* ssl, void* state) {
     try {
         return static_cast<ContextState*>(state)->choose_certificate(ssl);
-    } catch (const ForcedUnwind&) {
-        throw;
     } catch (...) {
+        rethrow_forced_unwind();
         return 0;  // an exception of sni_callback, or no memory: the handshake fails
     }
 }

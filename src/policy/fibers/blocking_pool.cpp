@@ -40,9 +40,8 @@ class CallJob final : public Job {
         call_.ended_thread = true;
         try {
             call_.work();
-        } catch (const ForcedUnwind&) {
-            throw;
         } catch (...) {
+            rethrow_forced_unwind();
             call_.error = std::current_exception();
         }
         call_.ended_thread = false;

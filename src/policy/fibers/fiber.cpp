@@ -25,9 +25,8 @@ struct Fiber::State {
         const End at_end{*this};
         try {
             std::exchange(function, nullptr)();
-        } catch (const detail::ForcedUnwind&) {
-            throw;  // pthread_exit()
         } catch (...) {
+            detail::rethrow_forced_unwind();  // pthread_exit()
             error = std::current_exception();
         }
     }

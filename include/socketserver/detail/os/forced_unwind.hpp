@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cxxabi.h>
-
-#include <exception>
+#include "socketserver/detail/export.hpp"
 
 namespace socketserver::detail {
 
-/// The type with which pthread_exit() and pthread_cancel() unwind a thread. It is not an ordinary
-/// exception and must not be kept, but with libstdc++ a `catch (...)` catches it. So a clause
-/// before that one catches this type and rethrows it.
-#ifdef __GLIBCXX__
-using ForcedUnwind = abi::__forced_unwind;
-#else
-struct ForcedUnwind {};  // with libc++ no catch clause catches it; destructors run with both
-#endif
+/// Call this first in a clause `catch (...)` that does not rethrow, if code of a user may run in
+/// its try block. With pthread_exit() and pthread_cancel() the C library unwinds the stack of the
+/// thread, and `catch (...)` stops that too, although it is no C++ exception and must not be kept:
+/// if the clause ends as after an exception, the C library ends the program. This function lets the
+/// unwinding go on. If an ordinary exception was caught, it returns.
+SOCKETSERVER_EXPORT void rethrow_forced_unwind();
 
 }  // namespace socketserver::detail

@@ -29,9 +29,8 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
             prepare_request(request, client_address);
             finish_request(request, client_address);
         }
-    } catch (const detail::ForcedUnwind&) {
-        throw;  // pthread_cancel(): the owner of the request closes it
     } catch (...) {
+        detail::rethrow_forced_unwind();  // pthread_cancel(): the owner of the request closes it
         served = false;
         const Address& client = client_address.empty() ? accepted_from : client_address;
         detail::note_failure(request, std::current_exception());
@@ -119,9 +118,8 @@ detail::Turn BaseServer<Handler, MixIn>::serve_one() {
         std::optional<std::pair<Request, Address>> incoming = get_request();
         if (!incoming) return detail::Turn::nothing;
         admit(place, incoming->first, incoming->second);
-    } catch (const detail::ForcedUnwind&) {
-        throw;
     } catch (...) {
+        detail::rethrow_forced_unwind();
         return accept_failed(std::current_exception());
     }
     return detail::Turn::took;
@@ -150,9 +148,8 @@ void BaseServer<Handler, MixIn>::admit(detail::Place& place, Request& request,
             announce_opened(record);
             process_request(std::move(request), client_address);
         }
-    } catch (const detail::ForcedUnwind&) {
-        throw;
     } catch (...) {
+        detail::rethrow_forced_unwind();
         fail_request(request, client_address, std::current_exception());
     }
 }

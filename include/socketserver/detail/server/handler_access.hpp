@@ -53,9 +53,8 @@ struct HandlerAccess {
         std::exception_ptr failure;
         try {
             handler.handle();
-        } catch (const ForcedUnwind&) {
-            throw;  // pthread_cancel: not an exception, and must not be kept
         } catch (...) {
+            rethrow_forced_unwind();  // pthread_cancel: not an exception, and must not be kept
             failure = std::current_exception();
             handler.handle_failed_ = true;
         }
@@ -70,9 +69,8 @@ struct HandlerAccess {
     [[noreturn]] static void finish_after_failure(Handler& handler, std::exception_ptr failure) {
         try {
             handler.finish();
-        } catch (const ForcedUnwind&) {
-            throw;
         } catch (...) {
+            rethrow_forced_unwind();
             throw_finish_error(failure);
         }
         std::rethrow_exception(failure);

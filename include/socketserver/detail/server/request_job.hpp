@@ -76,9 +76,8 @@ void hand_over(Server& server, Request& request, Address& client_address, bool m
         made = serve.get();
         job = std::move(serve);
         run(job);
-    } catch (const ForcedUnwind&) {
-        throw;
     } catch (...) {
+        rethrow_forced_unwind();
         // The memory is allocated before anything is moved, because that may fail.
         if (made == nullptr) {
             server.fail_request(request, client_address, std::current_exception());
