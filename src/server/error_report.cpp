@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <typeinfo>
 
@@ -21,13 +23,23 @@ namespace socketserver::detail {
 
 namespace {
 
+/// Takes away the inline namespace of libc++ that users do not write: "std::__1::system_error".
+std::string without_abi_namespace(std::string name) {
+    constexpr std::string_view as_compiled = "std::__1::";
+    constexpr std::string_view as_written = "std::";
+    for (auto at = name.find(as_compiled); at != name.npos; at = name.find(as_compiled, at)) {
+        name.replace(at, as_compiled.size(), as_written);
+    }
+    return name;
+}
+
 std::string current_exception_type() {
     const std::type_info* type = abi::__cxa_current_exception_type();
     if (type == nullptr) return "unknown exception";
     int status = 0;
     const std::unique_ptr<char, decltype(&std::free)> name{
         abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free};
-    return status == 0 ? name.get() : type->name();
+    return status == 0 ? without_abi_namespace(name.get()) : type->name();
 }
 
 /// Returns the exception that is nested in `error`, or null. It does not use dynamic_cast, because
