@@ -22,19 +22,16 @@ constexpr unsigned splice_flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
 std::unique_ptr<SplicePipe> SplicePipe::make() noexcept {
     std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == -1) return nullptr;
-    for (int& each : ends) each = sys::off_standard_streams(each);
+    if (sys::calls.pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == -1) return nullptr;
     // If this fails, the pipe keeps its size, which is looked at below.
     ::fcntl(ends[1], F_SETPIPE_SZ, wanted_capacity);
-    const int capacity = ends[0] == -1 ? -1 : ::fcntl(ends[1], F_GETPIPE_SZ);
+    const int capacity = ::fcntl(ends[1], F_GETPIPE_SZ);
     if (capacity >= least_capacity) {
         std::unique_ptr<SplicePipe> pipe{
             new (std::nothrow) SplicePipe{ends[0], ends[1], static_cast<std::size_t>(capacity)}};
         if (pipe != nullptr) return pipe;
     }
-    for (const int each : ends) {
-        if (each != -1) ::close(each);
-    }
+    for (const int each : ends) ::close(each);
     return nullptr;
 }
 
@@ -44,9 +41,8 @@ SplicePipe::~SplicePipe() {
 }
 
 ssize_t SplicePipe::receive(int connection) noexcept {
-    const ssize_t received = sys::retry_on_eintr([&] {
-        return ::splice(connection, nullptr, writing_, nullptr, capacity_ - size_, splice_flags);
-    });
+    const ssize_t received = sys::retry_on_eintr(
+        [&] { return sys::calls.splice(connection, writing_, capacity_ - size_, splice_flags); });
     if (received > 0) size_ += static_cast<std::size_t>(received);
     return received;
 }
@@ -54,7 +50,7 @@ ssize_t SplicePipe::receive(int connection) noexcept {
 ssize_t SplicePipe::send(int connection) noexcept {
     const NoSigpipe no_sigpipe;
     const ssize_t sent = sys::retry_on_eintr(
-        [&] { return ::splice(reading_, nullptr, connection, nullptr, size_, splice_flags); });
+        [&] { return sys::calls.splice(reading_, connection, size_, splice_flags); });
     if (sent > 0) size_ -= static_cast<std::size_t>(sent);
     return sent;
 }

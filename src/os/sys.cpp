@@ -17,8 +17,8 @@ namespace {
 int make_socket(int domain, int type, int protocol) {
     return off_standard_streams(::socket(domain, type, protocol));
 }
-int make_pair(int domain, int type, int protocol, int* ends) {
-    if (::socketpair(domain, type, protocol, ends) == -1) return -1;
+/// Both, or neither.
+int pair_off_standard_streams(int* ends) {
     ends[0] = off_standard_streams(ends[0]);
     ends[1] = off_standard_streams(ends[1]);
     if (ends[0] != -1 && ends[1] != -1) return 0;
@@ -27,6 +27,17 @@ int make_pair(int domain, int type, int protocol, int* ends) {
     if (ends[1] != -1) ::close(ends[1]);
     errno = error;
     return -1;
+}
+int make_pair(int domain, int type, int protocol, int* ends) {
+    if (::socketpair(domain, type, protocol, ends) == -1) return -1;
+    return pair_off_standard_streams(ends);
+}
+int make_pipe(int* ends, int flags) {
+    if (::pipe2(ends, flags) == -1) return -1;
+    return pair_off_standard_streams(ends);
+}
+ssize_t move_by_pipe(int from, int to, size_t size, unsigned flags) {
+    return ::splice(from, nullptr, to, nullptr, size, flags);
 }
 int accept_client(int fd, sockaddr* address, socklen_t* size, int flags) {
     return off_standard_streams(::accept4(fd, address, size, flags));
@@ -66,6 +77,7 @@ constexpr Calls real{
     .eventfd = make_eventfd,
     .epoll_create1 = make_epoll,
     .timerfd_create = make_timer,
+    .pipe2 = make_pipe,
     .recv = ::recv,
     .send = ::send,
     .recvmsg = ::recvmsg,
@@ -74,6 +86,7 @@ constexpr Calls real{
     .sendmmsg = send_messages,
     .sendto = ::sendto,
     .sendfile = ::sendfile,
+    .splice = move_by_pipe,
     .poll = ::poll,
     .epoll_ctl = ::epoll_ctl,
     .mmap = ::mmap,

@@ -33,6 +33,7 @@ struct Calls {
     int (*eventfd)(unsigned initial, int flags);
     int (*epoll_create1)(int flags);
     int (*timerfd_create)(int clock, int flags);
+    int (*pipe2)(int* ends, int flags);
     // bytes
     ssize_t (*recv)(int fd, void* data, size_t size, int flags);
     ssize_t (*send)(int fd, const void* data, size_t size, int flags);
@@ -43,6 +44,7 @@ struct Calls {
     ssize_t (*sendto)(int fd, const void* data, size_t size, int flags, const sockaddr* address,
                       socklen_t address_size);
     ssize_t (*sendfile)(int out, int in, off_t* offset, size_t count);
+    ssize_t (*splice)(int from, int to, size_t size, unsigned flags);
     int (*poll)(pollfd* fds, nfds_t count, int milliseconds);
     int (*epoll_ctl)(int epoll, int operation, int fd, epoll_event* event);
     // memory

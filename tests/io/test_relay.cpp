@@ -2,16 +2,14 @@
 // relay() between pairs of connected sockets, on a thread and in a fiber.
 #include "socketserver/relay.hpp"
 
-#include <cerrno>
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "socketserver/buffered_reader.hpp"
@@ -21,6 +19,7 @@
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/counts.hpp"
+#include "support/scripted_sys.hpp"
 
 using namespace socketserver;
 using namespace socketserver::tests;
@@ -64,28 +63,6 @@ std::size_t open_pipes() {
     }
     return count;
 }
-
-/// Takes every free descriptor while it lives.
-class NoDescriptors {
-  public:
-    NoDescriptors() {
-        ::getrlimit(RLIMIT_NOFILE, &before_);
-        rlimit limit = before_;
-        limit.rlim_cur = 256;
-        ::setrlimit(RLIMIT_NOFILE, &limit);
-        for (int fd = 0; (fd = ::dup(STDERR_FILENO)) != -1;) taken_.push_back(fd);
-    }
-    NoDescriptors(const NoDescriptors&) = delete;
-    NoDescriptors& operator=(const NoDescriptors&) = delete;
-    ~NoDescriptors() {
-        for (const int fd : taken_) ::close(fd);
-        ::setrlimit(RLIMIT_NOFILE, &before_);
-    }
-
-  private:
-    rlimit before_{};
-    std::vector<int> taken_;
-};
 
 }  // namespace
 
@@ -169,12 +146,21 @@ TEST_CASE("relay ends while data is being spliced") {
     CHECK(open_pipes() == pipes);
 }
 
-TEST_CASE("relay copies if no pipe can be had") {
+TEST_CASE("relay copies if there is no pipe, or one that cannot be used") {
     const TimeLimit limit;
+    const bool has_pipe = GENERATE(false, true);
+    CAPTURE(has_pipe);
+    const Scripted<&Calls::pipe2> pipe2{[&](int* ends, int flags) {
+        return has_pipe ? sys::kernel.pipe2(ends, flags) : fail(EMFILE);
+    }};
+    std::atomic<int> refused{0};
+    const Scripted<&Calls::splice> splice{[&](auto...) {
+        ++refused;
+        return fail(EINVAL);
+    }};
     Lines line{&tcp_pair};
     const std::string data = pattern(10'000'000);
     std::string came;
-    const NoDescriptors none;
     std::jthread peer{[&] {
         std::jthread answer{[&] { line.b.far.shutdown(ShutdownHow::write); }};
         std::jthread sending{[&] {
@@ -183,10 +169,12 @@ TEST_CASE("relay copies if no pipe can be had") {
         }};
         came = receive_all(line.b.far);
     }};
-    const RelayResult result = relay(line.a.near, line.b.near);
+    RelayResult result;
+    on_each_carrier([&] { result = relay(line.a.near, line.b.near); });
     peer.join();
     CHECK(result == RelayResult{.a_to_b = data.size(), .b_to_a = 0});
     CHECK((came == data));
+    CHECK(refused == (has_pipe ? 1 : 0));
 }
 
 TEST_CASE("relay passes on the end of one side, and goes on in the other direction") {
