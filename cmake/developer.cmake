@@ -23,3 +23,8 @@ mark_as_advanced(SOCKETSERVER_LLD)
 if(SOCKETSERVER_LLD)
     add_link_options($<$<CONFIG:Debug>:-fuse-ld=lld>)
 endif()
+
+# Of joined sources g++ says that a class uses an anonymous namespace "of a header", which is that of its own source.
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+endif()
