@@ -11,7 +11,7 @@ from conan.tools.files import copy
 
 class SocketserverConan(ConanFile):
     name = "socketserver"
-    version = "0.1.0"
+    version = "0.2.0"
     license = "MIT"
     description = "Python's socketserver for C++20: TCP, UDP and Unix servers under any concurrency policy"
     topics = ("server", "network", "tcp", "udp")
