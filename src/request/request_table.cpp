@@ -147,6 +147,8 @@ void RequestTable::end(Connection& connection) noexcept {
         return;
     }
     learn_from_child(connection);
+    // This comes first: a client that is counted as gone must not stand in the way of another one.
+    connection.place.give_back_share();
     if (worker_ != nullptr && !connection.is_refused) --worker_->active;
     if (!connection.is_refused) {
         ++counters->of(reason);
