@@ -19,6 +19,7 @@
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/counts.hpp"
+#include "support/sanitizers.hpp"
 #include "support/scripted_sys.hpp"
 
 using namespace socketserver;
@@ -112,7 +113,7 @@ TEST_CASE("relay splices much data between TCP connections") {
     CHECK(result == RelayResult{.a_to_b = data.size(), .b_to_a = hello.size()});
     CHECK((came == data));
     CHECK(line.a.far.recv(100) == hello);
-    CHECK(has_spliced == is_tcp);
+    CHECK((has_spliced == is_tcp || under_tsan));  // which slows the sender: a relay finds little
     CHECK(before.are_back());
     for (Socket* each : {&line.a.near, &line.b.near}) {  // operations wait again, as before
         CHECK((::fcntl(each->fileno(), F_GETFL) & O_NONBLOCK) == 0);
@@ -174,7 +175,7 @@ TEST_CASE("relay copies if there is no pipe, or one that cannot be used") {
     peer.join();
     CHECK(result == RelayResult{.a_to_b = data.size(), .b_to_a = 0});
     CHECK((came == data));
-    CHECK(refused == (has_pipe ? 1 : 0));
+    CHECK((refused == (has_pipe ? 1 : 0) || under_tsan));
 }
 
 TEST_CASE("relay passes on the end of one side, and goes on in the other direction") {
