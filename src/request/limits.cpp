@@ -188,9 +188,9 @@ void Place::give_back_share() noexcept {
 
 void Place::give_back() noexcept {
     if (table_ == nullptr) return;
+    give_back_share();
     RequestTable& table = *std::exchange(table_, nullptr);
     if (has_turn_) table.limits.give_back_turn();
-    if (share_of_ != nullptr) table.limits.give_back_share(*share_of_);
     if (room_ != Room::none && table.limits.give_back_room(room_)) table.wake_loop();
 }
 
