@@ -110,11 +110,16 @@ struct EveryCall {
     Refusable<&Calls::eventfd, Refusal{EMFILE}> eventfd;
     Refusable<&Calls::epoll_create1, Refusal{ENOMEM}> epoll_create1;
     Refusable<&Calls::timerfd_create, Refusal{EMFILE}> timerfd_create;
+    Refusable<&Calls::pipe2, Refusal{EMFILE}> pipe2;
     Refusable<&Calls::recv, Refusal{ECONNRESET}> recv;
     Refusable<&Calls::send, Refusal{ENOBUFS}> send;
     Refusable<&Calls::recvmsg, Refusal{ENOMEM}> recvmsg;
+    Refusable<&Calls::recvmmsg, Refusal{ENOMEM}> recvmmsg;
     Refusable<&Calls::sendmsg, Refusal{ENOBUFS}> sendmsg;
+    Refusable<&Calls::sendmmsg, Refusal{ENOBUFS}> sendmmsg;
     Refusable<&Calls::sendto, Refusal{ENOBUFS}> sendto;
+    Refusable<&Calls::sendfile, Refusal{ENOMEM}> sendfile;
+    Refusable<&Calls::splice, Refusal{ENOMEM}> splice;
     Refusable<&Calls::poll, Refusal{ENOMEM}> poll;
     Refusable<&Calls::epoll_ctl, Refusal{ENOSPC}> epoll_ctl;
     Refusable<&Calls::mmap, Refusal{ENOMEM}> mmap;
