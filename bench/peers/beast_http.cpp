@@ -3,7 +3,6 @@
 // request. The completion handlers are those of Beast's own example of an asynchronous server.
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,6 +10,8 @@
 #include <boost/asio.hpp>  // after <utility>, which Boost 1.74 forgets
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+
+#include "access_log.hpp"
 
 namespace {
 
@@ -59,13 +60,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
     template <class Response>
     void send(std::shared_ptr<Response> response, std::uint64_t size) {
-        char time[64];
-        const std::time_t now = std::time(nullptr);
-        std::tm parts{};
-        localtime_r(&now, &parts);
-        std::strftime(time, sizeof time, "%d/%b/%Y:%H:%M:%S %z", &parts);
-        std::fprintf(access_log, "%s - - [%s] \"%s %s HTTP/1.1\" %u %ju\n", peer_.c_str(), time,
-                     std::string{request_.method_string()}.c_str(),
+        std::fprintf(access_log, "%s - - [%s] \"%s %s HTTP/1.1\" %u %ju\n", peer_.c_str(),
+                     log_time().c_str(), std::string{request_.method_string()}.c_str(),
                      std::string{request_.target()}.c_str(), response->result_int(),
                      static_cast<std::uintmax_t>(size));
         response->content_length(size);

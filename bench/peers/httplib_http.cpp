@@ -5,8 +5,8 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
-#include <mutex>
+
+#include "access_log.hpp"
 
 int main(int argc, char** argv) {
     std::FILE* const log = argc == 4 ? std::fopen(argv[3], "a") : nullptr;
@@ -19,14 +19,9 @@ int main(int argc, char** argv) {
     server.set_keep_alive_max_count(1'000'000'000);
     server.set_mount_point("/", argv[2]);
     server.set_logger([log](const httplib::Request& request, const httplib::Response& response) {
-        char time[64];
-        const std::time_t now = std::time(nullptr);
-        std::tm parts{};
-        localtime_r(&now, &parts);
-        std::strftime(time, sizeof time, "%d/%b/%Y:%H:%M:%S %z", &parts);
-        std::fprintf(log, "%s - - [%s] \"%s %s %s\" %d %zu\n", request.remote_addr.c_str(), time,
-                     request.method.c_str(), request.path.c_str(), request.version.c_str(),
-                     response.status, response.body.size());
+        std::fprintf(log, "%s - - [%s] \"%s %s %s\" %d %zu\n", request.remote_addr.c_str(),
+                     log_time().c_str(), request.method.c_str(), request.path.c_str(),
+                     request.version.c_str(), response.status, response.body.size());
     });
     return server.listen("127.0.0.1", std::atoi(argv[1])) ? 0 : 1;
 }
