@@ -27,4 +27,5 @@ cannot("It prints a line of its own to stderr when SIGSEGV ends the program."
 
 # It computes many times as slowly.
 set_tests_properties([=[reply_guard/when sources push others out, nobody gets more than it may]=] PROPERTIES TIMEOUT 600)
-set_tests_properties([=[tls/one thread receives while another sends, much and in both directions at once]=] PROPERTIES TIMEOUT 600)
+set_tests_properties([=[tls/one thread receives while another sends, much and in both directions at once]=] PROPERTIES
+    TIMEOUT 600 ENVIRONMENT SOCKETSERVER_TEST_TIME_FACTOR=5)
