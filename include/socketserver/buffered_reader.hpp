@@ -229,7 +229,7 @@ class SOCKETSERVER_EXPORT BufferedReader {
     std::string_view take_line(std::size_t from, std::size_t limit) noexcept;
     std::string_view receive_line(std::size_t limit);
     bool fill(std::size_t most, bool partial = false);
-    std::size_t receive(std::size_t most, bool partial);
+    std::ptrdiff_t receive_without_holding(std::size_t most, bool partial);
     void make_room(std::size_t most);
     void release() noexcept;
 

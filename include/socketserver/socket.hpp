@@ -55,8 +55,11 @@ struct MulticastGroup {
 struct ReceivedFds;
 
 class ReplyPath;
+class Socket;
 
 namespace detail {
+ConnectionHandle& record_of(Socket& request);
+
 struct Arrival;
 class RelaySide;
 
@@ -324,8 +327,8 @@ class SOCKETSERVER_EXPORT Socket {
     /// kernel chooses.
     void send_datagram(std::string_view data, const Address& address,
                        const detail::Arrival* arrival);
-    std::size_t transmit(std::string_view data);
-    std::size_t transmit_behind_corked(std::string_view data);
+    /// `behind` is the writer that held `data` back, and whose output is not to be sent first.
+    std::size_t transmit(std::string_view data, const detail::Corked* behind = nullptr);
     std::size_t send_by_reading(int file, std::size_t offset, std::size_t count);
 
     std::size_t receive_all(std::span<char> buffer, std::size_t received, detail::TimePoint until);
@@ -353,6 +356,7 @@ class SOCKETSERVER_EXPORT Socket {
     friend class BufferedWriter;
     friend class ReplyPath;
     friend class detail::RelaySide;
+    friend detail::ConnectionHandle& detail::record_of(Socket& request);
 
     detail::Channel channel_;
     detail::Corked* corked_ = nullptr;

@@ -68,20 +68,20 @@ std::uint32_t interface_index(const std::string& host, std::size_t percent) {
 namespace detail {
 
 struct AddressAccess {
-    static Address inet(AddressFamily family, const void* ip, std::size_t size, std::uint16_t port,
-                        std::uint32_t scope) {
+    static Address from(const sockaddr_in& in) {
         Address address;
-        address.family_ = family;
-        std::memcpy(address.ip_.data(), ip, size);
-        address.port_ = ntohs(port);
-        address.scope_ = scope;
+        address.family_ = AddressFamily::inet;
+        std::memcpy(address.ip_.data(), &in.sin_addr, sizeof in.sin_addr);
+        address.port_ = ntohs(in.sin_port);
         return address;
     }
-    static Address from(const sockaddr_in& in) {
-        return inet(AddressFamily::inet, &in.sin_addr, 4, in.sin_port, 0);
-    }
     static Address from(const sockaddr_in6& in6) {
-        return inet(AddressFamily::inet6, &in6.sin6_addr, 16, in6.sin6_port, in6.sin6_scope_id);
+        Address address;
+        address.family_ = AddressFamily::inet6;
+        std::memcpy(address.ip_.data(), &in6.sin6_addr, sizeof in6.sin6_addr);
+        address.port_ = ntohs(in6.sin6_port);
+        address.scope_ = in6.sin6_scope_id;
+        return address;
     }
     static Address from(const sockaddr_un& un, socklen_t size) {
         constexpr std::size_t header = offsetof(sockaddr_un, sun_path);

@@ -28,7 +28,7 @@ int milliseconds_until(TimePoint until) {
 }
 
 int kernel_poll(pollfd* fds, std::size_t count, TimePoint until) {
-    flush_replies();
+    if (ReplyCollector* replies = current().replies) replies->flush();
     for (;;) {
         const int ready = sys::calls.poll(fds, count, milliseconds_until(until));
         if (ready > 0 || (ready == 0 && until <= Clock::now()) || (ready < 0 && errno != EINTR)) {
@@ -68,25 +68,28 @@ bool set_kernel_timeout(Channel& channel) {
 
 /// One operation on a descriptor that blocks: one system call, unless a signal comes or the whole
 /// request has a deadline.
-template <class Call>
-std::ptrdiff_t kernel_operation(Channel& channel, Direction direction, int flags, Call call) {
-    if ((flags & MSG_DONTWAIT) != 0 || channel.timeout.count() == 0) {
-        return sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
-    }
-    flush_replies();
+template <class Data>
+std::ptrdiff_t kernel_operation(ssize_t (*call)(int fd, Data* data, std::size_t size, int flags),
+                                Channel& channel, Direction direction, Data* data, std::size_t size,
+                                int flags) {
+    const auto at_once = [&] {
+        return sys::retry_on_eintr(
+            [&] { return call(channel.fd, data, size, flags | MSG_DONTWAIT); });
+    };
+    if ((flags & MSG_DONTWAIT) != 0 || channel.timeout.count() == 0) return at_once();
+    if (ReplyCollector* replies = current().replies) replies->flush();
     // Taken before the first attempt, or a signal would begin the time anew.
     const TimePoint until = channel.until();
     if (channel.deadline.load() == never &&
         (channel.kernel_timeout_is_set.load() || set_kernel_timeout(channel))) {
-        const std::ptrdiff_t result = call(flags);
+        const std::ptrdiff_t result = call(channel.fd, data, size, flags);
         if (result != -1) return result;
         if (errno != EINTR && errno != EAGAIN) return -1;
         // The time is over; or it was a signal, after which the kernel's timer would start anew; or
         // somebody has made the descriptor non-blocking.
     }
     for (;;) {
-        const std::ptrdiff_t result =
-            sys::retry_on_eintr([&] { return call(flags | MSG_DONTWAIT); });
+        const std::ptrdiff_t result = at_once();
         if (result != -1 || errno != EAGAIN) return result;
         if (kernel_wait(channel, direction, until) == -1) return -1;
     }
@@ -117,16 +120,13 @@ constinit thread_local Current current_of_this_thread;
 
 std::ptrdiff_t recv(Channel& channel, void* data, std::size_t size, int flags) {
     if (BlockingIo* io = current().io) return io->recv(channel, data, size, flags);
-    return kernel_operation(channel, Direction::read, flags, [&](int with) {
-        return sys::calls.recv(channel.fd, data, size, with);
-    });
+    return kernel_operation(sys::calls.recv, channel, Direction::read, data, size, flags);
 }
 
 std::ptrdiff_t send(Channel& channel, const void* data, std::size_t size, int flags) {
     if (BlockingIo* io = current().io) return io->send(channel, data, size, flags | MSG_NOSIGNAL);
-    return kernel_operation(channel, Direction::write, flags | MSG_NOSIGNAL, [&](int with) {
-        return sys::calls.send(channel.fd, data, size, with);
-    });
+    return kernel_operation(sys::calls.send, channel, Direction::write, data, size,
+                            flags | MSG_NOSIGNAL);
 }
 
 int wait(Channel& channel, Direction direction, TimePoint until) {
@@ -143,18 +143,18 @@ void forget(Channel& channel) noexcept { forget(channel, true); }
 
 void sleep_until(TimePoint until) {
     if (BlockingIo* io = current().io) return io->sleep_until(until);
-    flush_replies();
+    if (ReplyCollector* replies = current().replies) replies->flush();
     std::this_thread::sleep_until(until);
 }
 
 void yield() {
     if (BlockingIo* io = current().io) return io->yield();
-    flush_replies();
+    if (ReplyCollector* replies = current().replies) replies->flush();
     std::this_thread::yield();
 }
 
 void close(Channel& channel) noexcept {
-    forget(channel, false);
+    if (channel.reading != nullptr || channel.writing != nullptr) forget(channel, false);
     disown_descriptor(channel.connection.get());
     if (channel.fd == -1) return;
     channel.filter.reset();
@@ -167,7 +167,7 @@ void close(Channel& channel) noexcept {
 
 void run_blocking(const std::function<void()>& work) {
     if (BlockingIo* io = current().io) return io->run_blocking(work);
-    flush_replies();
+    if (ReplyCollector* replies = current().replies) replies->flush();
     work();
 }
 

@@ -24,6 +24,7 @@ struct Kept {
 struct Pool {
     /// Null if there is no pool, at the end of the thread or for lack of memory.
     static Kept* kept_for(std::size_t size) noexcept;
+    static bool make_ready() noexcept;
 
     bool is_ready;
     std::array<Kept, classes> of_class;
@@ -60,13 +61,16 @@ class AtEndOfThread {
 
 const AtEndOfThread at_end_of_thread;
 
+bool Pool::make_ready() noexcept {
+    pool.is_ready = at_end_of_thread.empty(pool);
+    return pool.is_ready;
+}
+
 Kept* Pool::kept_for(std::size_t size) noexcept {
-    if (!pool.is_ready) {
-        pool.is_ready = at_end_of_thread.empty(pool);
-        if (!pool.is_ready) return nullptr;
-    }
-    const auto index = static_cast<std::size_t>(std::countr_zero(size / BufferPool::smallest));
-    return index >= classes ? nullptr : &pool.of_class[index];
+    return size < BufferPool::smallest << classes && (pool.is_ready || make_ready())
+               ? &pool.of_class[static_cast<std::size_t>(
+                     std::countr_zero(size / BufferPool::smallest))]
+               : nullptr;
 }
 
 }  // namespace

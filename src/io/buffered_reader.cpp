@@ -30,11 +30,16 @@ BufferedReader::BufferedReader(Socket& source, std::size_t buffer_size)
 BufferedReader::BufferedReader(std::string_view data) noexcept
     : data_{data.data()}, capacity_{data.size()}, end_{data.size()} {}
 
-BufferedReader::~BufferedReader() { release(); }
+BufferedReader::~BufferedReader() {
+    if (buffer_ != nullptr) BufferPool::give_back(buffer_, capacity_);
+}
 
 std::string_view BufferedReader::readline(std::size_t limit) {
-    const std::string_view line = take_line(0, limit);
-    return line.empty() ? receive_line(limit) : line;
+    if (buffered() > 0) {
+        const std::string_view line = take_line(0, limit);
+        if (!line.empty()) return line;
+    }
+    return receive_line(limit);
 }
 
 /// Takes a line whose end lies between these two positions of the buffer. Returns an empty view if
@@ -123,37 +128,38 @@ std::string_view BufferedReader::take(std::size_t size) noexcept {
 /// yet.
 bool BufferedReader::fill(std::size_t most, bool partial) {
     if (source_ == nullptr) return false;
-    const std::size_t received = receive(most, partial);
-    end_ += received;
+    if (source_->corked_ != nullptr) source_->corked_->flush_before_wait();
+    std::ptrdiff_t received = 0;
+    if (detail::current().io != nullptr && buffered() == 0) {
+        received = receive_without_holding(most, partial);
+    } else {
+        make_room(most);
+        received = source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0,
+                                         partial || buffered() > 0);
+        if (received == -1) detail::throw_io_error(source_->channel(), "recv");
+    }
+    end_ += static_cast<std::size_t>(received);
     return received > 0;
 }
 
-std::size_t BufferedReader::receive(std::size_t most, bool partial) {
-    source_->flush_before_wait();
-    if (detail::current().io != nullptr && buffered() == 0) {
-        // This carrier can wait without a buffer, so that an idle connection holds none.
-        for (bool tries = source_->may_have_input();; tries = true) {
-            if (tries) {
-                make_room(most);
-                const std::ptrdiff_t received = source_->receive_some(
-                    buffer_, std::min(most, capacity_), MSG_DONTWAIT, partial);
-                if (received != -1) {
-                    filled_ = static_cast<std::size_t>(received) == capacity_;
-                    return static_cast<std::size_t>(received);
-                }
+/// On a carrier that can wait without a buffer, so that an idle connection holds none.
+std::ptrdiff_t BufferedReader::receive_without_holding(std::size_t most, bool partial) {
+    for (bool tries = source_->may_have_input();; tries = true) {
+        if (tries) {
+            make_room(most);
+            const std::ptrdiff_t received =
+                source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT, partial);
+            if (received != -1) {
+                filled_ = static_cast<std::size_t>(received) == capacity_;
+                return received;
             }
-            release();
-            // A message as long as the buffer cannot be seen to be all there is: with a larger one
-            // the carrier is spared a call that finds nothing.
-            if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
-            source_->wait_for_input(partial);
         }
+        if (buffer_ != nullptr) release();
+        // A message as long as the buffer cannot be seen to be all there is: with a larger one the
+        // carrier is spared a call that finds nothing.
+        if (filled_ && capacity_ < largest_on_its_own) capacity_ *= 2;
+        source_->wait_for_input(partial);
     }
-    make_room(most);
-    const std::ptrdiff_t received = source_->receive_some(
-        buffer_ + end_, std::min(most, capacity_ - end_), 0, partial || buffered() > 0);
-    if (received == -1) detail::throw_io_error(source_->channel(), "recv");
-    return static_cast<std::size_t>(received);
 }
 
 /// Makes room for at least one byte behind the buffered ones.

@@ -45,7 +45,7 @@ std::size_t BufferedWriter::hold_back(std::string_view bytes) {
     alone([&] {
         if (held_back_.size() + bytes.size() > size_) send_held_back();
         if (bytes.size() >= size_) {
-            sink_->transmit_behind_corked(bytes);
+            sink_->transmit(bytes, this);
         } else {
             held_back_ += bytes;
         }
@@ -95,7 +95,7 @@ void BufferedWriter::send_held_back() {
     // The buffer is emptied first: if sending fails, the output is not sent again, because nobody
     // knows how much of it has arrived.
     std::string sending = std::exchange(held_back_, {});
-    sink_->transmit_behind_corked(sending);
+    sink_->transmit(sending, this);
     sending.clear();
     held_back_ = std::move(sending);  // keeps the memory for the next ones
 }

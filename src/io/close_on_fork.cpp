@@ -41,12 +41,6 @@ Kind kind_in(std::uint64_t word, std::size_t place) {
     return static_cast<Kind>((word >> (place * bits)) & mask);
 }
 
-Kind kind_of(int descriptor) {
-    if (!has_place(descriptor)) return Kind::unknown;
-    const auto index = static_cast<std::size_t>(descriptor);
-    return kind_in(words[index / per_word].load(std::memory_order_relaxed), index % per_word);
-}
-
 /// Makes a descriptor of the kind `from` one of the kind `to`. `Kind::unknown` as `from` stands for
 /// every kind.
 void change(int descriptor, Kind from, Kind to) {
@@ -172,7 +166,12 @@ void CloseOnFork::add_control(int descriptor) noexcept {
     change(descriptor, Kind::unknown, Kind::control);
 }
 
-bool CloseOnFork::knows(int descriptor) noexcept { return kind_of(descriptor) != Kind::unknown; }
+bool CloseOnFork::knows(int descriptor) noexcept {
+    const auto index = static_cast<std::size_t>(descriptor);  // that of -1 is too large as well
+    return index < most_descriptors &&
+           ((words[index / per_word].load(std::memory_order_relaxed) >> (index % per_word * bits)) &
+            mask) != 0;
+}
 
 void CloseOnFork::remove(int descriptor) noexcept {
     if (knows(descriptor)) change(descriptor, Kind::unknown, Kind::unknown);

@@ -55,11 +55,4 @@ class ReplyCollector {
     TimePoint first_at_;
 };
 
-/// To be called before the calling thread waits.
-inline void flush_replies() noexcept {
-    if (ReplyCollector* const replies = current().replies) [[unlikely]] {
-        replies->flush();
-    }
-}
-
 }  // namespace socketserver::detail

@@ -38,8 +38,9 @@ int domain_of(const Address& address);
 
 /// Of a connection in this family.
 constexpr ByteStream byte_stream_of(int domain) noexcept {
-    if (domain == AF_UNIX) return ByteStream::unix_domain;
-    return domain == AF_INET || domain == AF_INET6 ? ByteStream::tcp : ByteStream::unknown;
+    return domain == AF_UNIX                         ? ByteStream::unix_domain
+           : domain == AF_INET || domain == AF_INET6 ? ByteStream::tcp
+                                                     : ByteStream::unknown;
 }
 
 using HostText = std::array<char, 64>;

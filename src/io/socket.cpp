@@ -262,13 +262,8 @@ void Socket::sendall(std::string_view data) { transmit(data); }
 /// Flat, because a return costs some 10 ns behind a system call, in 5 µs that a request takes: it
 /// seems that the kernel's own calls have pushed the program's return addresses out of the stack by
 /// which the processor predicts them.
-[[gnu::flatten]] std::size_t Socket::transmit(std::string_view data) {
-    flush_corked();
-    return transmit_behind_corked(data);
-}
-
-/// The same without flushing the corked writer: for that writer itself.
-[[gnu::flatten]] std::size_t Socket::transmit_behind_corked(std::string_view data) {
+[[gnu::flatten]] std::size_t Socket::transmit(std::string_view data, const detail::Corked* behind) {
+    if (corked_ != behind && corked_ != nullptr) corked_->flush_before_send();
     const std::size_t size = data.size();
     detail::before_send(channel_);
     // The timeout applies to all of the data, so that a peer which takes single bytes does not

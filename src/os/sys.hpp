@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "socketserver/detail/export.hpp"
 
@@ -79,8 +80,7 @@ SOCKETSERVER_EXPORT int renumber(int descriptor) noexcept;
 /// descriptor passes it through here. Returns -1 for -1, and -1 with errno if no other number is
 /// free.
 inline int off_standard_streams(int descriptor) noexcept {
-    constexpr int last_standard = 2;
-    return descriptor > last_standard || descriptor == -1 ? descriptor : renumber(descriptor);
+    return descriptor > STDERR_FILENO || descriptor == -1 ? descriptor : renumber(descriptor);
 }
 
 /// Repeats `call` for as long as a signal interrupts it.
