@@ -40,7 +40,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     std::condition_variable gone;
     std::vector<WaitingThread*>
         waiting;  // the last one waits for the shortest time: its cache is warm
-    std::deque<Task> queue;
+    std::deque<std::unique_ptr<Job>> queue;
     RoomListener room_listener{};  // set while a caller waits for room
     // Changed under the lock; statistics read them without it.
     std::atomic<std::size_t> threads{0};
@@ -59,18 +59,19 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
 
     struct Start {
         std::shared_ptr<State> state;
-        Task task;
+        std::unique_ptr<Job> job;
     };
 
-    bool give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task);
-    int create_thread(Task& task);
+    bool give_to_waiting(std::unique_lock<std::mutex>& lock, std::unique_ptr<Job>& job);
+    int create_thread(std::unique_ptr<Job>& job);
     int start_first_queued();
     bool is_full(Bounds bounds) const;
 
     static void* thread_main(void* argument);
-    void work(Task task);
-    bool next_task(std::unique_lock<std::mutex>& lock, Task& task, WaitingThread& self);
-    bool wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self);
+    void work(std::unique_ptr<Job> job);
+    bool next_job(std::unique_lock<std::mutex>& lock, std::unique_ptr<Job>& job, bool& daemon,
+                  WaitingThread& self);
+    bool wait_for_job(std::unique_lock<std::mutex>& lock, WaitingThread& self);
     void become_daemon(bool daemon);
     void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
@@ -79,13 +80,14 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     /// Does what is necessary if pthread_exit() in a handler ends the thread.
     struct ThreadExit {
         State& state;
-        Task& task;
-        bool is_due = true;
+        std::unique_ptr<Job>& job;
+        bool is_due = false;
 
         ~ThreadExit() {
             if (!is_due) return;
-            task.job.reset();
-            state.leave_at_once(task.daemon);
+            const bool daemon = job->is_daemon_;
+            job.reset();
+            state.leave_at_once(daemon);
         }
     };
 };
@@ -98,47 +100,48 @@ ThreadGroup::~ThreadGroup() {
 }
 
 void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
-    Task task{std::move(job), daemon};
+    job->is_daemon_ = daemon;
     {
         std::unique_lock lock{state_->mutex};
-        if (state_->give_to_waiting(lock, task)) return;
+        if (state_->give_to_waiting(lock, job)) return;
         state_->owner = ::getpid();
         ++state_->threads;
         if (daemon) ++state_->daemons;
     }
-    const int error = state_->create_thread(task);
+    const int error = state_->create_thread(job);
     if (error == 0) return;
-    job = std::move(task.job);
     const std::lock_guard lock{state_->mutex};
     --state_->threads;
     if (daemon) --state_->daemons;
     throw std::system_error(error, std::system_category(), "create a thread for a request");
 }
 
-/// Returns true if a thread took the task; the lock is then released.
-bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock, Task& task) {
+/// Returns true if a thread took the job; the lock is then released.
+bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock,
+                                         std::unique_ptr<Job>& job) {
     if (waiting.empty()) return false;
     WaitingThread& thread = *waiting.back();
     waiting.pop_back();
-    if (task.daemon) ++daemons;
-    thread.task = std::move(task);
+    if (job->is_daemon_) ++daemons;
+    thread.job = std::move(job);
     lock.unlock();
     // The thread is no longer in the list of waiting ones, so its object exists until it is woken.
     thread.sleep.wake();
     return true;
 }
 
-int ThreadGroup::State::create_thread(Task& task) {
+/// Returns an error, and leaves the job to its caller, or 0.
+int ThreadGroup::State::create_thread(std::unique_ptr<Job>& job) {
     std::unique_ptr<Start> start{new (std::nothrow) Start};
     if (start == nullptr) return ENOMEM;
     start->state = shared_from_this();
-    start->task = std::move(task);
+    start->job = std::move(job);
     pthread_t thread{};
     const int error = sys::calls.pthread_create(&thread, nullptr, thread_main, start.get());
     if (error == 0) {
         start.release();  // NOLINT(bugprone-unused-return-value): the thread owns it now
     } else {
-        task = std::move(start->task);
+        job = std::move(start->job);
     }
     return error;
 }
@@ -151,11 +154,12 @@ bool ThreadGroup::State::is_full(Bounds bounds) const {
 
 void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads) {
     std::unique_lock lock{state_->mutex};
-    std::deque<Task>& queue = state_->queue;
+    std::deque<std::unique_ptr<Job>>& queue = state_->queue;
     queue.emplace_back();  // may throw; the rest does not
-    queue.back() = {std::move(job), daemon};
+    job->is_daemon_ = daemon;
+    queue.back() = std::move(job);
     if (!state_->waiting.empty()) {
-        Task first = std::move(queue.front());
+        std::unique_ptr<Job> first = std::move(queue.front());
         queue.pop_front();
         state_->give_to_waiting(lock, first);
         return;
@@ -163,7 +167,7 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
     int error = 0;
     if (state_->threads < most_threads) error = state_->start_first_queued();
     if (state_->threads == 0) {  // so nothing else is queued
-        job = std::move(queue.back().job);
+        job = std::move(queue.back());
         queue.pop_back();
         throw std::system_error(error, std::system_category(), "create a thread for a request");
     }
@@ -173,7 +177,7 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
 
 /// Called under the lock, so that nobody queues a job for a thread that could not be created.
 int ThreadGroup::State::start_first_queued() {
-    const bool is_daemon = queue.front().daemon;
+    const bool is_daemon = queue.front()->is_daemon_;
     owner = ::getpid();
     const int error = create_thread(queue.front());
     if (error != 0) return error;
@@ -216,44 +220,51 @@ bool ThreadGroup::has_room(Bounds bounds) const noexcept {
 
 void* ThreadGroup::State::thread_main(void* argument) {
     const std::unique_ptr<Start> start{static_cast<Start*>(argument)};
-    start->state->work(std::move(start->task));
+    start->state->work(std::move(start->job));
     return nullptr;
 }
 
-void ThreadGroup::State::work(Task task) {
+void ThreadGroup::State::work(std::unique_ptr<Job> job) {
     WaitingThread self;
+    ThreadExit exit{*this, job};
     for (;;) {
-        ThreadExit exit{*this, task};
-        task.job->run();
+        exit.is_due = true;
+        job->run();
         exit.is_due = false;
-        task.job.reset();
+        bool daemon = job->is_daemon_;
+        job.reset();
         std::unique_lock lock{mutex};
-        if (!next_task(lock, task, self)) return leave(lock, task.daemon);
+        if (!next_job(lock, job, daemon, self)) return leave(lock, daemon);
     }
 }
 
-bool ThreadGroup::State::next_task(std::unique_lock<std::mutex>& lock, Task& task,
-                                   WaitingThread& self) {
+/// `daemon` is whether the job that has ended was a daemon's.
+bool ThreadGroup::State::next_job(std::unique_lock<std::mutex>& lock, std::unique_ptr<Job>& job,
+                                  bool& daemon, WaitingThread& self) {
     if (!queue.empty()) {
-        const bool was_daemon = std::exchange(task, std::move(queue.front())).daemon;
+        job = std::move(queue.front());
         queue.pop_front();
         queued = queue.size();
-        if (was_daemon != task.daemon) become_daemon(task.daemon);
+        if (daemon != job->is_daemon_) become_daemon(job->is_daemon_);
         announce_room(lock);
         return true;
     }
     if (closed || waiting.size() == most_waiting) return false;
-    if (std::exchange(task.daemon, false)) --daemons;
-    if (!wait_for_task(lock, self)) return false;
-    task = std::move(self.task);
+    if (std::exchange(daemon, false)) --daemons;
+    if (!wait_for_job(lock, self)) return false;
+    job = std::move(self.job);
     return true;
 }
 
-/// Returns false if no task came, so that the thread has to end. The lock is held at the return
-/// only in that case.
-bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
+/// Returns false if no job came, so that the thread has to end. The lock is held at the return only
+/// in that case.
+bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
     waiting.push_back(&self);
-    announce_room(lock);
+    if (room_listener.tell == nullptr) {
+        lock.unlock();
+    } else {
+        announce_room(lock);
+    }
     if (!self.sleep.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
         lock.lock();
         const auto place = std::find(waiting.begin(), waiting.end(), &self);
@@ -261,11 +272,11 @@ bool ThreadGroup::State::wait_for_task(std::unique_lock<std::mutex>& lock, Waiti
             waiting.erase(place);
             return false;
         }
-        // Another thread took this one from the list at the last moment, so a task is coming.
+        // Another thread took this one from the list at the last moment, so a job is coming.
         lock.unlock();
         self.sleep.sleep_until(std::chrono::steady_clock::time_point::max());
     }
-    if (self.task.job != nullptr) return true;
+    if (self.job != nullptr) return true;
     lock.lock();  // woken by close()
     return false;
 }
@@ -310,10 +321,10 @@ void ThreadGroup::State::leave_at_once(bool daemon) {
         // If there is no thread that would ever serve the queued requests, they are closed. A new
         // request may come meanwhile, and get a thread.
         while (error != 0 && threads == 1 && !queue.empty()) {
-            Task lost = std::move(queue.front());
+            std::unique_ptr<Job> lost = std::move(queue.front());
             queue.pop_front();
             lock.unlock();
-            lost.job.reset();  // this takes other locks
+            lost.reset();  // this takes other locks
             lock.lock();
             if (!queue.empty()) error = start_first_queued();
         }

@@ -11,12 +11,6 @@
 
 namespace socketserver::detail {
 
-/// A job, and whether it may outlive the group.
-struct Task {
-    std::unique_ptr<Job> job;
-    bool daemon = false;
-};
-
 /// What a thread sleeps on until another one wakes it.
 template <class Platform = detail::Platform>
 class Sleep {
@@ -47,7 +41,7 @@ class Sleep {
 /// One thread that waits for its next job. It sleeps on a word of its own, not under the lock of
 /// the group: a condition variable would make it contend for that lock when it wakes.
 struct WaitingThread {
-    Task task;
+    std::unique_ptr<Job> job;
     Sleep<> sleep;
 };
 

@@ -18,6 +18,11 @@ class SOCKETSERVER_EXPORT Job {
     virtual ~Job();
     /// Does not throw.
     virtual void run() = 0;
+
+  private:
+    friend class ThreadGroup;
+
+    bool is_daemon_ = false;  // may outlive its group
 };
 
 /// Threads, each of which runs one job at a time. A thread whose job has ended takes the next job
