@@ -262,7 +262,6 @@ class SOCKETSERVER_EXPORT ServerBase {
 
     bool take_turn(detail::Serving& serving, std::chrono::milliseconds poll_interval,
                    int& until_look);
-    void call_service_actions() noexcept;
     detail::Turn pause_accepting() noexcept;
     void end_listening() noexcept;
     bool is_drained();

@@ -66,7 +66,6 @@ void Lingering::take(int fd) noexcept {
 }
 
 TimePoint Lingering::next_end() const noexcept {
-    if (count_.load(std::memory_order_relaxed) == 0) return never;
     const std::lock_guard lock{mutex_};
     TimePoint first = never;
     for (const Entry& entry : entries_) {
@@ -76,7 +75,6 @@ TimePoint Lingering::next_end() const noexcept {
 }
 
 void Lingering::look_after() noexcept {
-    if (count_.load(std::memory_order_relaxed) == 0) return;
     const std::lock_guard lock{mutex_};
     std::array<epoll_event, 8> events{};
     const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);

@@ -38,6 +38,7 @@ class SOCKETSERVER_EXPORT Lingering {
     /// A descriptor that becomes readable when there is something to do; -1 until the first
     /// connection is taken.
     int fileno() const noexcept { return epoll_.load(); }
+    bool is_empty() const noexcept { return count_.load(std::memory_order_relaxed) == 0; }
     /// When look_after() is to be called even if nothing became readable.
     TimePoint next_end() const noexcept;
     /// Reads and discards what has come, without waiting.

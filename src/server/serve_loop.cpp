@@ -62,7 +62,11 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
                 // It costs this turn, and not the server.
                 serving.pause_after(std::current_exception());
             }
-            if (goes_on) call_service_actions();
+            try {
+                if (goes_on) service_actions();
+            } catch (...) {
+                report_server_error(std::current_exception());
+            }
         }
     };
     policy_->mixin_serve(loop, true);
@@ -79,7 +83,7 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
     const TimePoint accept_at = state_->accept_at();
     const bool ready =
         accept_at == TimePoint{} && (state_->life.load().has_cancelled || policy_->mixin_ready());
-    serving.begin_request();
+    if (detail::ReplyCollector* const replies = serving.replies()) replies->look_after();
     // The rest of a batch is served before the next look, so that its replies are sent together.
     const bool goes_on =
         until_look > 0 || draining || (serving.has_waited() && state_->has_received());
@@ -89,13 +93,14 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
     } else if (turn == Turn::nothing && draining && Clock::now() >= state_->handshakes_until()) {
         end_listening();
     } else {
-        TimePoint poll_at = after(poll_interval);
+        TimePoint poll_at =
+            poll_interval.count() < 0 ? never : detail::deadline_after(poll_interval);
         if (turn == Turn::nothing && draining) {
             poll_at = std::min(poll_at, state_->handshakes_until());
         }
         // The socket is not readable because of a datagram that was already received.
         if (ready && state_->has_received()) poll_at = TimePoint{};
-        serving.wait(ready ? fileno() : -1, policy_->mixin_fileno(),
+        serving.wait(ready && socket_ ? socket_->fileno() : -1, policy_->mixin_fileno(),
                      std::min({poll_at, wait_end(accept_at), policy_->mixin_service_at()}));
         until_look = serving.looks_after_wait(until_look, turn == Turn::nothing);
         policy_->mixin_service();
@@ -157,14 +162,6 @@ void ServerBase::server_close() {
     }
     policy_->mixin_close(!in_handler);
     state_->table->lingering.end();  // those of requests that have ended since the loop did
-}
-
-void ServerBase::call_service_actions() noexcept {
-    try {
-        service_actions();
-    } catch (...) {
-        report_server_error(std::current_exception());
-    }
 }
 
 }  // namespace socketserver

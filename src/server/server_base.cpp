@@ -145,8 +145,8 @@ void ServerBase::server_activate() {
 int ServerBase::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }
 
 Socket& ServerBase::socket() const {
-    if (!socket_) throw std::system_error(EBADF, std::system_category(), "the server is closed");
-    return *socket_;
+    return socket_ ? *socket_
+                   : throw std::system_error(EBADF, std::system_category(), "the server is closed");
 }
 
 void ServerBase::let_go() noexcept {

@@ -236,7 +236,6 @@ void ServerState::follow_parents_drain() noexcept {
 }
 
 TimePoint ServerState::drain_deadline() noexcept {
-    if (!drains_as_worker()) return never;
     const std::lock_guard lock{mutex};
     return lifecycle.deadline();
 }
@@ -249,7 +248,7 @@ bool ServerState::wait_unless_stopped(int descriptor) {
         std::array<pollfd, 2> entries{
             {{drains ? -1 : stop_waker.fileno(), POLLIN, 0}, {descriptor, POLLIN, 0}}};
         try {
-            if (poll(entries.data(), entries.size(), drain_deadline()) == -1) {
+            if (poll(entries.data(), entries.size(), drains ? drain_deadline() : never) == -1) {
                 throw_system_error("wait for requests to end");
             }
         } catch (const std::bad_alloc&) {
@@ -343,13 +342,14 @@ bool Serving::wait(int listener, int policy, TimePoint until) {
     if (state_.received != nullptr && state_.copies.are_several()) {
         state_.received->allow_batches(false);
     }
-    const int ready = poll(entries.data(), entries.size(),
-                           std::min({until, state_.drain_deadline(), lingerers.next_end()}));
+    if (drains) until = std::min(until, state_.drain_deadline());
+    if (!lingerers.is_empty()) until = std::min(until, lingerers.next_end());
+    const int ready = poll(entries.data(), entries.size(), until);
     if (ready == -1) {
         waiting_failed();
         return false;
     }
-    lingerers.look_after();
+    if (!lingerers.is_empty()) lingerers.look_after();
     if (entries[loop].revents != 0) state_.loop_waker.reset();
     if (entries[stop].revents != 0) {
         if (state_.is_worker) {

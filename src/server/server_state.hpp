@@ -123,7 +123,7 @@ struct ServerState {
     void obey_parent() noexcept;
     /// What turn() does of the worker's drain: for a thread that waits outside of the loop.
     void follow_parents_drain() noexcept;
-    /// When to do so again.
+    /// When to do so again. To be called only if it drains.
     TimePoint drain_deadline() noexcept;
     /// @}
 
@@ -149,10 +149,9 @@ class Serving {
     /// To be called if this thread serves the requests itself: replies may be held back then, if
     /// the options say so.
     void collect_replies();
-    /// To be called before each request is taken.
-    void begin_request() noexcept {
-        if (replies_) replies_->look_after();
-    }
+    /// What collect_replies() has made, which looks after its replies before each request is taken;
+    /// or null.
+    ReplyCollector* replies() noexcept { return replies_ ? &*replies_ : nullptr; }
     bool stopped() const noexcept { return state_.stop.load(std::memory_order_relaxed); }
     /// Waits until a request may be there, somebody stops the server, or the time is over.
     /// @return false if the time is over.
