@@ -76,7 +76,7 @@ class ForkingMixIn : public Policy {
         }
         if (is_child) {
             policy_host().enter_child();
-            const detail::ConnectionHandle shared = record;
+            const detail::ConnectionHandle shared = detail::share(record);
             const bool served = server.serve_request(request, client_address);
             detail::leave_outcome(shared.get());
             detail::exit_child(served ? 0 : 1);

@@ -23,7 +23,7 @@ namespace {
 ConnectionHandle request_here() {
     const ServerMark* const mark = current().request;
     if (mark == nullptr || mark->connection() == nullptr) return {};
-    return mark->connection()->channel().connection;
+    return share(mark->connection()->channel().connection);
 }
 
 }  // namespace

@@ -60,17 +60,17 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
 
 }  // namespace
 
-void ConnectionHandle::share(Connection& connection) noexcept {
-    connection.handles.fetch_add(1, std::memory_order_relaxed);
+ConnectionHandle share(const ConnectionHandle& connection) noexcept {
+    if (connection) connection->handles.fetch_add(1, std::memory_order_relaxed);
+    return ConnectionHandle{connection.get()};
 }
 
-/// When the last handle is released, the request has ended.
-void ConnectionHandle::release(Connection& connection) noexcept {
-    if (connection.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    const std::shared_ptr<RequestTable> table = std::move(connection.table);
-    table->end(connection);
-    std::destroy_at(&connection);
-    table->record_memory.give_back(&connection);
+void ConnectionRelease::operator()(Connection* connection) const noexcept {
+    if (connection->handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    const std::shared_ptr<RequestTable> table = std::move(connection->table);
+    table->end(*connection);
+    std::destroy_at(connection);
+    table->record_memory.give_back(connection);
 }
 
 void note_served(const ConnectionHandle& connection) noexcept {
@@ -109,10 +109,6 @@ void share_outcome(Connection* connection) noexcept {
 
 void leave_outcome(Connection* connection) noexcept {
     if (connection != nullptr) connection->table->end(*connection);
-}
-
-void disown_descriptor(Connection* connection) noexcept {
-    if (connection != nullptr) connection->table->disown_descriptor(*connection);
 }
 
 void note_cancelled(Connection* connection) noexcept {

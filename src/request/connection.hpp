@@ -35,10 +35,10 @@ class Connection {
 
     /// @param server the table, which the server and its requests share.
     Connection(std::shared_ptr<RequestTable> server, Address&& client, int descriptor,
-               Place&& taken) noexcept
+               const Place& taken) noexcept
         : table{std::move(server)},
           client_address{std::move(client)},
-          place{std::move(taken)},
+          place{taken},
           fd{descriptor} {}
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;

@@ -18,19 +18,18 @@ namespace {
 /// room back, cannot wake it.
 constexpr std::chrono::milliseconds look_again{10};
 
+constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
 /// The limit on descriptors, minus some for the rest of the program. So the server normally does
 /// not run out of descriptors.
 std::size_t default_most() {
     rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY) return 0;
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY) {
+        return unlimited;
+    }
     const rlim_t reserve = std::clamp<rlim_t>(limit.rlim_cur / 8, 16, 256);
     if (limit.rlim_cur <= reserve) return 1;
-    return static_cast<std::size_t>(
-        std::min<rlim_t>(limit.rlim_cur - reserve, std::numeric_limits<std::size_t>::max()));
-}
-
-std::size_t or_unlimited(std::size_t most) {
-    return most == 0 ? std::numeric_limits<std::size_t>::max() : most;
+    return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur - reserve, unlimited));
 }
 
 LiveOptions live_part(const ServerOptions& options) {
@@ -44,16 +43,11 @@ LiveOptions live_part(const ServerOptions& options) {
 }  // namespace
 
 Limits::Limits(const ServerOptions& options, bool is_stream)
-    : settings_{live_part(options)},
+    : settings_{live_part(options), is_stream ? default_most() : unlimited},
       waits_{options.overload == Overload::wait},
-      default_most_{is_stream ? default_most() : 0},
       are_announced_{options.proxy_protocol != ProxyProtocol::off} {
     // If clients are known by a header, the process that serves a client takes the share.
     if (are_announced_) shared_ = std::make_unique<SharedLimits>();
-}
-
-std::size_t Limits::most() const noexcept {
-    return or_unlimited(settings_.max_connections().value_or(default_most_));
 }
 
 Clock::duration Limits::interval() const noexcept {
@@ -72,18 +66,22 @@ Clock::duration Limits::burst() const noexcept {
 
 TimePoint Limits::accept_at() noexcept {
     if (!waits_) return {};
-    if (taken() >= most()) {
+    if (taken() >= settings_.most_connections()) {
         waiting_ = true;
         // This checks again, because room that was given back before the line above has woken no
         // loop.
-        if (taken() >= most()) return shares_room() ? Clock::now() + look_again : never;
+        if (taken() >= settings_.most_connections()) {
+            return shares_room() ? Clock::now() + look_again : never;
+        }
     }
-    if (!limits_rate()) return {};
+    if (!settings_.limits_rate()) return {};
     const TimePoint turn = turn_at();
     return turn > Clock::now() ? turn : TimePoint{};
 }
 
-std::size_t Limits::taken() noexcept { return shares_room() ? shared_->taken() : taken_.load(); }
+std::size_t Limits::taken() noexcept {
+    return worker_ && settings_.limits_connections() ? shared_->taken() : taken_.load();
+}
 
 TimePoint Limits::turn_at() noexcept {
     if (worker_) return shared_->next_turn() - burst();
@@ -92,7 +90,7 @@ TimePoint Limits::turn_at() noexcept {
 }
 
 Room Limits::take_room() noexcept {
-    const std::size_t limit = most();
+    const std::size_t limit = settings_.most_connections();
     if (shares_room()) return shared_->take_room(*worker_, limit) ? Room::shared : Room::none;
     std::size_t taken = taken_.load(std::memory_order_relaxed);
     do {
@@ -101,16 +99,6 @@ Room Limits::take_room() noexcept {
     return Room::own;
 }
 
-bool Limits::give_back_room(Room room) noexcept {
-    if (room == Room::shared) {
-        shared_->give_back_room(*worker_);
-    } else {
-        taken_.fetch_sub(1);
-    }
-    return waiting_.load() && waiting_.exchange(false);
-}
-
-/// To be called only if limits_rate() is true, like give_back_turn().
 bool Limits::take_turn() noexcept {
     const TimePoint now = Clock::now();
     if (worker_) return shared_->take_turn(now, interval(), burst());
@@ -128,7 +116,8 @@ void Limits::give_back_turn() noexcept {
 
 bool Limits::take_share(const Address& address) {
     const std::optional<Origin> origin = origin_of(address);
-    const std::size_t most = or_unlimited(settings_.max_connections_per_address());
+    const std::size_t limit = settings_.max_connections_per_address().value_or(0);
+    const std::size_t most = limit == 0 ? unlimited : limit;
     if (!origin) return true;
     if (shares_addresses()) return shared_->take_share(own_number(), *origin, most);
     const std::lock_guard lock{mutex_};
@@ -159,39 +148,43 @@ void Limits::worker_has_ended(std::size_t number) noexcept {
     if (shared_ != nullptr) shared_->give_back_all(number);
 }
 
-void Place::take(RequestTable& table) noexcept {
-    Limits& limits = table.limits;
-    room_ = limits.take_room();
-    if (room_ == Room::none) {
+void Place::take(RequestTable& from) noexcept {
+    room = from.limits.take_room();
+    if (room == Room::none) {
         refused = RefuseCause::max_connections;
         return;
     }
-    table_ = &table;
-    if (!limits.limits_rate()) return;
-    has_turn_ = limits.take_turn();
-    if (!has_turn_) refused = RefuseCause::max_accept_rate;
+    table = &from;
+    if (!from.limits.settings().limits_rate()) return;
+    has_turn = from.limits.take_turn();
+    if (!has_turn) refused = RefuseCause::max_accept_rate;
 }
 
-void Place::take_share(RequestTable& table, const Address& client_address) {
-    if (table.limits.take_share(client_address)) {
-        table_ = &table;
-        share_of_ = &client_address;
+void Place::take_share(RequestTable& from, const Address& client_address) {
+    if (from.limits.take_share(client_address)) {
+        table = &from;
+        share_of = &client_address;
     } else {
         refused = RefuseCause::max_connections_per_address;
     }
 }
 
 void Place::give_back_share() noexcept {
-    if (table_ == nullptr || share_of_ == nullptr) return;
-    table_->limits.give_back_share(*std::exchange(share_of_, nullptr));
+    table->limits.give_back_share(*std::exchange(share_of, nullptr));
 }
 
 void Place::give_back() noexcept {
-    if (table_ == nullptr) return;
-    give_back_share();
-    RequestTable& table = *std::exchange(table_, nullptr);
-    if (has_turn_) table.limits.give_back_turn();
-    if (room_ != Room::none && table.limits.give_back_room(room_)) table.wake_loop();
+    if (share_of != nullptr) give_back_share();
+    RequestTable& owner = *std::exchange(table, nullptr);
+    Limits& limits = owner.limits;
+    if (has_turn) limits.give_back_turn();
+    if (room == Room::none) return;
+    if (room == Room::shared) {
+        limits.shared_->give_back_room(*limits.worker_);
+    } else {
+        limits.taken_.fetch_sub(1);
+    }
+    if (limits.waiting_.load() && limits.waiting_.exchange(false)) owner.wake_loop();
 }
 
 }  // namespace socketserver::detail

@@ -39,18 +39,13 @@ class SOCKETSERVER_EXPORT Limits {
     /// back.
     TimePoint accept_at() noexcept;
 
-    /// Takes room under max_connections. Returns Room::none if there is none.
+    /// Takes room under max_connections. Returns Room::none if there is none. Place gives it back.
     Room take_room() noexcept;
-    /// @return whether a loop waits for room.
-    bool give_back_room(Room room) noexcept;
 
-    /// max_accept_rate.
-    bool limits_rate() const noexcept { return settings_.max_accept_rate().has_value(); }
+    /// To be called only if max_accept_rate is set, as give_back_turn().
     bool take_turn() noexcept;
     void give_back_turn() noexcept;
 
-    /// Whether max_connections_per_address is set.
-    bool limits_addresses() const noexcept { return settings_.max_connections_per_address() > 0; }
     bool take_share(const Address& address);
     void give_back_share(const Address& address) noexcept;
 
@@ -73,9 +68,10 @@ class SOCKETSERVER_EXPORT Limits {
     /// @}
 
   private:
+    friend struct Place;
+
     /// The default is each process's own.
-    bool shares_room() const noexcept { return worker_ && settings_.max_connections(); }
-    std::size_t most() const noexcept;
+    bool shares_room() const noexcept { return worker_ && settings_.limits_connections(); }
     Clock::duration interval() const noexcept;
     Clock::duration burst() const noexcept;
     bool shares_addresses() const noexcept { return worker_ || are_announced_; }
@@ -85,8 +81,7 @@ class SOCKETSERVER_EXPORT Limits {
 
     LiveSettings settings_;
     const bool waits_;
-    const std::size_t default_most_;  // 0 means no limit
-    const bool are_announced_;        // clients, by headers of the PROXY protocol
+    const bool are_announced_;  // clients, by headers of the PROXY protocol
 
     std::atomic<std::size_t> taken_{0};
     std::atomic<bool> waiting_{false};

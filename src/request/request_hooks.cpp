@@ -31,19 +31,11 @@ void begin_request(Channel& channel, Connection& connection) {
     if (settings.has_timeouts()) set_deadline(channel, settings.request_timeout());
 }
 
-/// Throws if the time of a request that has begun is over. Costs nothing if there is no limit.
+/// Throws if the time of a request that has begun is over.
 void require_time(Channel& channel, std::string_view operation) {
-    const TimePoint deadline = channel.deadline.load();
-    if (deadline == never || Clock::now() < deadline) return;
+    if (Clock::now() < channel.deadline.load()) return;
     errno = ETIMEDOUT;
     throw_io_error(channel, operation);
-}
-
-/// @return whether the operation was broken off rather than ended by the client.
-bool is_cancelled(const Connection& connection) {
-    if (!connection.cancelled.load()) return false;
-    errno = ECANCELED;
-    return true;
 }
 
 }  // namespace
@@ -55,7 +47,7 @@ Input before_receive(Channel& channel, bool partial) {
     Phase phase = connection->phase.load(std::memory_order_relaxed);
     if (phase == Phase::busy) {
         if (!connection->answered.load(std::memory_order_relaxed)) {
-            require_time(channel, "recv");
+            if (channel.deadline.load() != never) require_time(channel, "recv");
             return Input::wait;
         }
         if (partial) {
@@ -103,8 +95,10 @@ std::ptrdiff_t after_receive(Channel& channel, std::ptrdiff_t result) {
         return result;
     }
     const int error = errno;
-    if (is_cancelled(*connection)) return -1;
-    errno = error;
+    if (connection->cancelled.load()) {  // it was broken off, and not ended by the client
+        errno = ECANCELED;
+        return -1;
+    }
     // A drain has ended the input of the socket, which TLS takes for an unannounced end.
     if (result == -1 && error == ByteFilter::cut_off &&
         connection->table->is_input_over(connection->phase.load(std::memory_order_relaxed))) {
@@ -125,7 +119,7 @@ void before_send(Channel& channel, std::string_view operation) {
     if (connection == nullptr) return;
     if (connection->phase.load(std::memory_order_relaxed) != Phase::busy) {
         begin_request(channel, *connection);
-    } else {
+    } else if (channel.deadline.load() != never) {
         require_time(channel, operation);
     }
 }
@@ -139,8 +133,7 @@ std::ptrdiff_t after_send(Channel& channel, std::ptrdiff_t result) {
         connection->answered.store(true, std::memory_order_relaxed);
         return result;
     }
-    const int error = errno;
-    if (!is_cancelled(*connection)) errno = error;
+    if (connection->cancelled.load()) errno = ECANCELED;
     return result;
 }
 
@@ -149,7 +142,7 @@ Channel give_away(Channel& channel) noexcept {
     given.datagrams = nullptr;  // they belong to the server
     Connection* const connection = given.connection.get();
     if (connection == nullptr || !connection->is_handled) return given;
-    connection->table->disown_descriptor(*connection);
+    disown_descriptor(connection);
     connection->is_announced = false;  // so that connection_closed() is not called for it
     given.deadline.store(never);
     channel.connection = std::move(given.connection);

@@ -67,8 +67,9 @@ bool RequestTable::is_stopping() const noexcept {
 ConnectionHandle RequestTable::open(const Address& client_address, int fd, Place& place) {
     static_assert(sizeof(Connection) <= RecordMemory::slot_size);
     Address copy{client_address};
-    ConnectionHandle connection{::new (record_memory.take()) Connection{
-        shared_from_this(), std::move(copy), fd, std::move(place)}};
+    ConnectionHandle connection{::new (record_memory.take())
+                                    Connection{shared_from_this(), std::move(copy), fd, place}};
+    place.table = nullptr;  // the record has it now
     ++counters->accepted;
     if (worker_ != nullptr) ++worker_->active;
     count_.fetch_add(1);
@@ -89,7 +90,8 @@ void RequestTable::settle(Connection& connection) {
             place.refused = RefuseCause::untrusted_peer;
             break;
         case ProxyPeers::Answer::no_header:
-            if (limits.limits_addresses()) place.take_share(*this, connection.client_address);
+            if (limits.settings().limits_addresses())
+                place.take_share(*this, connection.client_address);
             break;
     }
 }
@@ -103,7 +105,7 @@ bool RequestTable::introduce(Connection& connection, const Address& client_addre
         const std::lock_guard lock{mutex_};
         connection.client_address = std::move(copy);
     }
-    const bool takes_share = limits.limits_addresses();
+    const bool takes_share = limits.settings().limits_addresses();
     // This comes first, so that the parent gives back the share if this process dies.
     if (told != nullptr) told->announce(connection.client_address, takes_share);
     if (!takes_share) return true;
@@ -120,13 +122,12 @@ void RequestTable::refuse(Connection& connection, RefuseCause cause) noexcept {
     ++counters->of(cause);
 }
 
-void RequestTable::disown_descriptor(Connection& connection) noexcept {
-    if (in_child_) {
-        connection.fd = -1;
-        return;
-    }
-    const std::lock_guard lock{mutex_};
-    connection.fd = -1;
+void disown_descriptor(Connection* connection) noexcept {
+    if (connection == nullptr) return;
+    const RequestTable& table = *connection->table;
+    std::unique_lock lock{table.mutex_, std::defer_lock};
+    if (!table.in_child_) lock.lock();
+    connection->fd = -1;
 }
 
 void RequestTable::end(Connection& connection) noexcept {
@@ -140,15 +141,15 @@ void RequestTable::end(Connection& connection) noexcept {
         if (ChildOutcome* const told = outcome_of(connection)) {
             told->is_refused = connection.is_refused;
             told->reason = static_cast<unsigned char>(reason);
-        } else {
+        } else if (connection.place.share_of != nullptr) {
             connection.place.give_back_share();
         }
-        connection.place.leave_to_parent();
+        connection.place = {};  // the parent gives the rest back
         return;
     }
-    learn_from_child(connection);
+    if (connection.outcome != -1) learn_from_child(connection);
     // This comes first: a client that is counted as gone must not stand in the way of another one.
-    connection.place.give_back_share();
+    if (connection.place.share_of != nullptr) connection.place.give_back_share();
     if (worker_ != nullptr && !connection.is_refused) --worker_->active;
     if (!connection.is_refused) {
         ++counters->of(reason);
@@ -160,7 +161,7 @@ void RequestTable::end(Connection& connection) noexcept {
         (connection.previous != nullptr ? connection.previous->next : first_) = connection.next;
         if (connection.outcome != -1) free_outcomes_.push_back(connection.outcome);
     }
-    connection.place.give_back();
+    if (connection.place.table != nullptr) connection.place.give_back();
     const bool was_last = count_.fetch_sub(1) == 1;
     if (was_last && last_wakes_loop_) wake_loop();
 }
@@ -178,13 +179,13 @@ CloseReason RequestTable::reason_of(const Connection& connection) noexcept {
 }
 
 ChildOutcome* RequestTable::outcome_of(const Connection& connection) noexcept {
-    if (connection.outcome == -1) return nullptr;
-    return &outcomes_->at(static_cast<std::size_t>(connection.outcome));
+    return connection.outcome == -1 ? nullptr
+                                    : &outcomes_->at(static_cast<std::size_t>(connection.outcome));
 }
 
 void RequestTable::learn_from_child(Connection& connection) noexcept {
     ChildOutcome* const told = outcome_of(connection);
-    if (told == nullptr || in_child_) return;
+    if (in_child_) return;
     connection.is_refused = connection.is_refused || told->is_refused;
     if (!told->is_announced.exchange(false)) return;
     try {
@@ -192,7 +193,9 @@ void RequestTable::learn_from_child(Connection& connection) noexcept {
     } catch (const std::bad_alloc&) {
         return;  // a Unix path: no limit applies to it
     }
-    if (told->has_share) connection.place.adopt_share(*this, connection.client_address);
+    if (!told->has_share) return;
+    connection.place.table = this;
+    connection.place.share_of = &connection.client_address;
 }
 
 void RequestTable::share_outcome(Connection& connection) noexcept {
@@ -266,11 +269,6 @@ void RequestTable::count_out_worker(int pid, CloseReason reason) noexcept {
         each.pid = 0;
         return;
     }
-}
-
-bool RequestTable::is_input_over(Connection::Phase phase) const noexcept {
-    if (phase == Connection::Phase::idle) return is_draining();
-    return phase == Connection::Phase::fresh && counters->drain.ends_fresh.load();
 }
 
 void RequestTable::end_input_if_over(Connection& connection) const noexcept {

@@ -65,8 +65,6 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     /// @throws std::bad_alloc
     bool introduce(Connection& connection, const Address& client_address);
     void refuse(Connection& connection, RefuseCause cause) noexcept;
-    /// Called before the descriptor is closed: from now on the connection cannot be broken off.
-    void disown_descriptor(Connection& connection) noexcept;
     /// The reason of the end, as far as it is known.
     CloseReason reason_of(const Connection& connection) noexcept;
     /// Takes the descriptor of a connection that has ended and whose client is still sending.
@@ -86,7 +84,7 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     bool in_child() const noexcept { return in_child_; }
     void share_outcome(Connection& connection) noexcept;
     /// Called in the parent when a child has ended: reads what the child has reported about the
-    /// client.
+    /// client. Only for a request whose outcome is shared.
     void learn_from_child(Connection& connection) noexcept;
     /// Called in a worker, which counts the requests that it accepts itself.
     void enter_worker() noexcept;
@@ -107,12 +105,16 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     /// Ends also the input of the connections whose client has sent nothing yet.
     void end_fresh_input() noexcept;
     /// Whether a connection in this phase is to see the end of the stream.
-    bool is_input_over(Connection::Phase phase) const noexcept;
+    bool is_input_over(Connection::Phase phase) const noexcept {
+        return phase == Connection::Phase::idle
+                   ? drain_.ends_idle.load()
+                   : phase == Connection::Phase::fresh && drain_.ends_fresh.load();
+    }
     /// Ends the input of the connection if is_input_over() is true for it. Takes no lock, so that a
     /// signal handler may call it.
     void end_input_if_over(Connection& connection) const noexcept;
     /// Whether the server is being drained, by any of its processes.
-    bool is_draining() const noexcept { return counters->drain.ends_idle.load(); }
+    bool is_draining() const noexcept { return drain_.ends_idle.load(); }
     /// Breaks all connections off: the operations of their handlers throw Cancelled.
     void cancel_all() noexcept;
     /// Between the calls of these two, cancel_all() wakes the watch as well.
@@ -133,11 +135,14 @@ class RequestTable : public std::enable_shared_from_this<RequestTable> {
     Address take_address(Connection& connection) noexcept;
 
   private:
+    friend void disown_descriptor(Connection* connection) noexcept;
+
     /// The outcome of the request, or null if it has none.
     ChildOutcome* outcome_of(const Connection& connection) noexcept;
 
     void end_input(Connection::Phase phase) noexcept;
 
+    const SharedCounters::Drain& drain_ = counters->drain;
     bool in_child_ = false;
     bool is_signalled_ = false;
     SharedCounters::Worker* worker_ = nullptr;

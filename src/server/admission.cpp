@@ -49,7 +49,7 @@ void ServerBase::open_connection(ConnectionHandle& record, Place& place,
     }
     RequestTable& table = *state_->table;
     if (!place.refused && !table.limits.waits()) place.take(table);
-    place.use_turn();
+    place.has_turn = false;
     try {
         record = table.open(client_address, descriptor, place);
     } catch (...) {
@@ -58,7 +58,8 @@ void ServerBase::open_connection(ConnectionHandle& record, Place& place,
         ++table.counters->of(CloseReason::error);
         throw;
     }
-    if (place.refused || !(table.limits.limits_addresses() || !table.proxies.is_off())) return;
+    if (place.refused || !(table.limits.settings().limits_addresses() || !table.proxies.is_off()))
+        return;
     try {
         table.settle(*record);
     } catch (...) {
@@ -80,7 +81,7 @@ void ServerBase::announce_opened(const ConnectionHandle& record) {
 
 void ServerBase::announce_closed(ConnectionHandle record) noexcept {
     if (!record || state_->table->in_child() || !record->is_announced) return;
-    state_->table->learn_from_child(*record);
+    if (record->outcome != -1) state_->table->learn_from_child(*record);
     const CloseReason reason = state_->table->reason_of(*record);
     const auto duration = Clock::now() - record->opened;
     // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers

@@ -22,13 +22,13 @@ std::size_t buffer_size(long wanted) {
 
 namespace detail {
 
-namespace {
-
-ServerPin* begin(Connection* record) noexcept {
+ServerPin* begin_handling(Connection* record) noexcept {
     if (record == nullptr) return nullptr;
     record->is_handled = true;
     return record->pin;
 }
+
+namespace {
 
 /// Does not use the server before it is pinned.
 ServerBase& find_server(const ServerBase* server, const Connection* record, ServerPin& pin) {
@@ -44,9 +44,6 @@ ServerBase& find_server(const ServerBase* server, const Connection* record, Serv
 }
 
 }  // namespace
-
-ServerPin* begin_handling(Socket& request) noexcept { return begin(record_of(request).get()); }
-ServerPin* begin_handling(Datagram& request) noexcept { return begin(record_of(request).get()); }
 
 ServerBase& server_of(const ServerBase* server, Socket& request, ServerPin& pin) {
     return find_server(server, record_of(request).get(), pin);
@@ -81,10 +78,10 @@ void throw_finish_error(std::exception_ptr of_handle) {
 StreamRequestHandler::~StreamRequestHandler() = default;
 
 void StreamRequestHandler::setup() {
-    if (timeout) connection().settimeout(timeout);
-    if (disable_nagle_algorithm) connection().set_nodelay(true);
-    rfile_.emplace(connection(), buffer_size(rbufsize));
-    wfile_.emplace(connection(), buffer_size(wbufsize));
+    if (timeout) request().settimeout(timeout);
+    if (disable_nagle_algorithm) request().set_nodelay(true);
+    rfile_.emplace(request(), buffer_size(rbufsize));
+    wfile_.emplace(request(), buffer_size(wbufsize));
 }
 
 void StreamRequestHandler::finish() {

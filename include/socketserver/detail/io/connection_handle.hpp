@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
+#include <memory>
 
 #include "socketserver/detail/export.hpp"
 
@@ -11,42 +11,21 @@ namespace socketserver::detail {
 /// (src/request/connection.hpp).
 class Connection;
 
+/// Gives back the reference of a ConnectionHandle. With the last one the request has ended.
+struct SOCKETSERVER_EXPORT ConnectionRelease {
+    void operator()(Connection* connection) const noexcept;
+};
+
 /// A counted reference to the record of a request. The request carries it along, wherever a policy
 /// moves it. When the last handle goes, the request has ended: the server counts it and has room
 /// for another one. So a policy or a handler cannot forget to end a request, nor end it twice.
 ///
 /// Thread safety: an object is for one thread at a time; those of one record may be used, and go,
 /// in several.
-class SOCKETSERVER_EXPORT ConnectionHandle {
-  public:
-    ConnectionHandle() noexcept = default;
-    /// Takes over the reference with which a record is made.
-    explicit ConnectionHandle(Connection* made) noexcept : connection_{made} {}
-    ConnectionHandle(const ConnectionHandle& other) noexcept : connection_{other.connection_} {
-        if (connection_ != nullptr) share(*connection_);
-    }
-    ConnectionHandle(ConnectionHandle&& other) noexcept
-        : connection_{std::exchange(other.connection_, nullptr)} {}
-    ConnectionHandle& operator=(ConnectionHandle other) noexcept {
-        std::swap(connection_, other.connection_);
-        return *this;
-    }
-    ~ConnectionHandle() {
-        if (connection_ != nullptr) release(*connection_);
-    }
+using ConnectionHandle = std::unique_ptr<Connection, ConnectionRelease>;
 
-    Connection* get() const noexcept { return connection_; }
-    Connection* operator->() const noexcept { return connection_; }
-    Connection& operator*() const noexcept { return *connection_; }
-    explicit operator bool() const noexcept { return connection_ != nullptr; }
-    void reset() noexcept { *this = ConnectionHandle{}; }
-
-  private:
-    static void share(Connection& connection) noexcept;
-    static void release(Connection& connection) noexcept;
-
-    Connection* connection_ = nullptr;
-};
+/// One more handle to the same record; null for null.
+SOCKETSERVER_EXPORT ConnectionHandle share(const ConnectionHandle& connection) noexcept;
 
 /// Called when the descriptor was given away, or when a child has it: this process can no longer
 /// break the connection off. Does nothing if `connection` is null.

@@ -11,7 +11,7 @@
 namespace socketserver::detail {
 
 /// The handle to the record of a request, in each kind of request.
-inline ConnectionHandle& record_of(Socket& request) { return request.channel().connection; }
+inline ConnectionHandle& record_of(Socket& request) { return request.channel_.connection; }
 inline ConnectionHandle& record_of(Datagram& request) { return request.connection_; }
 
 /// Notes that the policy begins to serve the request. Does nothing if the handle is null.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <utility>
 
 #include "socketserver/detail/export.hpp"
 #include "socketserver/statistics.hpp"
@@ -20,52 +19,40 @@ class RequestTable;
 enum class Room : unsigned char { none, own, shared };
 
 /// What a request has taken of the limits in ServerOptions: room (max_connections), a turn
-/// (max_accept_rate) and a share (max_connections_per_address). The owner of the object has them.
-/// The destructor gives them back, and wakes the loop if it waits for room. A turn is used up when
-/// a request has been accepted.
-class SOCKETSERVER_EXPORT Place {
-  public:
-    /// Holds nothing yet.
-    Place() noexcept = default;
-    Place(Place&& other) noexcept
-        : table_{std::exchange(other.table_, nullptr)},
-          room_{other.room_},
-          has_turn_{other.has_turn_},
-          share_of_{other.share_of_} {}
-    Place& operator=(Place&&) = delete;
-    ~Place() {
-        if (table_ != nullptr) give_back();
-    }
-
+/// (max_accept_rate) and a share (max_connections_per_address). A plain value: the record of the
+/// request has it, from when the request was accepted until RequestTable::end() gives it back.
+/// Before there is a record it is a NewPlace.
+struct SOCKETSERVER_EXPORT Place {
     /// Takes room and a turn. If the limit of one of them is reached, `refused` says which.
-    void take(RequestTable& table) noexcept;
+    void take(RequestTable& from) noexcept;
     /// The same for a share, as soon as the address of the client is known. The address must
     /// outlive the place.
     ///
     /// @throws std::bad_alloc
-    void take_share(RequestTable& table, const Address& client_address);
-    /// Takes over a share that a child process has taken and reported.
-    void adopt_share(RequestTable& table, const Address& client_address) noexcept {
-        table_ = &table;
-        share_of_ = &client_address;
-    }
-    /// Called when a request has been accepted: its turn is used up.
-    void use_turn() noexcept { has_turn_ = false; }
-    /// Gives back the share alone.
+    void take_share(RequestTable& from, const Address& client_address);
+    /// Gives back the share alone. To be called only if there is one.
     void give_back_share() noexcept;
-    /// Gives everything back.
+    /// Gives everything back, and wakes the loop if it waits for room. To be called only if there
+    /// is a table.
     void give_back() noexcept;
-    /// Called in a child process: the parent will give everything back, not this process.
-    void leave_to_parent() noexcept { table_ = nullptr; }
 
+    RequestTable* table = nullptr;  ///< where it was taken; null if there is nothing to give back
+    Room room = Room::none;
+    bool has_turn = false;              ///< a turn is used up when a request has been accepted
+    const Address* share_of = nullptr;  ///< null: no share
     /// Why the client that has this place is to be refused; no value if it is not.
     std::optional<RefuseCause> refused{};
+};
 
-  private:
-    RequestTable* table_ = nullptr;  // null if there is nothing to give back
-    Room room_ = Room::none;
-    bool has_turn_ = false;
-    const Address* share_of_ = nullptr;
+/// A place that was taken for a request which may not come. The destructor gives back what no
+/// record has taken over.
+struct NewPlace : Place {
+    NewPlace() noexcept = default;
+    NewPlace(const NewPlace&) = delete;
+    NewPlace& operator=(const NewPlace&) = delete;
+    ~NewPlace() {
+        if (table != nullptr) give_back();
+    }
 };
 
 }  // namespace socketserver::detail

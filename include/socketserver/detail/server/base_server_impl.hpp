@@ -25,7 +25,7 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     Address client_address;
     try {
         client_address = accepted_from;  // inside of the try block: this may throw
-        if (introduce(request, client_address)) {
+        if (options().proxy_protocol == ProxyProtocol::off || introduce(request, client_address)) {
             prepare_request(request, client_address);
             finish_request(request, client_address);
         }
@@ -44,12 +44,11 @@ bool BaseServer<Handler, MixIn>::serve_request(Request& request, const Address& 
     return served;
 }
 
-/// Reads the header of the PROXY protocol. Returns false if the request is to be ended in order
-/// without being served.
+/// Reads the header of the PROXY protocol, if the options ask for one. Returns false if the request
+/// is to be ended in order without being served.
 template <class Handler, template <class> class MixIn>
 bool BaseServer<Handler, MixIn>::introduce(Request& request, Address& client_address) {
     if constexpr (std::is_same_v<Request, Socket>) {
-        if (options().proxy_protocol == ProxyProtocol::off) return true;
         const detail::Introduction came = detail::read_proxy_header(request, client_address);
         if (came != detail::Introduction::refused) return came == detail::Introduction::done;
         constexpr auto cause = RefuseCause::max_connections_per_address;
@@ -112,7 +111,7 @@ void BaseServer<Handler, MixIn>::close_request(Request& request) {
 
 template <class Handler, template <class> class MixIn>
 detail::Turn BaseServer<Handler, MixIn>::serve_one() {
-    detail::Place place;
+    detail::NewPlace place;
     if (!take_place(place)) return detail::Turn::later;
     try {
         std::optional<std::pair<Request, Address>> incoming = get_request();
@@ -185,7 +184,9 @@ void BaseServer<Handler, MixIn>::call_shutdown_request(Request& request,
         call_handle_error(request, client_address, std::current_exception());
     }
     // The connection is closed here in any case, whatever an override has done.
-    detail::close_connection(request);
+    if constexpr (std::is_same_v<Request, Socket>) {
+        if (request.is_open()) detail::close_connection(request);
+    }
     announce_closed(std::move(detail::record_of(request)));
 }
 

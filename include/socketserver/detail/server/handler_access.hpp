@@ -7,6 +7,7 @@
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/os/forced_unwind.hpp"
+#include "socketserver/detail/request/connection.hpp"
 #include "socketserver/detail/request/server_link.hpp"
 
 namespace socketserver {
@@ -21,9 +22,9 @@ namespace detail {
 /// Called when the handler gets the request. Before this call policies and hooks may move the
 /// socket. After it only the handler moves it, in order to keep the connection.
 ///
+/// @param record null if the request has none.
 /// @return the pin of a request that may outlive its server, or null.
-SOCKETSERVER_EXPORT ServerPin* begin_handling(Socket& request) noexcept;
-SOCKETSERVER_EXPORT ServerPin* begin_handling(Datagram& request) noexcept;
+SOCKETSERVER_EXPORT ServerPin* begin_handling(Connection* record) noexcept;
 
 /// The server of a handler. It is not destroyed before `pin` is.
 ///
@@ -48,7 +49,7 @@ struct HandlerAccess {
         handler.client_address_ = &client_address;
         handler.server_ = server;
         std::optional<ServerPin::Pause> pause;
-        if (ServerPin* const pin = begin_handling(request)) pause.emplace(*pin);
+        if (ServerPin* const pin = begin_handling(record_of(request).get())) pause.emplace(*pin);
         handler.setup();
         std::exception_ptr failure;
         try {
