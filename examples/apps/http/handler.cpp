@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <system_error>
 
 #include "text.hpp"
@@ -17,6 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr std::string_view methods = "GET, HEAD, OPTIONS";
 constexpr std::size_t longest_head = 8192;
 constexpr std::size_t longest_line_of_chunk = 4096;
 /// A file up to this size goes out together with the head of the answer.
@@ -89,9 +91,14 @@ std::string_view Handler::read_head() {
     if (line != std::string_view::npos && (line == 0 || begin[line - 1] != '\r')) {
         throw BadRequest{400, "Bad Request"};
     }
-    const std::string_view text = rfile().read_until("\r\n\r\n", longest_head);
-    if (!text.ends_with("\r\n\r\n")) throw BadRequest{400, "Bad Request"};
-    return text;
+    try {
+        const std::string_view text = rfile().read_until("\r\n\r\n", longest_head);
+        if (!text.ends_with("\r\n\r\n")) throw BadRequest{400, "Bad Request"};
+        return text;
+    } catch (const ss::LineTooLong&) {
+        if (rfile().peek().find('\n') != std::string_view::npos) throw;
+        throw BadRequest{414, "URI Too Long"};
+    }
 }
 
 void Handler::skip_body(RequestParser& parser, std::string_view expect) {
@@ -113,10 +120,11 @@ void Handler::skip_body(RequestParser& parser, std::string_view expect) {
 }
 
 void Handler::answer(const Head& head) {
+    if (head.method == "OPTIONS") return answer_options(head);
     if (head.method != "GET" && head.method != "HEAD") {
         const bool is_known = head.method == "POST" || head.method == "PUT" ||
-                              head.method == "DELETE" || head.method == "OPTIONS" ||
-                              head.method == "PATCH" || head.method == "TRACE";
+                              head.method == "DELETE" || head.method == "PATCH" ||
+                              head.method == "TRACE";
         return is_known ? answer_in_short(405, "Method Not Allowed")
                         : answer_in_short(501, "Not Implemented");
     }
@@ -152,6 +160,14 @@ void Handler::answer(const Head& head) {
     }
     if (!S_ISREG(status.st_mode)) return answer_in_short(404, "Not Found", with_body);
     answer_with_file(head, path, std::move(file), status);
+}
+
+/// What may be asked is the same for everything that this server has, and for the server ("*").
+void Handler::answer_options(const Head& head) {
+    if (head.target != "*" && !path_of(head.target)) return answer_in_short(400, "Bad Request");
+    begin(200, "OK");
+    field("Allow", methods);
+    end_head(0);
 }
 
 void Handler::answer_with_file(const Head& head, const std::string& path, apps::File file,
@@ -213,7 +229,8 @@ void Handler::answer_with_file(const Head& head, const std::string& path, apps::
     } else {
         begin(200, "OK");
     }
-    field("Last-Modified", date_text(sent.st_mtim.tv_sec));
+    // A file may say that it was changed in the future, a server must not: RFC 9110, 8.8.2.1.
+    field("Last-Modified", date_text(std::min(sent.st_mtim.tv_sec, std::time(nullptr))));
     field("ETag", tag);
     if (site_.gzip_static) field("Vary", "Accept-Encoding");
     if (is_unchanged) {
@@ -307,7 +324,7 @@ void Handler::end_head(std::uint64_t size) {
 void Handler::answer_in_short(int status, std::string_view reason, bool with_body) {
     const std::string body = fmt::format("{} {}\n", status, reason);
     begin(status, reason);
-    if (status == 405) field("Allow", "GET, HEAD");
+    if (status == 405) field("Allow", methods);
     field("Content-Type", "text/plain");
     fmt::format_to(std::back_inserter(reply_), "Content-Length: {}\r\n\r\n", body.size());
     if (with_body) reply_ += body;

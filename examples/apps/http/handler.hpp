@@ -44,6 +44,7 @@ class Handler : public ss::StreamRequestHandler {
     std::string_view read_head();
     void skip_body(RequestParser& parser, std::string_view expect);
     void answer(const Head& head);
+    void answer_options(const Head& head);
     void answer_with_file(const Head& head, const std::string& path, apps::File file,
                           const struct stat& status);
     void answer_with_listing(const Head& head, const std::string& path, const apps::File& folder);

@@ -5,7 +5,9 @@
 #include <boost/beast/http/basic_parser.hpp>
 
 #include <cstdint>
+#include <forward_list>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 namespace http {
@@ -31,7 +33,8 @@ struct Head {
 class RequestParser final : private boost::beast::http::basic_parser<true> {
   public:
     /// @throws BadRequest for everything by which two servers may disagree about where a request
-    /// ends: both lengths, several, a coding that is not "chunked", a folded line.
+    /// ends (both lengths, several, a coding that is not "chunked", a folded line) or to whom it
+    /// goes, and for what this server does not speak: other versions, codings and expectations.
     const Head& parse_head(std::string_view text, std::uint64_t most_of_body);
 
     /// Whether nothing of the request is missing.
@@ -47,7 +50,8 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
     void on_request_impl(boost::beast::http::verb, View method, View target, int version,
                          Error&) override;
     void on_response_impl(int, View, int, Error&) override {}
-    void on_field_impl(boost::beast::http::field name, View, View value, Error& error) override;
+    void on_field_impl(boost::beast::http::field name, View name_text, View value,
+                       Error& error) override;
     void on_header_impl(Error&) override {}
     void on_body_init_impl(const boost::optional<std::uint64_t>&, Error&) override {}
     std::size_t on_body_impl(View body, Error&) override { return body.size(); }
@@ -58,12 +62,18 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
     }
     void on_finish_impl(Error&) override {}
 
+    std::string_view with_known_version(std::string_view text);
+    void require_one_length() const;
     std::size_t put(std::string_view text);
 
     Head head_;
     std::string_view text_;
+    std::string copy_;                      // of the text, with a version that the parser knows
+    std::forward_list<std::string> lists_;  // those that stood on several lines
+    std::string_view coding_;
     std::uint64_t chunk_left_ = 0;
     int hosts_ = 0, lengths_ = 0, codings_ = 0;
+    bool closes_ = false;
 };
 
 }  // namespace http

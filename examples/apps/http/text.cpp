@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "text.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,18 +26,23 @@ std::string_view trim(std::string_view text) {
     return text;
 }
 
+/// Which characters the name of a host may have: RFC 3986, 3.2.2, and "%" of an encoded one.
+constexpr auto host_characters = [] {
+    std::array<bool, 256> table{};
+    for (const char c :
+         std::string_view{"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                          "-._~%!$&'()*+,;="}) {
+        table[static_cast<unsigned char>(c)] = true;
+    }
+    return table;
+}();
+
 /// Takes the first member of a list that is separated by `separator`.
 std::string_view take(std::string_view& list, char separator) {
     const std::size_t end = std::min(list.find(separator), list.size());
     const std::string_view member = trim(list.substr(0, end));
     list.remove_prefix(std::min(end + 1, list.size()));
     return member;
-}
-
-bool equals_ignoring_case(std::string_view text, std::string_view lower) {
-    return std::equal(text.begin(), text.end(), lower.begin(), lower.end(), [](char a, char b) {
-        return std::tolower(static_cast<unsigned char>(a)) == b;
-    });
 }
 
 std::optional<std::uint64_t> parse_number(std::string_view text) {
@@ -49,6 +55,36 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
 }
 
 }  // namespace
+
+bool equals_ignoring_case(std::string_view text, std::string_view lower) {
+    return std::equal(text.begin(), text.end(), lower.begin(), lower.end(), [](char a, char b) {
+        return std::tolower(static_cast<unsigned char>(a)) == b;
+    });
+}
+
+bool has_token(std::string_view list, std::string_view lower) {
+    while (!list.empty()) {
+        if (equals_ignoring_case(take(list, ','), lower)) return true;
+    }
+    return false;
+}
+
+bool is_host(std::string_view value) {
+    std::size_t end = 0;  // of the name
+    if (value.starts_with('[')) {
+        end = value.find(']');
+        if (end == std::string_view::npos) return false;
+        const std::string address{value.substr(1, end - 1)};
+        in6_addr parsed{};
+        if (::inet_pton(AF_INET6, address.c_str(), &parsed) != 1) return false;
+        ++end;
+    } else {
+        while (end < value.size() && host_characters[static_cast<unsigned char>(value[end])]) ++end;
+    }
+    if (end == value.size()) return true;
+    return value[end] == ':' &&
+           std::all_of(value.begin() + static_cast<std::ptrdiff_t>(end) + 1, value.end(), is_digit);
+}
 
 std::optional<std::string> path_of(std::string_view target) {
     // A proxy may be sent the whole address.

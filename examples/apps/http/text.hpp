@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The small languages of HTTP: escaped paths, dates, lists of tags, ranges.
+// The small languages of HTTP: escaped paths, hosts, dates, lists, ranges.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,15 @@ std::optional<std::string> path_of(std::string_view target);
 std::string quote(std::string_view name);
 /// A text as it stands in HTML.
 std::string escape_html(std::string_view text);
+
+inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+/// `lower` is in small letters.
+bool equals_ignoring_case(std::string_view text, std::string_view lower);
+/// Whether one of a list is `lower`.
+bool has_token(std::string_view list, std::string_view lower);
+/// Whether it may be the value of a Host field: a name or an address, with a port or without, or
+/// nothing.
+bool is_host(std::string_view value);
 
 /// "Sun, 06 Nov 1994 08:49:37 GMT"
 std::string date_text(std::time_t time);
