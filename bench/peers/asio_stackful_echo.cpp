@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Line echo on Asio with stackful coroutines (asio::spawn).
+// Before Boost 1.80, Asio itself uses Boost.Coroutine.
+#define BOOST_COROUTINES_NO_DEPRECATION_WARNING
 #include <boost/asio/spawn.hpp>
+#include <boost/version.hpp>
+#include <utility>
 #include <vector>
 
 #include "asio_common.hpp"
@@ -27,27 +31,30 @@ void serve(Socket socket, const asio::yield_context& yield) {
     }
 }
 
+template <class Function>
+void spawn(asio::io_context& context, Function function) {
+#if BOOST_VERSION >= 108000
+    asio::spawn(context, std::move(function), asio::detached);
+#else
+    asio::spawn(context, std::move(function));
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     asio::io_context context{1};
     Acceptor listener = acceptor(context, argc, argv);
-    asio::spawn(
-        context,
-        [&](asio::yield_context yield) {
-            for (;;) {
-                error_code error;
-                Socket socket{context};
-                listener.async_accept(socket, yield[error]);
-                if (error) continue;
-                asio::spawn(
-                    context,
-                    [socket = std::move(socket)](asio::yield_context inner) mutable {
-                        serve(std::move(socket), inner);
-                    },
-                    asio::detached);
-            }
-        },
-        asio::detached);
+    spawn(context, [&](asio::yield_context yield) {
+        for (;;) {
+            error_code error;
+            Socket socket{context};
+            listener.async_accept(socket, yield[error]);
+            if (error) continue;
+            spawn(context, [socket = std::move(socket)](asio::yield_context inner) mutable {
+                serve(std::move(socket), inner);
+            });
+        }
+    });
     context.run();
 }
