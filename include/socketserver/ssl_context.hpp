@@ -188,7 +188,8 @@ class SOCKETSERVER_EXPORT SSLContext {
     /// @}
 
     /// OpenSSL's `SSL_CTX*`, for what this class does not offer. The context owns it. Certificates
-    /// that are set there are not used: those of this class are.
+    /// that are set there are not used: those of this class are. For callbacks see
+    /// TLSConnection::native_handle().
     ssl_ctx_st* native_handle() const noexcept;
 
   private:

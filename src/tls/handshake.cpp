@@ -53,7 +53,7 @@ void TlsSession::handshake(Channel& channel, TimePoint until) {
             flush();
             is_blocked = has_output();
         }
-        if (step == Step::done) return;
+        if (step == Step::done) return detail::release_stack();
         // The time is checked here too, because input may come without end.
         if (until != never && Clock::now() >= until) fail_handshake(channel, ETIMEDOUT);
         const std::ptrdiff_t got =

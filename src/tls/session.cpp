@@ -194,7 +194,8 @@ TlsSession::Step TlsSession::read_record(Channel& channel, Read read, std::span<
     if (is_failed_) return Step::failed;
     descriptor_ = channel.fd;
     ERR_clear_error();
-    const int result = read(native(), buffer.data(), buffer.size(), &got);
+    int result = 0;
+    call_on_shared_stack([&] { result = read(native(), buffer.data(), buffer.size(), &got); });
     const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(native(), result);
     if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_ZERO_RETURN) {
         note_failure();
@@ -271,7 +272,10 @@ std::ptrdiff_t TlsSession::send(Channel& channel, std::string_view data) {
     if (promised_ == 0 && output_.size() <= largest_record && !is_failed_ && write_error_ == 0) {
         ERR_clear_error();
         // This encrypts one record, because partial writes are enabled.
-        if (SSL_write_ex(native(), data.data(), data.size(), &promised_) != 1) note_failure();
+        int result = 0;
+        call_on_shared_stack(
+            [&] { result = SSL_write_ex(native(), data.data(), data.size(), &promised_); });
+        if (result != 1) note_failure();
         flush();
         if (has_output()) promised_hash_ = hash_of(promised_);
     }

@@ -66,6 +66,10 @@ class RecordingIo final : public BlockingIo, public detail::Registration {
     }
     void sleep_until(TimePoint) override { asked.emplace_back("sleep_until"); }
     void yield() override {}
+    void release_stack() noexcept override {}
+    void call_on_shared_stack(void (*work)(void*) noexcept, void* argument) override {
+        work(argument);
+    }
 
     std::vector<std::string> asked;
     int closed = 0;

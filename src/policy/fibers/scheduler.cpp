@@ -111,6 +111,7 @@ void Scheduler::run(const std::function<void()>& main) {
 
     ending_ = true;
     while (live_ != nullptr) suspend(never, false);
+    shared_stack_.end(main_.context);
     main_.ended = true;
     const ExceptionState of_caller = *exceptions_;
     switch_context(main_.context, loop_);
@@ -255,6 +256,15 @@ Wake Scheduler::park(TimePoint until, bool may_be_cancelled) noexcept {
 void Scheduler::yield() {
     ready_.push(*running_);
     switch_context(running_->context, loop_);
+}
+
+void Scheduler::release_stack() noexcept {
+    if (!running_->is_main) StackPool::release_below_caller(running_->stack);
+}
+
+void Scheduler::call_on_shared_stack(void (*work)(void*) noexcept, void* argument) {
+    if (running_->is_main) return work(argument);
+    shared_stack_.call(running_->context, work, argument);
 }
 
 void Scheduler::cancel() noexcept {

@@ -13,6 +13,7 @@
 #include "policy/fibers/mailbox.hpp"
 #include "policy/fibers/registrations.hpp"
 #include "policy/fibers/slice_watch.hpp"
+#include "policy/fibers/shared_stack.hpp"
 #include "policy/fibers/stack_pool.hpp"
 #include "policy/fibers/timer_queue.hpp"
 #include "socketserver/detail/io/blocking_io.hpp"
@@ -110,6 +111,8 @@ class Scheduler final : public BlockingIo {
     void run_blocking(const std::function<void()>& work) override;
     void sleep_until(TimePoint until) override;
     void yield() override;
+    void release_stack() noexcept override;
+    void call_on_shared_stack(void (*work)(void*) noexcept, void* argument) override;
 
   private:
     static constexpr int operations_in_a_row = 64;
@@ -174,6 +177,7 @@ class Scheduler final : public BlockingIo {
     StackPool stacks_;
     StackPool own_pool_;
     StackPool::Stack own_stack_;
+    SharedStack shared_stack_;
     Fiber* live_ = nullptr;  // the list of all fibers except the main one
     std::size_t live_count_ = 0;
     Fiber main_;

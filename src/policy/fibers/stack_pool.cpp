@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <limits>
 #include <system_error>
 
@@ -78,6 +79,15 @@ void StackPool::give_back(Stack stack) noexcept {
         sys::calls.madvise(stack.bottom, size_, MADV_DONTNEED);
         cold_.push_back({stack.bottom, true});
     }
+}
+
+void StackPool::release_below_caller(Stack stack) noexcept {
+    constexpr std::uintptr_t needed = 1024;  // by the call of madvise() itself
+    static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto bottom = reinterpret_cast<std::uintptr_t>(stack.bottom);
+    const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    const std::uintptr_t end = (frame - needed) / page * page;
+    if (end > bottom) sys::calls.madvise(stack.bottom, end - bottom, MADV_DONTNEED);
 }
 
 void StackPool::map_slab() {

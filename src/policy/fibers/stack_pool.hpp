@@ -36,6 +36,8 @@ class StackPool {
     /// @throws std::system_error if there is no memory, or no mapping for a guard.
     Stack take();
     void give_back(Stack stack) noexcept;
+    /// Gives back the pages below the frame of the caller, which runs on this stack.
+    static void release_below_caller(Stack stack) noexcept;
 
   private:
     struct Unused {

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstddef>
 #include <fstream>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -209,6 +210,56 @@ TEST_CASE("the stacks of a burst go back to the system") {
     CHECK(during - before > count * each * 9 / 10);
     // What a sanitizer notes of the stacks stays.
     if (!sanitized) CHECK(after < before + (during - before) / 4);
+}
+
+TEST_CASE("deep calls of fibers that wait afterwards leave no memory in their stacks") {
+    if (sanitized) return;  // what they note of the stacks is more than that
+    const TimeLimit limit;
+    constexpr std::size_t count = 500;
+    constexpr std::size_t depth = std::size_t{40} * 1024;
+    const auto use_deep = GENERATE(
+        as<std::function<void()>>{},
+        [] {
+            use_stack(depth);
+            detail::release_stack();
+        },
+        [] { detail::call_on_shared_stack([] { use_stack(depth); }); });
+    std::size_t during = 0;
+    std::size_t woken = 0;
+    const std::size_t before = resident_bytes();
+    in_fiber([&] {
+        Crowd crowd{count, use_deep};
+        during = resident_bytes();
+        crowd.let_go();
+        woken = crowd.woken();
+    });
+    CHECK(woken == count);
+    CHECK(during - before < count * depth / 4);
+}
+
+TEST_CASE("a call on the stack that fibers share returns to the fiber that made it") {
+    const TimeLimit limit;
+    // On a thread it is an ordinary call.
+    int calls = 0;
+    detail::call_on_shared_stack([&] { ++calls; });
+    CHECK(calls == 1);
+    std::vector<int> order;
+    in_fiber([&] {
+        std::vector<Fiber> fibers;
+        for (int i = 0; i < 3; ++i) {
+            fibers.push_back(spawn([&order, i] {
+                detail::call_on_shared_stack([&] { order.push_back(i); });
+                yield();
+                try {
+                    throw i;  // what a thread knows of its exceptions is not mixed up
+                } catch (int caught) {
+                    detail::call_on_shared_stack([&] { order.push_back(10 + caught); });
+                }
+            }));
+        }
+        for (Fiber& fiber : fibers) fiber.join();
+    });
+    CHECK(order == std::vector{0, 1, 2, 10, 11, 12});
 }
 
 TEST_CASE("an idle handler holds none of the memory that it may receive into") {

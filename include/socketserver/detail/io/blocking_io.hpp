@@ -53,6 +53,10 @@ class SOCKETSERVER_EXPORT BlockingIo {
     virtual void run_blocking(const std::function<void()>& work) = 0;
     virtual void sleep_until(TimePoint until) = 0;
     virtual void yield() = 0;
+    /// Gives the memory of the stack that the caller does not use to the system.
+    virtual void release_stack() noexcept = 0;
+    /// Calls `work`, which never suspends, on a stack that is there once for each thread.
+    virtual void call_on_shared_stack(void (*work)(void* argument) noexcept, void* argument) = 0;
 };
 
 /// What the calling thread runs at the moment. A fiber scheduler keeps `request` with each fiber.
@@ -82,6 +86,21 @@ SOCKETSERVER_EXPORT void forget(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void close(Channel& channel) noexcept;
 SOCKETSERVER_EXPORT void sleep_until(TimePoint until);
 SOCKETSERVER_EXPORT void yield();
+/// To be called after something that needs a deep stack, and happens once for each connection. With
+/// a stack for each of many connections, what is left touched by it would stay resident in each.
+inline void release_stack() noexcept {
+    if (BlockingIo* io = current().io) io->release_stack();
+}
+/// Calls `work`, which needs a deep stack, never suspends, and does not throw, on a stack that many
+/// connections share.
+/// @throws std::system_error or std::bad_alloc if there is no such stack.
+template <class Work>
+void call_on_shared_stack(Work work) {
+    BlockingIo* io = current().io;
+    if (io == nullptr) return work();
+    io->call_on_shared_stack([](void* argument) noexcept { (*static_cast<Work*>(argument))(); },
+                             &work);
+}
 SOCKETSERVER_EXPORT void run_blocking(const std::function<void()>& work);
 
 /// Marks, for as long as it lives, that the calling thread runs the loop of a server, or serves a
