@@ -309,7 +309,9 @@ class Flow {
 class Relay {
   public:
     Relay(const RelayPeer& a, const RelayPeer& b, std::optional<std::chrono::nanoseconds> idle_time)
-        : a_{a}, b_{b}, idle_time_{idle_time} {}
+        : a_{a}, b_{b}, idle_time_{idle_time} {
+        poller_.channels = {&a_.channel(), &b_.channel()};
+    }
 
     RelayResult run() {
         a_.send_held_back();

@@ -33,7 +33,10 @@ class Selection {
   public:
     Selection(std::span<const Selectable> things, TimePoint until)
         : things_{things}, until_{until}, watches_(things.size()) {
-        for (std::size_t i = 0; i < things_.size(); ++i) poller_.entries.push_back(entry_of(i));
+        for (std::size_t i = 0; i < things_.size(); ++i) {
+            poller_.entries.push_back(entry_of(i));
+            poller_.channels.push_back(waits_for_bytes(i) ? channel_of(i) : nullptr);
+        }
         if (waker_) poller_.entries.push_back({waker_->fileno(), POLLIN, 0});
     }
     Selection(const Selection&) = delete;
@@ -159,8 +162,10 @@ bool Selection::begin_waits() {
         if (before_receive(*channel, false) == Input::look) set_ready(i);
         until_ = std::min(until_, channel->deadline.load());
         if (waits_for_bytes(i) && channel->filter != nullptr) {
-            poller_.entries[i].events =
-                channel->filter->recv_waits_for() == Direction::read ? POLLIN : POLLOUT;
+            const bool reads = channel->filter->recv_waits_for() == Direction::read;
+            poller_.entries[i].events = reads ? POLLIN : POLLOUT;
+            // Another thread may send to the connection meanwhile.
+            poller_.channels[i] = reads ? channel : nullptr;
         }
     }
     return !found_;

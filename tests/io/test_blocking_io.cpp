@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -54,6 +55,10 @@ class RecordingIo final : public BlockingIo, public detail::Registration {
         pollfd entry{channel.fd,
                      static_cast<short>(direction == Direction::read ? POLLIN : POLLOUT), 0};
         return ::poll(&entry, 1, -1) == 1 ? 0 : -1;
+    }
+    int wait_any(std::span<detail::ChannelWait>, TimePoint) override {
+        asked.emplace_back("wait for any");
+        return 0;
     }
     int poll(pollfd*, std::size_t, TimePoint) override {
         asked.emplace_back("poll");

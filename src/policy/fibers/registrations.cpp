@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "io/channel_wait.hpp"
 #include "policy/fibers/scheduler.hpp"
 
 namespace socketserver::detail {
@@ -42,8 +43,13 @@ void Registrations::give_back(FdRecord& record) noexcept {
 }
 
 void Registrations::forget_here(FdRecord& record) noexcept {
-    // A fiber may still wait for the descriptor that is being closed.
+    // Fibers may still wait for the descriptor that is being closed.
     if (record.waiting != nullptr) scheduler_.end_wait_of_closed(*record.waiting);
+    while (record.also_waiting != nullptr) {
+        ChannelWait& wait = *std::exchange(record.also_waiting, record.also_waiting->next);
+        wait.registration = nullptr;
+        scheduler_.end_wait_of_closed(*static_cast<Fiber*>(wait.waiter));
+    }
     give_back(record);
 }
 

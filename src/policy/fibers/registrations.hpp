@@ -12,6 +12,7 @@
 
 namespace socketserver::detail {
 
+struct ChannelWait;
 struct Fiber;
 class Registrations;
 class Scheduler;
@@ -50,7 +51,8 @@ struct alignas(cache_line) FdRecord final : Registration {
 
     Registrations* owner = nullptr;
     Fiber* waiting = nullptr;
-    FdRecord* next = nullptr;                ///< in the list of unused records
+    ChannelWait* also_waiting = nullptr;  ///< the list of those that wait for other things as well
+    FdRecord* next = nullptr;             ///< in the list of unused records
     const Connection* connection = nullptr;  ///< only for prefetching: it may have ended
     int fd = -1;
     std::uint16_t generation = 0;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <sys/epoll.h>
@@ -107,6 +108,7 @@ class Scheduler final : public BlockingIo {
     bool may_receive(Channel& channel) override;
     int begin_operation() override;
     int wait(Channel& channel, Direction direction, TimePoint until) override;
+    int wait_any(std::span<ChannelWait> waits, TimePoint until) override;
     int poll(pollfd* fds, std::size_t count, TimePoint until) override;
     void run_blocking(const std::function<void()>& work) override;
     void sleep_until(TimePoint until) override;
@@ -138,6 +140,7 @@ class Scheduler final : public BlockingIo {
     void wait_for_events();
     void report(const epoll_event& event) noexcept;
     void report_output() noexcept;
+    void end_waits(const FdRecord& record) noexcept;
     void arm_timer() noexcept;
     void expire_timers() noexcept;
     void read_mail();
@@ -149,10 +152,18 @@ class Scheduler final : public BlockingIo {
         auto* record = static_cast<FdRecord*>(registration);
         return record != nullptr && owns(*record) ? record : nullptr;
     }
-    FdRecord* register_channel(Channel& channel, Direction direction);
-    int watch(const FdRecord& record, bool is_new) const noexcept;
+    /// @param output_events for which events output is watched; for none, a hang-up is reported.
+    FdRecord* register_channel(Channel& channel, Direction direction,
+                               unsigned output_events = EPOLLOUT);
+    int watch(const FdRecord& record, bool is_new,
+              unsigned output_events = EPOLLOUT) const noexcept;
     int wait_for(Channel& channel, Direction direction, TimePoint until);
     int wait_a_little(TimePoint until);
+    int begin_wait(ChannelWait& wait);
+    bool was_reported(const ChannelWait& wait) noexcept;
+    static bool confirm(const ChannelWait& wait) noexcept;
+    static bool look_for_input(FdRecord& record) noexcept;
+    static void leave_list(ChannelWait& wait) noexcept;
     FdRecord& polled_record(int fd);
     bool watch_for_poll(int fd);
     int take_ready(pollfd* fds, std::size_t count) noexcept;

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "io/channel_wait.hpp"
 #include "os/timespec.hpp"
 #include "policy/fibers/prefetch.hpp"
 #include "policy/fibers/scheduler.hpp"
@@ -56,7 +57,15 @@ void Scheduler::report(const epoll_event& event) noexcept {
     record->input = Readiness::ready;
     if ((event.events & last_input) != 0) record->read_to_the_end = true;
     if ((event.events & EPOLLRDHUP) != 0) record->has_ended = true;
-    if (record->waiting != nullptr) end_wait(*record->waiting, Wake::ready);
+    end_waits(*record);
+}
+
+void Scheduler::end_waits(const FdRecord& record) noexcept {
+    if (record.waiting != nullptr) end_wait(*record.waiting, Wake::ready);
+    for (ChannelWait* each = record.also_waiting; each != nullptr; each = each->next) {
+        each->is_ready = true;
+        end_wait(*static_cast<Fiber*>(each->waiter), Wake::ready);
+    }
 }
 
 /// Events that do not fit are reported the next time, because the set of output is reported for as
@@ -66,9 +75,7 @@ void Scheduler::report_output() noexcept {
         ::epoll_wait(output_epoll_, events_.data(), static_cast<int>(events_.size()), 0);
     for (int i = 0; i < count; ++i) {
         const FdRecord* record = FdRecord::of_tag(events_[static_cast<std::size_t>(i)].data.u64);
-        if (record != nullptr && record->waiting != nullptr) {
-            end_wait(*record->waiting, Wake::ready);
-        }
+        if (record != nullptr) end_waits(*record);
     }
 }
 

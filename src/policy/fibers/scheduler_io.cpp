@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "io/channel_wait.hpp"
 #include "os/sys.hpp"
 #include "policy/fibers/blocking_pool.hpp"
 #include "policy/fibers/scheduler.hpp"
@@ -32,6 +33,25 @@ bool is_datagram(const Channel& channel) noexcept {
 /// The most that is given to one send(2), because a peer that receives at once could keep a larger
 /// one busy.
 constexpr std::size_t largest_send = std::size_t{256} * 1024;
+
+std::ptrdiff_t count_ready(std::span<const ChannelWait> waits) noexcept {
+    return std::count_if(waits.begin(), waits.end(),
+                         [](const ChannelWait& each) { return each.is_ready; });
+}
+
+bool is_ready_now(const FdRecord& record, short events) noexcept {
+    pollfd entry{record.fd, events, 0};
+    return sys::retry_on_eintr([&] { return sys::calls.poll(&entry, 1, 0); }) != 0;
+}
+
+/// Whether a fiber waits until it may send.
+bool is_output_wanted(const FdRecord& record) noexcept {
+    if (record.waiting != nullptr) return true;
+    for (const ChannelWait* each = record.also_waiting; each != nullptr; each = each->next) {
+        if (each->what == ChannelWait::For::output) return true;
+    }
+    return false;
+}
 
 struct Received {
     ssize_t size;
@@ -148,6 +168,107 @@ int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) 
     return 0;
 }
 
+/// While the fiber is suspended, each wait is in the list of its record, beside a fiber that waits
+/// for this record alone.
+int Scheduler::wait_any(std::span<ChannelWait> waits, TimePoint until) {
+    if (refuses()) return fail(ECANCELED);
+    struct AtEnd {
+        std::span<ChannelWait> waits;
+        ~AtEnd() {
+            for (ChannelWait& each : waits) leave_list(each);
+        }
+    } const at_end{waits};
+    // If something was reported before, nothing has to be watched.
+    for (ChannelWait& each : waits) {
+        each.waiter = running_;
+        each.registration = nullptr;
+        each.is_ready = was_reported(each);
+    }
+    for (;;) {
+        if (const std::ptrdiff_t ready = count_ready(waits); ready > 0) {
+            return static_cast<int>(ready);
+        }
+        for (ChannelWait& each : waits) {
+            if (begin_wait(each) == -1) return -1;
+        }
+        if (count_ready(waits) > 0) continue;
+        const Wake wake = suspend(until, true);
+        if (wake == Wake::closed) return fail(EBADF);  // a record may have another use by now
+        if (wake == Wake::timeout) return 0;
+        if (wake == Wake::cancelled) return fail(ECANCELED);
+        for (ChannelWait& each : waits) {
+            if (each.is_ready) each.is_ready = confirm(each);
+        }
+    }
+}
+
+/// Whether input was reported before the wait, and is still there.
+bool Scheduler::was_reported(const ChannelWait& wait) noexcept {
+    if (wait.what != ChannelWait::For::input) return false;
+    FdRecord* const record = record_of(wait.channel->reading);
+    return record != nullptr && record->input == Readiness::ready && look_for_input(*record);
+}
+
+/// Whether the report that ended the wait is what was waited for. A report of input may be one of
+/// urgent data, and one of output may be for another fiber.
+bool Scheduler::confirm(const ChannelWait& wait) noexcept {
+    auto& record = static_cast<FdRecord&>(*wait.registration);
+    switch (wait.what) {
+        case ChannelWait::For::input:
+            if (record.read_to_the_end) return look_for_input(record);
+            record.input = Readiness::unknown;
+            return true;
+        case ChannelWait::For::output:
+            return true;
+        default:
+            return is_ready_now(record, 0);
+    }
+}
+
+bool Scheduler::look_for_input(FdRecord& record) noexcept {
+    const bool is_ready = is_ready_now(record, POLLIN);
+    record.input = is_ready ? Readiness::unknown : Readiness::exhausted;
+    return is_ready;
+}
+
+/// Puts the wait into the list of its record, and has the kernel report what is not known. Returns
+/// -1 with errno if that is impossible.
+int Scheduler::begin_wait(ChannelWait& wait) {
+    const bool reads = wait.what == ChannelWait::For::input;
+    const bool is_listed = wait.registration != nullptr;
+    if (is_listed && reads) return 0;
+    Channel& channel = *wait.channel;
+    FdRecord* record = record_of(reads ? channel.reading : channel.writing);
+    unsigned output_events = EPOLLOUT;
+    if (wait.what == ChannelWait::For::hang_up &&
+        (record == nullptr || !is_output_wanted(*record))) {
+        output_events = 0;
+    }
+    if (record == nullptr) {
+        record =
+            register_channel(channel, reads ? Direction::read : Direction::write, output_events);
+        if (record == nullptr) {
+            wait.is_ready = errno == EPERM;  // a file
+            return wait.is_ready ? 0 : -1;
+        }
+    } else if (!reads || record->input == Readiness::unknown) {
+        if (watch(*record, false, output_events) == -1) return -1;
+    }
+    if (reads) record->input = Readiness::exhausted;
+    if (is_listed) return 0;
+    wait.registration = record;
+    wait.next = std::exchange(record->also_waiting, &wait);
+    return 0;
+}
+
+void Scheduler::leave_list(ChannelWait& wait) noexcept {
+    if (wait.registration == nullptr) return;
+    ChannelWait** link = &static_cast<FdRecord&>(*wait.registration).also_waiting;
+    while (*link != &wait) link = &(*link)->next;
+    *link = wait.next;
+    wait.registration = nullptr;
+}
+
 int Scheduler::wait_a_little(TimePoint until) {
     const TimePoint now = Clock::now();
     if (now >= until) return fail(ETIMEDOUT);
@@ -155,14 +276,15 @@ int Scheduler::wait_a_little(TimePoint until) {
     return wake == Wake::cancelled ? fail(ECANCELED) : 0;
 }
 
-FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
+FdRecord* Scheduler::register_channel(Channel& channel, Direction direction,
+                                      unsigned output_events) {
     Registration*& registration = direction == Direction::read ? channel.reading : channel.writing;
     // This is the registration of another scheduler, in which no fiber waits in this direction any
     // more.
     if (registration != nullptr) std::exchange(registration, nullptr)->forget(true);
     FdRecord& record = registrations_->take(channel.fd, direction);
     record.connection = channel.connection.get();
-    if (watch(record, true) == -1) {
+    if (watch(record, true, output_events) == -1) {
         const int error = errno;
         registrations_->give_back(record);
         errno = error;
@@ -175,10 +297,10 @@ FdRecord* Scheduler::register_channel(Channel& channel, Direction direction) {
 /// Adds or changes the entry of a descriptor; what is ready already will be reported. If the
 /// program has replaced the file behind the number, the entry may exist although the record is new,
 /// or may be gone.
-int Scheduler::watch(const FdRecord& record, bool is_new) const noexcept {
+int Scheduler::watch(const FdRecord& record, bool is_new, unsigned output_events) const noexcept {
     const bool reads = record.direction == Direction::read;
     epoll_event event{};
-    event.events = reads ? EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET : EPOLLOUT | EPOLLONESHOT;
+    event.events = reads ? EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET : output_events | EPOLLONESHOT;
     event.data.u64 = record.tag();
     const auto control = [&](int operation) {
         return sys::calls.epoll_ctl(reads ? epoll_ : output_epoll_, operation, record.fd, &event);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <span>
 
 #include "socketserver/detail/export.hpp"
 #include "socketserver/detail/io/channel.hpp"
@@ -20,6 +21,7 @@ class Socket;
 // which suspends the fiber. Socket, the readers, the writers and the handlers do not know which.
 namespace socketserver::detail {
 
+struct ChannelWait;
 class ReplyCollector;
 class ServerMark;
 
@@ -47,6 +49,10 @@ class SOCKETSERVER_EXPORT BlockingIo {
     /// Called after an operation that would have blocked: suspends until an operation in this
     /// direction may succeed, at most until `until`. Returns 0, or -1 with errno.
     virtual int wait(Channel& channel, Direction direction, TimePoint until) = 0;
+    /// Suspends until any of the waits has ended, at most until `until`. Others may wait for the
+    /// same channels at the same time, in the same carrier. Returns how many are ready, 0 when the
+    /// time is over, or -1 with errno, which is EBADF if a channel is closed meanwhile.
+    virtual int wait_any(std::span<ChannelWait> waits, TimePoint until) = 0;
     /// As poll(2) until a point in time: the number of ready entries, 0 when the time is over.
     virtual int poll(pollfd* fds, std::size_t count, TimePoint until) = 0;
     /// Runs `work` in a thread that may block, and suspends the caller until it has ended.
