@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <map>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -69,6 +70,14 @@ class UpperHandler : public ss::DatagramRequestHandler {
     }
 };
 
+/// Adds what its client has sent so far. The client's datagrams all come to the same worker.
+class AddHandler : public ss::DatagramRequestHandler {
+    void handle() override {
+        static std::map<ss::Address, int> sums;  // of this worker
+        wfile().print("{}", sums[client_address()] += std::stoi(request().data()));
+    }
+};
+
 // [reply_delay]
 class UpperServer : public ss::UDPServer<UpperHandler> {
   public:
@@ -76,6 +85,16 @@ class UpperServer : public ss::UDPServer<UpperHandler> {
         : UDPServer{address, {.max_reply_delay = std::chrono::microseconds{100}}} {}
 };
 // [reply_delay]
+
+// [socket_per_worker]
+class AddServer : public ss::UDPServer<AddHandler, ss::PreforkMixIn> {
+  public:
+    explicit AddServer(const ss::Address& address)
+        : UDPServer{address, {.socket_per_worker = true}} {
+        workers = 2;
+    }
+};
+// [socket_per_worker]
 
 // [sessions]
 /// Sends a file in blocks, each again until the client has acknowledged it.
@@ -148,6 +167,20 @@ void reply_together() {
     for (int i = 0; i < datagrams; ++i) check(client.recv(100), fmt::format("NUMBER {}", i));
 }
 
+void add_in_workers() {
+    AddServer server{{"127.0.0.1", 0}};
+    const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
+    // What comes before there are several sockets waits in the first one.
+    while (server.worker_pids().empty()) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    for (int i = 0; i < 8; ++i) {
+        ss::Socket client = client_of(server.server_address());
+        for (const char* sum : {"5", "10", "15"}) {
+            client.sendall("5");
+            check(client.recv(100), sum);
+        }
+    }
+}
+
 void transfer() {
     TransferServer server{{"127.0.0.1", 0}};
     const std::jthread serving{[&](std::stop_token stop) { server.serve_forever(stop); }};
@@ -166,5 +199,6 @@ int main() {
     reply_later();
     prove_the_address();
     reply_together();
+    add_in_workers();
     transfer();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <memory>
 
@@ -57,14 +58,25 @@ class SOCKETSERVER_EXPORT PolicyHost {
     /// @name For processes that accept for themselves
     /// @{
 
-    /// Called in the parent before the first worker is forked.
+    /// Which of the sockets of a server a worker serves, if there is one for each worker
+    /// (ServerOptions::socket_per_worker). The default is all of them.
+    struct WorkerNumber {
+        std::size_t number =
+            0;  ///< from 0; a worker that is replaced leaves its number to the next
+        std::size_t workers = 1;  ///< how many there are
+    };
+    /// Called in the parent before the first worker is forked. If there is one for each worker,
+    /// opens `workers` sockets, as far as there are fewer.
     ///
-    /// @throws std::system_error if there is no memory for what workers share.
-    void prepare_workers();
+    /// @throws std::system_error if there is no memory for what workers share, or if a socket
+    /// cannot be opened.
+    void prepare_workers(std::size_t workers = 1);
     /// Called in a worker. From then on the loop ends when `stop` is readable, and shutdown() asks
     /// the parent to stop.
     ///
     /// @throws std::system_error if no descriptor can be had.
+    void enter_worker(int stop, WorkerNumber number);
+    /// The same for a worker that serves all sockets.
     void enter_worker(int stop);
     /// Called in the loop of a worker: the loop ends after this turn.
     void end_worker_loop() noexcept;

@@ -57,7 +57,8 @@ namespace socketserver {
 ///
 /// All workers wait for the same socket in poll(2), so a connection wakes all that are idle and
 /// one gets it. That costs little with as many workers as there are cores. EPOLLEXCLUSIVE would
-/// wake fewer, but has no effect on poll(2).
+/// wake fewer, but has no effect on poll(2). A UDPServer may have a socket for each worker instead
+/// (ServerOptions::socket_per_worker).
 ///
 /// Thread safety: set the public members before the server serves; worker_pids() and
 /// retire_worker() may be called from any thread of the parent.
@@ -124,8 +125,9 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
         } else if (is_forever &&
                    supervisor_.compare_exchange_strong(nobody, std::this_thread::get_id())) {
             const Supervision until_the_end{*this};
-            this->policy_host().prepare_workers();
-            worker_set_.start(std::max<std::size_t>(workers, 1));
+            const std::size_t count = std::clamp<std::size_t>(workers, 1, detail::WorkerSet::most);
+            this->policy_host().prepare_workers(count);
+            worker_set_.start(count);
             loop_ = &loop;
             loop();
         } else {
@@ -139,7 +141,7 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
         } else if (is_supervisor()) {
             if (server().is_draining()) worker_set_.drain();
             const auto outcome = worker_set_.supervise();
-            if (outcome.control != -1) run_worker(outcome.control);
+            if (outcome.control != -1) run_worker(outcome);
             report(outcome.ended);
         }
     }
@@ -218,12 +220,12 @@ class PreforkOf<Inner>::MixIn : public detail::PolicyBase<Inner<Server>> {
     bool is_supervisor() const { return supervisor_.load() == std::this_thread::get_id(); }
     bool has_drained_workers() { return server().is_draining() && worker_set_.empty(); }
 
-    [[noreturn]] void run_worker(int control) {
+    [[noreturn]] void run_worker(const detail::WorkerSet::Outcome& forked) {
         is_worker_ = true;
-        control_ = control;
+        control_ = forked.control;
         int status = 0;
         try {
-            this->policy_host().enter_worker(control);
+            this->policy_host().enter_worker(control_, {forked.number, forked.workers});
             Base::mixin_enter_worker();
             Base::mixin_serve(*loop_, true);
             this->policy_host().leave_worker();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -151,7 +152,8 @@ class SOCKETSERVER_EXPORT ServerBase {
     std::vector<ConnectionInfo> connections() const;
 
     /// The descriptor of the listening socket, to wait for in an event loop of the program; -1 if
-    /// the server is closed.
+    /// the server is closed. With ServerOptions::socket_per_worker, that of the first socket, or of
+    /// the worker's own.
     int fileno() const noexcept;
     /// The address on which the server listens. Before the server is bound it is the address that
     /// the constructor was given.
@@ -271,6 +273,11 @@ class SOCKETSERVER_EXPORT ServerBase {
     void drain_after_signal() noexcept;
     void serve_in_drain_thread() noexcept;
     void let_go() noexcept;
+    // For ServerOptions::socket_per_worker:
+    void open_worker_sockets(std::size_t count);
+    void keep_worker_sockets(std::size_t number, std::size_t workers);
+    void close_worker_sockets() noexcept;
+    int request_fileno() const noexcept;
     void own_in_this_process();
     const detail::Waker& stop_waker() const noexcept;
 

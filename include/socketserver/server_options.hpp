@@ -110,6 +110,16 @@ struct ServerOptions {
     /// others. A reply that then cannot be sent is counted (Statistics::replies_failed), and no
     /// exception is thrown.
     std::optional<std::chrono::nanoseconds> max_reply_delay{};
+    /// Of UDPServer under PreforkMixIn: each worker process has a socket of its own, on the same
+    /// address (SO_REUSEPORT), and the kernel spreads clients over them: all datagrams of one
+    /// client go to the same worker. So workers do not wake for the same datagram, and do not take
+    /// from the same queue. The parent opens the sockets when serve_forever() begins, and keeps
+    /// them: a worker that is replaced leaves its socket to the next one, with all that waits in
+    /// it.
+    ///
+    /// A server on another transport, or on a socket that it has adopted, throws from its
+    /// constructor. No effect under policies without worker processes. Beyond Python.
+    bool socket_per_worker = false;
 
     /// Which connections begin with a header of the PROXY protocol. Where one has to come, a
     /// connection without is closed (CloseReason::proxy_header); else anybody could claim to be

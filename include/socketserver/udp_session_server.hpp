@@ -126,6 +126,7 @@ class UDPSessionServer : public BaseServer<Handler, MixIn> {
     };
 
     static ServerOptions bounded(ServerOptions options) {
+        detail::UdpSessions::check(options);
         if (!options.max_connections) options.max_connections = default_max_connections;
         if (!options.idle_timeout) options.idle_timeout = default_idle_timeout;
         return options;

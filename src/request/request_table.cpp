@@ -345,10 +345,13 @@ void RequestTable::read(Statistics& statistics) const noexcept {
     statistics.accept_errors = counters->accept_errors;
     statistics.duration = counters->duration.read();
     statistics.waited = counters->waited.read();
-    statistics.datagrams_truncated = counters->datagrams.truncated;
-    statistics.datagrams_dropped = counters->datagrams.dropped;
-    statistics.replies_failed = counters->datagrams.undelivered;
-    statistics.replies_withheld = counters->datagrams.withheld;
+    for (std::size_t number = 0; number < counters->sockets; ++number) {
+        const DatagramCounters& datagrams = counters->datagrams_of(number);
+        statistics.datagrams_truncated += datagrams.truncated;
+        statistics.datagrams_dropped += datagrams.dropped;
+        statistics.replies_failed += datagrams.undelivered;
+        statistics.replies_withheld += datagrams.withheld;
+    }
     statistics.bytes_in = counters->bytes_in;
     statistics.bytes_out = counters->bytes_out;
 }

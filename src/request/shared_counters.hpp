@@ -40,6 +40,10 @@ struct SharedCounters {
     std::array<Counter, close_reasons> closed{};
     std::array<Counter, refuse_causes> refused{};
     DatagramCounters datagrams{};
+    /// How many sockets the server has: more than one if it has one for each worker process. The
+    /// kernel counts for each what it has dropped, so each has counters of its own.
+    std::atomic<std::size_t> sockets{1};
+    static constexpr std::size_t most_sockets = 1024;
     /// What the processes of a server must know about its drain.
     struct Drain {
         /// Whether connections end that would wait for the next request of their client.
@@ -50,6 +54,9 @@ struct SharedCounters {
         std::atomic<TimePoint> until{never};
         std::atomic<TimePoint> handshakes_until{TimePoint{}};
         std::atomic<bool> leaves_queue{false};
+        /// If so, whether a worker serves the queue of a socket that only it has nevertheless:
+        /// nothing more comes there.
+        std::atomic<bool> ends_own_queues{false};
     };
     Drain drain;
     /// Clients of a Unix datagram server that did not read their replies, see FullQueue.
@@ -69,6 +76,15 @@ struct SharedCounters {
     // Not initialised, because the kernel maps zeroes, and provides each page only when it is first
     // used.
     alignas(Worker) std::array<std::byte, most_workers * sizeof(Worker)> worker_memory;
+    // Not initialised either, see datagrams_of().
+    alignas(DatagramCounters)
+        std::array<std::byte, (most_sockets - 1) * sizeof(DatagramCounters)> socket_memory;
+
+    /// Those of the socket with this number. The first one has `datagrams`.
+    DatagramCounters& datagrams_of(std::size_t number) noexcept {
+        if (number == 0) return datagrams;
+        return reinterpret_cast<DatagramCounters*>(socket_memory.data())[number - 1];
+    }
     Counter& of(CloseReason reason) { return closed[static_cast<std::size_t>(reason)]; }
     Counter& of(RefuseCause cause) { return refused[static_cast<std::size_t>(cause)]; }
 };

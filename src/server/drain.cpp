@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "request/request_table.hpp"
+#include "server/server_socket.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
@@ -35,7 +36,14 @@ DrainOrder turn_newcomers_away(detail::ServerState& state, AcceptQueue queue, So
     DrainOrder order;
     // Turning clients away affects all processes that have the socket.
     order.leaves_queue = queue == AcceptQueue::leave || state.copies.has_others();
+    detail::ServerSocket* const several =
+        listener == nullptr ? nullptr : detail::ServerSocket::of(*listener);
+    for (std::size_t i = 0; several != nullptr && i < several->more.size(); ++i) {
+        transport.stop_queueing(*several->more[i]);
+    }
     if (order.leaves_queue) {
+        // The further sockets of a server that has one for each worker are no other server's.
+        state.table->counters->drain.ends_own_queues = true;
         state.unix_path.disown();
         return order;
     }

@@ -43,10 +43,22 @@ std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
                                                             std::size_t max_packet_size,
                                                             bool is_told) {
-    if (DatagramQueue* const queue = ServerSocket::queue_of(*socket)) {
-        return queue->take(socket, max_packet_size, is_told);
+    ServerSocket* const own = ServerSocket::of(*socket);
+    const auto take_from = [&](const std::shared_ptr<Socket>& from, DatagramQueue* queue) {
+        return queue != nullptr ? queue->take(from, max_packet_size, is_told)
+                                : DatagramQueue::take_one(from, max_packet_size, is_told);
+    };
+    const std::size_t more = own == nullptr ? 0 : own->more.size();
+    if (more == 0) return take_from(socket, own == nullptr ? nullptr : own->queue.get());
+    const std::size_t first = own->more.turn();
+    std::optional<std::pair<Datagram, Address>> taken;
+    for (std::size_t i = 0; i <= more && !taken; ++i) {
+        const std::size_t turn = (first + i) % (more + 1);
+        own->more.set_turn(turn + 1);
+        taken = turn == 0 ? take_from(socket, own->queue.get())
+                          : take_from(own->more[turn - 1], nullptr);
     }
-    return DatagramQueue::take_one(socket, max_packet_size, is_told);
+    return taken;
 }
 
 void end_output(Socket& connection) noexcept {

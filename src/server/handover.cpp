@@ -15,6 +15,10 @@
 namespace socketserver {
 
 void send_listener(Socket& unix_socket, const ServerBase& server) {
+    if (server.options().socket_per_worker) {
+        throw std::system_error(EOPNOTSUPP, std::system_category(),
+                                "send a listening socket: socket_per_worker");
+    }
     const int descriptor = server.socket().fileno();
     char byte = 'l';
     detail::DescriptorMessage<1> message{&byte, 1};

@@ -35,16 +35,25 @@ void PolicyHost::announce_closed(detail::ConnectionHandle connection) noexcept {
     server_->announce_closed(std::move(connection));
 }
 
-void PolicyHost::prepare_workers() { server_->state_->table->limits.share(); }
+void PolicyHost::prepare_workers(std::size_t workers) {
+    server_->state_->table->limits.share();
+    server_->open_worker_sockets(workers);
+}
 
-void PolicyHost::enter_worker(int stop) {
+void PolicyHost::enter_worker(int stop) { enter_worker(stop, {}); }
+
+void PolicyHost::enter_worker(int stop, WorkerNumber number) {
+    server_->keep_worker_sockets(number.number, number.workers);
     detail::CloseOnFork::close_inherited(server_->server_address(), server_->fileno());
     server_->state_->enter_worker(stop);
 }
 
 void PolicyHost::end_worker_loop() noexcept { server_->state_->stop = true; }
 
-void PolicyHost::leave_worker() noexcept { server_->socket_.reset(); }
+void PolicyHost::leave_worker() noexcept {
+    server_->close_worker_sockets();
+    server_->socket_.reset();
+}
 
 void PolicyHost::worker_has_ended(int pid) noexcept {
     const detail::ServerState& state = *server_->state_;

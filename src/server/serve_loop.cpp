@@ -72,6 +72,13 @@ void ServerBase::serve_forever(std::chrono::milliseconds poll_interval) {
     policy_->mixin_serve(loop, true);
 }
 
+/// What the loop waits for; -1 after a close.
+int ServerBase::request_fileno() const noexcept {
+    const int any = state_->any_socket.load(std::memory_order_relaxed);
+    if (any != -1) return any;
+    return socket_ ? socket_->fileno() : -1;
+}
+
 /// Runs one turn of the loop. Returns false if a drain has ended.
 bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_interval,
                            int& until_look) {
@@ -100,7 +107,7 @@ bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_inte
         }
         // The socket is not readable because of a datagram that was already received.
         if (ready && state_->has_received()) poll_at = TimePoint{};
-        serving.wait(ready && socket_ ? socket_->fileno() : -1, policy_->mixin_fileno(),
+        serving.wait(ready ? request_fileno() : -1, policy_->mixin_fileno(),
                      std::min({poll_at, wait_end(accept_at), policy_->mixin_service_at()}));
         until_look = serving.looks_after_wait(until_look, turn == Turn::nothing);
         policy_->mixin_service();
@@ -122,7 +129,7 @@ void ServerBase::handle_request() {
             const bool ready = accept_at == TimePoint{} && policy_->mixin_ready();
             if (ready && serve_one() == Turn::took) break;
             const bool in_time =
-                serving.wait(ready ? fileno() : -1, policy_->mixin_fileno(),
+                serving.wait(ready ? request_fileno() : -1, policy_->mixin_fileno(),
                              std::min({until, wait_end(accept_at), policy_->mixin_service_at()}));
             if (!in_time && until <= Clock::now()) {
                 handle_timeout();

@@ -63,6 +63,16 @@ void set_close_on_exec(const Socket& socket, const Address& address) {
     }
 }
 
+/// Streams have one socket for all workers: connections last, and those in the queue of a worker
+/// that is busy would wait while others idle.
+void check_socket_per_worker(const ServerOptions& options, const Transport& transport,
+                             const Address& address) {
+    if (!options.socket_per_worker || (!transport.listens() && address.is_inet())) return;
+    throw std::system_error(
+        EOPNOTSUPP, std::system_category(),
+        "a server on " + address.to_string() + ": socket_per_worker is an option of UDP servers");
+}
+
 /// What a server has besides its socket. It needs descriptors and memory.
 ///
 /// @param purpose said first in an error: what the server is made for.
@@ -88,9 +98,12 @@ ServerBase::ServerBase(const Address& server_address, const Transport& transport
       server_address_{server_address},
       state_{make_state(*this, options, transport, "serve on " + server_address.to_string())} {
     transport.check_address(server_address);
+    check_socket_per_worker(options, transport, server_address);
     numeric_address_ = server_address.resolve().front();
     auto socket = std::make_shared<detail::ServerSocket>(transport.open(numeric_address_));
-    if (!transport.listens()) socket->count_in(state_->table, state_->received);
+    if (!transport.listens()) {
+        socket->count_in(state_->table, state_->received, state_->table->counters->datagrams);
+    }
     socket_ = std::move(socket);
     detail::CloseOnFork::add_server(fileno());
 }
@@ -100,6 +113,11 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
       transport_{transport},
       socket_{std::make_shared<detail::ServerSocket>(std::move(bound))},
       state_{make_state(*this, options, transport, adopting(socket_->fileno()))} {
+    if (options.socket_per_worker) {
+        throw std::system_error(EOPNOTSUPP, std::system_category(),
+                                adopting(socket_->fileno()) +
+                                    ": with socket_per_worker a server binds its sockets itself");
+    }
     const int type = get_option(*socket_, SO_TYPE);
     if (type != transport.socket_type()) {
         throw std::system_error(EPROTOTYPE, std::system_category(), adopting(socket_->fileno()));
@@ -110,7 +128,8 @@ ServerBase::ServerBase(Socket&& bound, const Transport& transport, const ServerO
     set_close_on_exec(*socket_, server_address_);
     detail::CloseOnFork::add_server(fileno());
     if (!transport.listens()) {
-        static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table, state_->received);
+        static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table, state_->received,
+                                                              state_->table->counters->datagrams);
         return;
     }
     // A service manager may hand over a socket that is bound and does not listen yet.
@@ -150,6 +169,7 @@ Socket& ServerBase::socket() const {
 }
 
 void ServerBase::let_go() noexcept {
+    close_worker_sockets();
     // The socket is not closed here, because a datagram request may still answer through it.
     socket_.reset();
     state_->table->lingering.end();
@@ -180,8 +200,9 @@ void ServerBase::own_in_this_process() {
             const bool serves_here = ServerMark::stands(this, &Current::serving);
             state_->part_from_parent(options_, transport_.listens(), serves_here ? 1 : 0);
             if (socket_ && !transport_.listens()) {
-                static_cast<detail::ServerSocket&>(*socket_).count_in(state_->table,
-                                                                      state_->received);
+                close_worker_sockets();  // the further ones are the parent's
+                static_cast<detail::ServerSocket&>(*socket_).count_in(
+                    state_->table, state_->received, state_->table->counters->datagrams);
             }
         } catch (...) {
             state_->owner = before;

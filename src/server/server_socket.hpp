@@ -6,6 +6,7 @@
 
 #include "request/request_table.hpp"
 #include "server/datagram_queue.hpp"
+#include "server/worker_sockets.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver::detail {
@@ -16,22 +17,27 @@ struct ServerSocket : Socket {
     explicit ServerSocket(Socket&& socket) noexcept : Socket{std::move(socket)} {}
 
     /// To be called for a socket that receives requests itself.
-    void count_in(std::shared_ptr<RequestTable> the_table,
-                  std::shared_ptr<DatagramQueue> the_queue) noexcept {
-        channel().datagrams = &the_table->counters->datagrams;
+    ///
+    /// @param the_queue null for a socket from which each datagram is received alone.
+    /// @param counters in memory of the table.
+    void count_in(std::shared_ptr<RequestTable> the_table, std::shared_ptr<DatagramQueue> the_queue,
+                  DatagramCounters& counters) noexcept {
+        channel().datagrams = &counters;
         table = std::move(the_table);
         queue = std::move(the_queue);
     }
 
-    /// That of a socket, if it is one that receives requests; otherwise null.
-    static DatagramQueue* queue_of(Socket& socket) noexcept {
+    /// The socket, if it is one that receives requests; otherwise null.
+    static ServerSocket* of(Socket& socket) noexcept {
         // Only the sockets of servers have these counters, and they are never moved.
         if (socket.channel().datagrams == nullptr) return nullptr;
-        return static_cast<ServerSocket&>(socket).queue.get();
+        return static_cast<ServerSocket*>(&socket);
     }
 
     std::shared_ptr<RequestTable> table;
     std::shared_ptr<DatagramQueue> queue;
+    /// Which this process serves as well.
+    WorkerSockets more;
 };
 
 }  // namespace socketserver::detail

@@ -231,8 +231,8 @@ void ServerState::follow_parents_drain() noexcept {
     const std::lock_guard lock{mutex};
     // The order is read each time, because another drain in the parent may have an earlier
     // deadline.
-    step({Event::Kind::drain_asked,
-          {parents.until, parents.handshakes_until, parents.leaves_queue}});
+    const bool leaves_queue = parents.leaves_queue && !(has_own_socket && parents.ends_own_queues);
+    step({Event::Kind::drain_asked, {parents.until, parents.handshakes_until, leaves_queue}});
 }
 
 TimePoint ServerState::drain_deadline() noexcept {

@@ -51,8 +51,11 @@ struct ServerState {
     std::atomic<TimePoint> accept_again{TimePoint{}};
     std::atomic<bool> paused{false};  ///< by pause()
 
-    bool is_worker = false;             ///< a process that the parent forked to accept as well
-    bool drain_thread_serves = false;   ///< under the lock
+    bool is_worker = false;  ///< a process that the parent forked to accept as well
+    /// Readable if one of the sockets of a server with several has a datagram. -1: there is one.
+    std::atomic<int> any_socket{-1};
+    bool has_own_socket = false;       ///< a worker that serves a socket which no other process has
+    bool drain_thread_serves = false;  ///< under the lock
     std::atomic<Lifecycle::View> life;  ///< of `lifecycle`, for a glance
     Lifecycle lifecycle;                ///< under the lock
     std::thread::id only_loop;  ///< under the lock; none if there are several loops, or were

@@ -164,6 +164,14 @@ UdpSessions::~UdpSessions() = default;
 
 bool UdpSessions::has_waiting() const noexcept { return state_->has_waiting.load(); }
 
+/// The kernel would choose among the sockets of all sessions, too, and most new clients would come
+/// to the same worker.
+void UdpSessions::check(const ServerOptions& options) {
+    if (!options.socket_per_worker) return;
+    throw std::system_error(EOPNOTSUPP, std::system_category(),
+                            "socket_per_worker: sessions have sockets of their own");
+}
+
 /// To be called after the server has bound its socket. With SO_REUSEPORT set before that, a second
 /// server could bind the same port without an error.
 void UdpSessions::share_port(Socket& server) { server.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); }

@@ -121,6 +121,13 @@ class Upgrader {
     Upgrader(std::vector<std::reference_wrapper<ServerBase>> servers, Upgrade upgrade)
         : servers_{std::move(servers)}, upgrade_{std::move(upgrade)} {
         if (servers_.empty()) throw std::invalid_argument("UpgradeOnSignal: there is no server");
+        for (const ServerBase& each : servers_) {
+            if (!each.options().socket_per_worker) continue;
+            throw std::system_error(EOPNOTSUPP, std::system_category(),
+                                    "UpgradeOnSignal: a server on " +
+                                        each.server_address().to_string() +
+                                        " with socket_per_worker");
+        }
         if (upgrade_.command.empty()) upgrade_.command = own_command();
         for (ServerBase& each : servers_) each.own_in_this_process();
         ::pthread_sigmask(SIG_SETMASK, nullptr, &signals_);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
@@ -43,6 +44,7 @@ static_assert(SharedCounters::most_workers >= 2 * WorkerSet::most);
 
 struct WorkerProcess {
     pid_t pid;
+    std::size_t number;  ///< less than WorkerSet::most; see WorkerSet::Outcome
     int control;
     int pidfd;
     TimePoint started;
@@ -89,6 +91,7 @@ struct WorkerSet::State {
     int timer = -1;
 
     std::size_t accepting() const;
+    std::size_t free_number() const noexcept;
     void look_at_control(WorkerProcess& worker) noexcept;
     void tell_all(WorkerOrder order) noexcept;
     /// The end of the worker, if it has ended.
@@ -98,7 +101,7 @@ struct WorkerSet::State {
     void lengthen_pause();
     void fill_up(Outcome& outcome);
     /// Returns the worker's end of the control in the worker, and -1 in the parent.
-    int fork_worker();
+    int fork_worker(std::size_t number);
     [[nodiscard]] bool watch(int descriptor) const noexcept;
     void unwatch(int descriptor) const noexcept;
     void forget(const WorkerProcess& worker) noexcept;
@@ -136,7 +139,7 @@ void WorkerSet::start(std::size_t count) {
             throw_system_error("supervise worker processes");
         }
     }
-    state_->target = count;
+    state_->target = std::min(count, most);
     state_->pause = std::chrono::milliseconds{0};
     state_->fork_again = Clock::now();
     state_->set_timer();
@@ -210,8 +213,13 @@ void WorkerSet::State::lengthen_pause() {
 void WorkerSet::State::fill_up(Outcome& outcome) {
     while (accepting() < target && workers.size() < most && fork_again <= Clock::now()) {
         try {
-            outcome.control = fork_worker();
-            if (outcome.control != -1) return;
+            const std::size_t number = free_number();
+            outcome.control = fork_worker(number);
+            if (outcome.control != -1) {
+                outcome.number = number;
+                outcome.workers = target;
+                return;
+            }
             is_fork_failing = false;
         } catch (const std::exception&) {
             // There is no process, no descriptor or no memory. This is reported once, not at each
@@ -223,7 +231,18 @@ void WorkerSet::State::fill_up(Outcome& outcome) {
     }
 }
 
-int WorkerSet::State::fork_worker() {
+/// The least one that no worker has which accepts.
+std::size_t WorkerSet::State::free_number() const noexcept {
+    std::bitset<most> taken;
+    for (const WorkerProcess& worker : workers) {
+        if (!worker.leaving) taken.set(worker.number);
+    }
+    std::size_t number = 0;
+    while (number + 1 < most && taken.test(number)) ++number;
+    return number;
+}
+
+int WorkerSet::State::fork_worker(std::size_t number) {
     flush_before_fork();
     workers.reserve(workers.size() + 1);  // nothing may throw once there is a worker
     std::array<int, 2> ends{};
@@ -250,8 +269,8 @@ int WorkerSet::State::fork_worker() {
         errno = error;
         throw_system_error("fork a worker process");
     }
-    WorkerProcess& worker =
-        workers.emplace_back(WorkerProcess{pid, ours, sys::calls.pidfd_open(pid, 0), Clock::now()});
+    WorkerProcess& worker = workers.emplace_back(
+        WorkerProcess{pid, number, ours, sys::calls.pidfd_open(pid, 0), Clock::now()});
     worker.is_watched = watch(ours) && (worker.pidfd == -1 || watch(worker.pidfd));
     return -1;
 }

@@ -7,6 +7,7 @@
 
 #include "socketserver/address.hpp"
 #include "socketserver/detail/export.hpp"
+#include "socketserver/server_options.hpp"
 #include "socketserver/socket.hpp"
 
 namespace socketserver::detail {
@@ -25,6 +26,8 @@ class SOCKETSERVER_EXPORT UdpSessions {
     UdpSessions& operator=(const UdpSessions&) = delete;
     ~UdpSessions();
 
+    /// @throws std::system_error if a server of sessions cannot have these options.
+    static void check(const ServerOptions& options);
     /// Allows the sockets of sessions to be bound to the address of the server's socket, which must
     /// be bound already.
     ///

@@ -43,8 +43,10 @@ class SOCKETSERVER_EXPORT WorkerSet {
         std::vector<std::exception_ptr> errors;  ///< to be reported
     };
     struct Outcome {
-        int control = -1;  ///< in a new worker, its end of the control, which it owns
-        Ended ended;       ///< filled in the parent
+        int control = -1;         ///< in a new worker, its end of the control, which it owns
+        std::size_t number = 0;   ///< in a new worker: no other one that accepts has it
+        std::size_t workers = 1;  ///< in a new worker: all numbers are smaller
+        Ended ended;              ///< filled in the parent
     };
     /// Waits for the workers that have ended and replaces those that are missing, unless it is too
     /// early for that: after a worker that died at once, or a fork that failed, there is a pause
