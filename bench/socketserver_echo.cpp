@@ -26,7 +26,10 @@ int serve_lines() {
 }
 
 class DatagramHandler : public ss::BaseRequestHandler<ss::Datagram> {
-    void handle() override { request().socket().sendto(request().data(), client_address()); }
+    void handle() override {
+        if (options.work > 0) compute(options.work);
+        request().socket().sendto(request().data(), client_address());
+    }
 };
 
 int serve_datagrams() {
@@ -38,10 +41,18 @@ int serve_datagrams() {
     return serve(server);
 }
 
+int serve_datagrams_in_workers(bool socket_per_worker) {
+    ss::ServerOptions server_options;
+    server_options.socket_per_worker = socket_per_worker;
+    ss::UDPServer<DatagramHandler, ss::PreforkMixIn> server{tcp_address(), server_options};
+    server.workers = static_cast<std::size_t>(options.workers);
+    return serve(server);
+}
+
 int usage() {
     std::fputs(
-        "usage: socketserver_echo sync|threading|forking|pool|prefork|udp ADDRESS"
-        " [--wbufsize N] [--reply-delay MICROSECONDS]\n",
+        "usage: socketserver_echo sync|threading|forking|pool|prefork|udp|udp-workers|udp-shared"
+        " ADDRESS [--wbufsize N] [--reply-delay MICROSECONDS] [--workers N] [--work N]\n",
         stderr);
     return 2;
 }
@@ -57,5 +68,7 @@ int main(int argc, char** argv) {
     if (options.policy == "pool") return serve_lines<ss::ThreadPoolMixIn>();
     if (options.policy == "prefork") return serve_lines<ss::PreforkMixIn>();
     if (options.policy == "udp") return serve_datagrams();
+    if (options.policy == "udp-workers") return serve_datagrams_in_workers(true);
+    if (options.policy == "udp-shared") return serve_datagrams_in_workers(false);
     return usage();
 }

@@ -114,6 +114,9 @@ def core_scenarios():
         pair(s.UDP_TOGETHER, s.RAW_UDP, Workload("udp", connections=8), target=0.95)))
     yield Scenario("udp-1", "datagrams of 64 bytes, 1 outstanding", (
         pair(s.UDP, s.RAW_UDP, Workload("udp")),))
+    yield Scenario("udp-workers-2", "datagrams to two worker processes against one, on all cores", (
+        Comparison(Workload("udp", connections=64), s.UDP_WORKER, (s.UDP_WORKERS_2, s.UDP_SHARED_2),
+                   metric="req/s", cores="free"),))
     yield Scenario("stop-latency", "stopping an idle server", special="stop_latency")
     yield Scenario("compile-time", "compiling examples/echo.cpp with -O2", special="compile_time")
 
@@ -161,6 +164,11 @@ def peer_scenarios():
     yield Scenario("peers-pipelined", f"other frameworks: {describe(PIPELINED)}",
                    (Comparison(PIPELINED, s.RAW_EPOLL, (s.FIBER_CORKED, *peers(PIPELINED))),),
                    default=False)
+    for name, load in (("udp", Workload("udp", connections=8)), ("udp-1", Workload("udp"))):
+        yield Scenario(f"peers-{name}",
+                       f"other frameworks: datagrams of 64 bytes, {load.connections} outstanding",
+                       (Comparison(load, s.RAW_UDP, (s.UDP, s.UDP_TOGETHER, *s.UDP_PEERS)),),
+                       default=False)
     yield Scenario("peers-idle-10000", "other frameworks: resident memory per idle connection",
                    (Comparison(IDLE, s.RAW_EPOLL, (s.FIBER, *peers(IDLE)),
                                metric="RSS B/conn"),),

@@ -87,6 +87,12 @@ THREADING = kind("threading", "socketserver_echo", "threading", "{}")
 FORKING = kind("forking", "socketserver_echo", "forking", "{}")
 UDP = kind("udp", "socketserver_echo", "udp", "{}")
 UDP_TOGETHER = kind("udp, replies together", "socketserver_echo", "udp", "{}", "--reply-delay", "100")
+# Handlers that compute for some microseconds.
+UDP_WORKER = kind("udp, 1 worker", "socketserver_echo", "udp-workers", "{}", "--work", "20")
+UDP_WORKERS_2 = kind("udp, 2 workers", "socketserver_echo", "udp-workers", "{}", "--work", "20",
+                     "--workers", "2")
+UDP_SHARED_2 = kind("udp, 2 workers, one socket", "socketserver_echo", "udp-shared", "{}", "--work",
+                    "20", "--workers", "2")
 SYNC_CORKED = kind("sync, wbufsize", "socketserver_echo", "sync", "{}", "--wbufsize", "65536")
 POOL = kind("pool", "socketserver_echo", "pool", "{}")
 PREFORK = kind("prefork", "socketserver_echo", "prefork", "{}")
@@ -128,6 +134,12 @@ PEERS = (
     kind("gevent", "python:gevent", "gevent_echo.py", "{}"),
     kind("asyncio", "python:asyncio", "asyncio_echo.py", "{}"),
     kind("uvloop", "python:uvloop", "asyncio_echo.py", "{}", "uvloop"),
+)
+UDP_PEERS = (
+    kind("libuv", "peer_libuv_udp", "{}"),
+    kind("libuv, recvmmsg", "peer_libuv_udp", "{}", "recvmmsg"),
+    kind("asio callbacks", "peer_asio_udp", "{}"),
+    kind("go", "peer_go_udp", "{}"),
 )
 # A thread or a process for each connection: not for thousands of them.
 PEERS_FOR_FEW = (
