@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
-import shutil
 import socket
-import subprocess
 
 from example import Example
 
@@ -30,14 +28,3 @@ with Example(0, "lo") as example:
     assert f"\r\nST: {SERVICE}\r\n".encode() in reply, reply
     assert address == ("127.0.0.1", to[1]), address
 assert example.errors == "", example.errors
-
-if not shutil.which("gssdp-discover"):
-    print("gssdp-discover is not there (Debian: gupnp-tools): only this script has asked")
-else:
-    with Example(1900, "lo") as example:
-        command = ["gssdp-discover", "--interface=lo", f"--target={SERVICE}", "--timeout=3"]
-        client = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        assert "resource available" in client.stdout, client
-        assert f"{SERVICE}" in client.stdout, client
-        assert "http://localhost/clock.xml" in client.stdout, client
-    assert example.errors == "", example.errors
