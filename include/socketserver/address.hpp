@@ -14,9 +14,13 @@
 
 namespace socketserver {
 
+class Address;
+
 namespace detail {
 struct AddressAccess;
-}
+struct SockAddr;
+Address from_sockaddr(const SockAddr& address);
+}  // namespace detail
 
 /// What kind of address an Address holds. `AF_INET`, `AF_INET6` and `AF_UNIX` in Python.
 enum class AddressFamily : std::uint8_t {
@@ -105,6 +109,7 @@ class SOCKETSERVER_EXPORT Address {
 
   private:
     friend struct detail::AddressAccess;
+    friend Address detail::from_sockaddr(const detail::SockAddr& address);
 
     // This is not a sockaddr_storage, because a server keeps one for each connection (56 bytes
     // instead of 128), and because that would need a header of the operating system.

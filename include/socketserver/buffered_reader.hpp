@@ -164,7 +164,7 @@ class SOCKETSERVER_EXPORT BufferedReader {
         std::string_view line_;
     };
     /// Reads the first line, with its end, and runs over those that follow.
-    iterator begin() { return iterator{*this}; }
+    iterator begin();
     /// The end of the stream.
     std::default_sentinel_t end() const noexcept { return {}; }
 
@@ -226,11 +226,14 @@ class SOCKETSERVER_EXPORT BufferedReader {
 
     void put_back(std::string_view bytes);
     std::string_view take(std::size_t size) noexcept;
-    std::string_view take_line(std::size_t from, std::size_t limit) noexcept;
-    std::string_view receive_line(std::size_t limit);
     bool fill(std::size_t most, bool partial = false);
     std::ptrdiff_t receive_without_holding(std::size_t most, bool partial);
-    void make_room(std::size_t most);
+    /// Whether more can be received behind the buffered bytes.
+    bool has_room(std::size_t most) const noexcept {
+        return buffer_ != nullptr && end_ < capacity_ &&
+               (begin_ == 0 || capacity_ - end_ >= most / 2);
+    }
+    void make_room();
     void release() noexcept;
 
     Socket* source_ = nullptr;    // null: memory

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <bit>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -89,8 +90,8 @@ class SOCKETSERVER_EXPORT BufferedWriter final : private detail::Corked {
     Socket* sink_ = nullptr;  // null: memory
     std::size_t size_ = 0;
     std::string held_back_;
-    detail::CarrierMutex
-        mutex_;  // of held_back_ and of sending, if there are a socket and a buffer
+    // Of held_back_ and of sending, if there are a socket and a buffer.
+    std::optional<detail::CarrierMutex> mutex_;
     std::atomic<bool> flush_wanted_{false};  // by a reader that found the mutex locked
 };
 

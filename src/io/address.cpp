@@ -68,22 +68,7 @@ std::uint32_t interface_index(const std::string& host, std::size_t percent) {
 namespace detail {
 
 struct AddressAccess {
-    static Address from(const sockaddr_in& in) {
-        Address address;
-        address.family_ = AddressFamily::inet;
-        std::memcpy(address.ip_.data(), &in.sin_addr, sizeof in.sin_addr);
-        address.port_ = ntohs(in.sin_port);
-        return address;
-    }
-    static Address from(const sockaddr_in6& in6) {
-        Address address;
-        address.family_ = AddressFamily::inet6;
-        std::memcpy(address.ip_.data(), &in6.sin6_addr, sizeof in6.sin6_addr);
-        address.port_ = ntohs(in6.sin6_port);
-        address.scope_ = in6.sin6_scope_id;
-        return address;
-    }
-    static Address from(const sockaddr_un& un, socklen_t size) {
+    static Address from_unix(const sockaddr_un& un, socklen_t size) {
         constexpr std::size_t header = offsetof(sockaddr_un, sun_path);
         if (size <= header) return {};
         std::string path(un.sun_path, std::min<std::size_t>(size, sizeof un) - header);
@@ -140,17 +125,23 @@ bool is_wildcard(const Address& address) noexcept {
 }
 
 Address from_sockaddr(const SockAddr& address) {
-    switch (address.storage.ss_family) {
-        case AF_INET:
-            return AddressAccess::from(reinterpret_cast<const sockaddr_in&>(address.storage));
-        case AF_INET6:
-            return AddressAccess::from(reinterpret_cast<const sockaddr_in6&>(address.storage));
-        case AF_UNIX:
-            return AddressAccess::from(reinterpret_cast<const sockaddr_un&>(address.storage),
-                                       address.size);
-        default:
-            return {};
+    Address result;
+    if (address.storage.ss_family == AF_INET) {
+        const auto& in = reinterpret_cast<const sockaddr_in&>(address.storage);
+        result.family_ = AddressFamily::inet;
+        std::memcpy(result.ip_.data(), &in.sin_addr, sizeof in.sin_addr);
+        result.port_ = ntohs(in.sin_port);
+    } else if (address.storage.ss_family == AF_INET6) {
+        const auto& in6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
+        result.family_ = AddressFamily::inet6;
+        std::memcpy(result.ip_.data(), &in6.sin6_addr, sizeof in6.sin6_addr);
+        result.port_ = ntohs(in6.sin6_port);
+        result.scope_ = in6.sin6_scope_id;
+    } else if (address.storage.ss_family == AF_UNIX) {
+        return AddressAccess::from_unix(reinterpret_cast<const sockaddr_un&>(address.storage),
+                                        address.size);
     }
+    return result;
 }
 
 SockAddr to_sockaddr(const Address& address) {

@@ -18,29 +18,11 @@ namespace socketserver::detail {
 
 namespace {
 
-/// Rounded up, as Python rounds: a wait never ends before its time.
-int milliseconds_until(TimePoint until) {
-    if (until == never) return -1;
-    const TimePoint now = Clock::now();
-    if (until <= now) return 0;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
-    return static_cast<int>(std::min<long long>(left.count(), INT_MAX));
-}
-
-int kernel_poll(pollfd* fds, std::size_t count, TimePoint until) {
-    if (ReplyCollector* replies = current().replies) replies->flush();
-    for (;;) {
-        const int ready = sys::calls.poll(fds, count, milliseconds_until(until));
-        if (ready > 0 || (ready == 0 && until <= Clock::now()) || (ready < 0 && errno != EINTR)) {
-            return ready;
-        }
-    }
-}
-
+/// Where nothing but the kernel carries the caller.
 int kernel_wait(const Channel& channel, Direction direction, TimePoint until) {
     const short events = direction == Direction::read ? POLLIN : POLLOUT;
     pollfd entry{channel.fd, events, 0};
-    const int ready = kernel_poll(&entry, 1, until);
+    const int ready = poll(&entry, 1, until);
     if (ready == 0) errno = ETIMEDOUT;
     return ready > 0 ? 0 : -1;
 }
@@ -136,7 +118,20 @@ int wait(Channel& channel, Direction direction, TimePoint until) {
 
 int poll(pollfd* fds, std::size_t count, TimePoint until) {
     if (BlockingIo* io = current().io) return io->poll(fds, count, until);
-    return kernel_poll(fds, count, until);
+    if (ReplyCollector* replies = current().replies) replies->flush();
+    for (;;) {
+        // Rounded up, as Python rounds: a wait never ends before its time.
+        const std::chrono::milliseconds left =
+            until == never
+                ? std::chrono::milliseconds{-1}
+                : std::max(std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()),
+                           std::chrono::milliseconds{0});
+        const int ready = sys::calls.poll(
+            fds, count, static_cast<int>(std::min<long long>(left.count(), INT_MAX)));
+        if (ready > 0 || (ready == 0 && until <= Clock::now()) || (ready < 0 && errno != EINTR)) {
+            return ready;
+        }
+    }
 }
 
 void forget(Channel& channel) noexcept { forget(channel, true); }

@@ -34,35 +34,27 @@ BufferedReader::~BufferedReader() {
     if (buffer_ != nullptr) BufferPool::give_back(buffer_, capacity_);
 }
 
-std::string_view BufferedReader::readline(std::size_t limit) {
-    if (buffered() > 0) {
-        const std::string_view line = take_line(0, limit);
-        if (!line.empty()) return line;
-    }
-    return receive_line(limit);
-}
-
-/// Takes a line whose end lies between these two positions of the buffer. Returns an empty view if
-/// there is none.
-std::string_view BufferedReader::take_line(std::size_t from, std::size_t limit) noexcept {
-    const std::size_t visible = std::min(buffered(), limit);
-    if (visible <= from) return {};
-    const char* start = data_ + begin_;
-    const auto* found = static_cast<const char*>(std::memchr(start + from, '\n', visible - from));
-    return found == nullptr ? std::string_view{}
-                            : take(static_cast<std::size_t>(found - start) + 1);
-}
-
 /// Compiled flat, as the functions that send are: see Socket::transmit().
-[[gnu::flatten]] std::string_view BufferedReader::receive_line(std::size_t limit) {
+[[gnu::flatten]] std::string_view BufferedReader::readline(std::size_t limit) {
+    std::size_t searched = 0;
     for (;;) {
-        const std::size_t searched = buffered();
+        const std::size_t visible = std::min(buffered(), limit);
+        if (visible > searched) {
+            const char* start = data_ + begin_;
+            const void* found = std::memchr(start + searched, '\n', visible - searched);
+            if (found != nullptr) {
+                const std::string_view line{start, static_cast<const char*>(found) + 1};
+                begin_ += line.size();
+                return line;
+            }
+        }
+        searched = buffered();
         if (searched >= limit) throw LineTooLong(limit);
         if (!fill(unbuffered_ ? 1 : capacity_)) return take(buffered());
-        const std::string_view line = take_line(searched, limit);
-        if (!line.empty()) return line;
     }
 }
+
+BufferedReader::iterator BufferedReader::begin() { return iterator{*this}; }
 
 std::string BufferedReader::read() {
     std::string result;
@@ -133,7 +125,8 @@ bool BufferedReader::fill(std::size_t most, bool partial) {
     if (detail::current().io != nullptr && buffered() == 0) {
         received = receive_without_holding(most, partial);
     } else {
-        make_room(most);
+        if (buffered() == 0) begin_ = end_ = 0;
+        if (!has_room(most)) make_room();
         received = source_->receive_some(buffer_ + end_, std::min(most, capacity_ - end_), 0,
                                          partial || buffered() > 0);
         if (received == -1) detail::throw_io_error(source_->channel(), "recv");
@@ -144,9 +137,10 @@ bool BufferedReader::fill(std::size_t most, bool partial) {
 
 /// On a carrier that can wait without a buffer, so that an idle connection holds none.
 std::ptrdiff_t BufferedReader::receive_without_holding(std::size_t most, bool partial) {
+    begin_ = end_ = 0;
     for (bool tries = source_->may_have_input();; tries = true) {
         if (tries) {
-            make_room(most);
+            if (!has_room(most)) make_room();
             const std::ptrdiff_t received =
                 source_->receive_some(buffer_, std::min(most, capacity_), MSG_DONTWAIT, partial);
             if (received != -1) {
@@ -163,14 +157,10 @@ std::ptrdiff_t BufferedReader::receive_without_holding(std::size_t most, bool pa
 }
 
 /// Makes room for at least one byte behind the buffered ones.
-void BufferedReader::make_room(std::size_t most) {
-    if (buffered() == 0) begin_ = end_ = 0;
+void BufferedReader::make_room() {
     if (buffer_ == nullptr) {
-        buffer_ = BufferPool::take(capacity_);
-        data_ = buffer_;
-    }
-    if (end_ < capacity_ && (begin_ == 0 || capacity_ - end_ >= most / 2)) return;
-    if (begin_ > 0) {
+        data_ = buffer_ = BufferPool::take(capacity_);
+    } else if (begin_ > 0) {
         std::memmove(buffer_, buffer_ + begin_, buffered());
     } else {
         char* larger = BufferPool::take(capacity_ * 2);

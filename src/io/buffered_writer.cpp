@@ -11,7 +11,9 @@ namespace socketserver {
 
 BufferedWriter::BufferedWriter(Socket& sink, std::size_t buffer_size)
     : sink_{&sink}, size_{buffer_size} {
-    if (size_ > 0) sink_->set_corked(this);
+    if (size_ == 0) return;
+    mutex_.emplace();
+    sink_->set_corked(this);
 }
 
 BufferedWriter::~BufferedWriter() {
@@ -31,7 +33,7 @@ std::size_t BufferedWriter::write(std::string_view bytes) {
 template <class Work>
 void BufferedWriter::alone(Work work) {
     {
-        const std::lock_guard lock{mutex_};
+        const std::lock_guard lock{*mutex_};
         work();
     }
     flush_if_wanted();
@@ -69,12 +71,12 @@ void BufferedWriter::flush_before_send() { flush(); }
 /// Does not wait for a writer, because that could be a deadlock: the writer may wait for the peer,
 /// and the peer may wait until its output is read.
 void BufferedWriter::flush_before_wait() {
-    if (!mutex_.try_lock()) {
+    if (!mutex_->try_lock()) {
         flush_wanted_ = true;
         return flush_if_wanted();  // the writer may have finished before it could see this
     }
     {
-        const std::lock_guard lock{mutex_, std::adopt_lock};
+        const std::lock_guard lock{*mutex_, std::adopt_lock};
         send_held_back();
     }
     flush_if_wanted();
@@ -82,9 +84,9 @@ void BufferedWriter::flush_before_wait() {
 
 /// To be called after each unlock, because a reader may have found the mutex locked.
 void BufferedWriter::flush_if_wanted() {
-    while (flush_wanted_ && mutex_.try_lock()) {
+    while (flush_wanted_ && mutex_->try_lock()) {
         flush_wanted_ = false;
-        const std::lock_guard lock{mutex_, std::adopt_lock};
+        const std::lock_guard lock{*mutex_, std::adopt_lock};
         send_held_back();
     }
 }

@@ -167,9 +167,10 @@ void CloseOnFork::add_control(int descriptor) noexcept {
 }
 
 bool CloseOnFork::knows(int descriptor) noexcept {
-    const auto index = static_cast<std::size_t>(descriptor);  // that of -1 is too large as well
-    return index < most_descriptors &&
-           ((words[index / per_word].load(std::memory_order_relaxed) >> (index % per_word * bits)) &
+    return descriptor >= 0 && static_cast<std::size_t>(descriptor) < most_descriptors &&
+           (words[static_cast<std::size_t>(descriptor) / per_word].load(
+                std::memory_order_relaxed) >>
+                (static_cast<std::size_t>(descriptor) % per_word * bits) &
             mask) != 0;
 }
 

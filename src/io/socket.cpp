@@ -157,7 +157,7 @@ void Socket::wait_for_input(bool partial) {
     if (detail::before_receive(channel_, partial) == Input::look) return;
     if (channel_.timeout.count() == 0) {
         errno = EAGAIN;
-    } else if (detail::wait(channel_, input_needs(channel_), channel_.until()) == 0) {
+    } else if (detail::current().io->wait(channel_, input_needs(channel_), channel_.until()) == 0) {
         return;
     }
     throw_io_error(channel_, "recv");

@@ -14,6 +14,20 @@
 namespace socketserver::detail::sys {
 
 namespace {
+int renumber(int descriptor) noexcept {
+    const int higher = ::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    const int error = errno;
+    ::close(descriptor);
+    errno = error;
+    return higher;
+}
+}  // namespace
+
+int off_standard_streams(int descriptor) noexcept {
+    return descriptor > STDERR_FILENO || descriptor == -1 ? descriptor : renumber(descriptor);
+}
+
+namespace {
 int make_socket(int domain, int type, int protocol) {
     return off_standard_streams(::socket(domain, type, protocol));
 }
@@ -106,14 +120,6 @@ constinit Calls calls = real;
 int set_close_on_exec(int descriptor) noexcept {
     const int flags = ::fcntl(descriptor, F_GETFD);
     return flags == -1 ? -1 : ::fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC);
-}
-
-int renumber(int descriptor) noexcept {
-    const int higher = ::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    const int error = errno;
-    ::close(descriptor);
-    errno = error;
-    return higher;
 }
 
 }  // namespace socketserver::detail::sys

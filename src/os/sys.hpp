@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "socketserver/detail/export.hpp"
 
@@ -71,17 +70,12 @@ SOCKETSERVER_EXPORT extern Calls calls;
 /// Sets close-on-exec on a descriptor that something else has made. As fcntl(2).
 SOCKETSERVER_EXPORT int set_close_on_exec(int descriptor) noexcept;
 
-/// The part of off_standard_streams() for a descriptor that has to be moved.
-SOCKETSERVER_EXPORT int renumber(int descriptor) noexcept;
-
 /// Moves a new descriptor, if need be, to a number above those of the standard streams, with
 /// close-on-exec. A program may have closed its standard streams; a socket that took the number of
 /// stderr would send to a client what the program prints. Every call of the table that makes a
 /// descriptor passes it through here. Returns -1 for -1, and -1 with errno if no other number is
 /// free.
-inline int off_standard_streams(int descriptor) noexcept {
-    return descriptor > STDERR_FILENO || descriptor == -1 ? descriptor : renumber(descriptor);
-}
+SOCKETSERVER_EXPORT int off_standard_streams(int descriptor) noexcept;
 
 /// Repeats `call` for as long as a signal interrupts it.
 template <class Call>
