@@ -72,10 +72,9 @@ class ThreadPoolMixIn : public Policy {
     void dispatch(auto&& request, Address client_address) {
         const bool daemon = (daemon_threads || !block_on_close) &&
                             detail::let_outlive_server(detail::record_of(request));
-        detail::hand_over<detail::Job>(static_cast<Server&>(*this), request, client_address, daemon,
-                                       [&](std::unique_ptr<detail::Job>& job) {
-                                           threads_.offer(job, daemon, bounds().threads);
-                                       });
+        detail::hand_over<detail::Job>(
+            static_cast<Server&>(*this), request, client_address, daemon,
+            [&](std::unique_ptr<detail::Job>& job) { threads_.offer(job, bounds().threads); });
     }
 
     bool mixin_ready() override {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -44,9 +45,8 @@ class ThreadingMixIn : public Policy {
     void dispatch(auto&& request, Address client_address) {
         const bool daemon = (daemon_threads || !block_on_close) &&
                             detail::let_outlive_server(detail::record_of(request));
-        detail::hand_over<detail::Job>(
-            static_cast<Server&>(*this), request, client_address, daemon,
-            [&](std::unique_ptr<detail::Job>& job) { threads_.run(job, daemon); });
+        detail::hand_over<detail::Job>(static_cast<Server&>(*this), request, client_address, daemon,
+                                       std::bind_front(&detail::ThreadGroup::run, &threads_));
     }
 
     void mixin_statistics(Statistics& statistics) const override {

@@ -31,6 +31,7 @@ constexpr std::chrono::milliseconds try_again{20};
 
 }  // namespace
 
+Job::Job(bool is_daemon) noexcept : is_daemon_{is_daemon} {}
 Job::~Job() = default;
 
 // A job is queued only while there is a thread, and a thread ends only when the queue is empty. So
@@ -71,7 +72,6 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
     void work(std::unique_ptr<Job> job);
     bool next_job(std::unique_lock<std::mutex>& lock, std::unique_ptr<Job>& job, bool& daemon,
                   WaitingThread& self);
-    bool wait_for_job(std::unique_lock<std::mutex>& lock, WaitingThread& self);
     void become_daemon(bool daemon);
     void announce_room(std::unique_lock<std::mutex>& lock);
     void leave(std::unique_lock<std::mutex>& lock, bool daemon);
@@ -85,7 +85,7 @@ struct ThreadGroup::State : std::enable_shared_from_this<State> {
 
         ~ThreadExit() {
             if (!is_due) return;
-            const bool daemon = job->is_daemon_;
+            const bool daemon = job->is_daemon();
             job.reset();
             state.leave_at_once(daemon);
         }
@@ -99,8 +99,8 @@ ThreadGroup::~ThreadGroup() {
     join();
 }
 
-void ThreadGroup::run(std::unique_ptr<Job>& job, bool daemon) {
-    job->is_daemon_ = daemon;
+void ThreadGroup::run(std::unique_ptr<Job>& job) {
+    const bool daemon = job->is_daemon();
     {
         std::unique_lock lock{state_->mutex};
         if (state_->give_to_waiting(lock, job)) return;
@@ -122,7 +122,7 @@ bool ThreadGroup::State::give_to_waiting(std::unique_lock<std::mutex>& lock,
     if (waiting.empty()) return false;
     WaitingThread& thread = *waiting.back();
     waiting.pop_back();
-    if (job->is_daemon_) ++daemons;
+    if (job->is_daemon()) ++daemons;
     thread.job = std::move(job);
     lock.unlock();
     // The thread is no longer in the list of waiting ones, so its object exists until it is woken.
@@ -152,11 +152,10 @@ bool ThreadGroup::State::is_full(Bounds bounds) const {
     return !is_thread_free && queue.size() >= bounds.queue;
 }
 
-void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads) {
+void ThreadGroup::offer(std::unique_ptr<Job>& job, std::size_t most_threads) {
     std::unique_lock lock{state_->mutex};
     std::deque<std::unique_ptr<Job>>& queue = state_->queue;
     queue.emplace_back();  // may throw; the rest does not
-    job->is_daemon_ = daemon;
     queue.back() = std::move(job);
     if (!state_->waiting.empty()) {
         std::unique_ptr<Job> first = std::move(queue.front());
@@ -177,7 +176,7 @@ void ThreadGroup::offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most
 
 /// Called under the lock, so that nobody queues a job for a thread that could not be created.
 int ThreadGroup::State::start_first_queued() {
-    const bool is_daemon = queue.front()->is_daemon_;
+    const bool is_daemon = queue.front()->is_daemon();
     owner = ::getpid();
     const int error = create_thread(queue.front());
     if (error != 0) return error;
@@ -231,34 +230,28 @@ void ThreadGroup::State::work(std::unique_ptr<Job> job) {
         exit.is_due = true;
         job->run();
         exit.is_due = false;
-        bool daemon = job->is_daemon_;
+        bool daemon = job->is_daemon();
         job.reset();
         std::unique_lock lock{mutex};
         if (!next_job(lock, job, daemon, self)) return leave(lock, daemon);
     }
 }
 
-/// `daemon` is whether the job that has ended was a daemon's.
+/// Takes the next job, or waits for one. Returns false if none came, so that the thread has to end.
+/// The lock is held at the return only in that case. `daemon` is whether the job that has ended was
+/// a daemon's.
 bool ThreadGroup::State::next_job(std::unique_lock<std::mutex>& lock, std::unique_ptr<Job>& job,
                                   bool& daemon, WaitingThread& self) {
     if (!queue.empty()) {
         job = std::move(queue.front());
         queue.pop_front();
         queued = queue.size();
-        if (daemon != job->is_daemon_) become_daemon(job->is_daemon_);
+        if (daemon != job->is_daemon()) become_daemon(job->is_daemon());
         announce_room(lock);
         return true;
     }
     if (closed || waiting.size() == most_waiting) return false;
     if (std::exchange(daemon, false)) --daemons;
-    if (!wait_for_job(lock, self)) return false;
-    job = std::move(self.job);
-    return true;
-}
-
-/// Returns false if no job came, so that the thread has to end. The lock is held at the return only
-/// in that case.
-bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, WaitingThread& self) {
     waiting.push_back(&self);
     if (room_listener.tell == nullptr) {
         lock.unlock();
@@ -267,18 +260,14 @@ bool ThreadGroup::State::wait_for_job(std::unique_lock<std::mutex>& lock, Waitin
     }
     if (!self.sleep.sleep_until(std::chrono::steady_clock::now() + longest_wait)) {
         lock.lock();
-        const auto place = std::find(waiting.begin(), waiting.end(), &self);
-        if (place != waiting.end()) {
-            waiting.erase(place);
-            return false;
-        }
-        // Another thread took this one from the list at the last moment, so a job is coming.
+        // If another thread took this one from the list at the last moment, a job is coming.
+        if (std::erase(waiting, &self) > 0) return false;
         lock.unlock();
         self.sleep.sleep_until(std::chrono::steady_clock::time_point::max());
     }
-    if (self.job != nullptr) return true;
-    lock.lock();  // woken by close()
-    return false;
+    job = std::move(self.job);
+    if (job == nullptr) lock.lock();  // woken by close()
+    return job != nullptr;
 }
 
 void ThreadGroup::State::become_daemon(bool daemon) {

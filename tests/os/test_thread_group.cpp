@@ -23,7 +23,8 @@ namespace {
 
 class FunctionJob final : public Job {
   public:
-    explicit FunctionJob(std::function<void()> work) : work_{std::move(work)} {}
+    explicit FunctionJob(std::function<void()> work, bool daemon = false)
+        : Job{daemon}, work_{std::move(work)} {}
     void run() override { work_(); }
 
   private:
@@ -31,8 +32,8 @@ class FunctionJob final : public Job {
 };
 
 void run(ThreadGroup& group, std::function<void()> work, bool daemon = false) {
-    std::unique_ptr<Job> job = std::make_unique<FunctionJob>(std::move(work));
-    group.run(job, daemon);
+    std::unique_ptr<Job> job = std::make_unique<FunctionJob>(std::move(work), daemon);
+    group.run(job);
 }
 
 /// A count that can be waited for, for a bounded time.
@@ -114,24 +115,24 @@ TEST_CASE("a thread whose job has ended takes the next one") {
 
 TEST_CASE("a job that no thread can be had for stays the caller's") {
     ThreadGroup group;
-    bool ran = false;
-    std::unique_ptr<Job> job = std::make_unique<FunctionJob>([&] { ran = true; });
-    const Job* same = job.get();
+    Count ran;
     const bool daemon = GENERATE(false, true);
+    std::unique_ptr<Job> job = std::make_unique<FunctionJob>([&] { ran.increment(); }, daemon);
+    const Job* same = job.get();
     {
         const Scripted<&Calls::pthread_create> create{[](auto...) { return EAGAIN; }};
-        CHECK(error_of([&] { group.run(job, daemon); }) == EAGAIN);
-        CHECK_THAT(text_of([&] { group.run(job, daemon); }),
+        CHECK(error_of([&] { group.run(job); }) == EAGAIN);
+        CHECK_THAT(text_of([&] { group.run(job); }),
                    Catch::Matchers::ContainsSubstring("create a thread"));
     }
     CHECK(job.get() == same);
-    CHECK_FALSE(ran);
+    CHECK(ran.now() == 0);
     CHECK_FALSE(group.has_daemons());
-    group.run(job, false);
+    group.run(job);
     CHECK(job == nullptr);
+    CHECK(ran.reaches(1));
     group.close();
     group.join();
-    CHECK(ran);
 }
 
 TEST_CASE("join waits for jobs that run, and no thread is left") {

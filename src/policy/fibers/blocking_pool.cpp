@@ -73,7 +73,7 @@ void BlockingPool::run(const std::function<void()>& work) {
 
     Call call{work, current(), ExceptionState::of_this_thread()};
     std::unique_ptr<Job> job = std::make_unique<CallJob>(call);
-    threads_.run(job, false);
+    threads_.run(job);
     std::unique_lock lock{call.mutex};
     while (!call.done) call.waiting.park(lock, never, false);
     lock.unlock();

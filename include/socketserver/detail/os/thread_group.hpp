@@ -12,17 +12,17 @@ namespace socketserver::detail {
 /// Work that a thread runs once.
 class SOCKETSERVER_EXPORT Job {
   public:
-    Job() = default;
+    /// @param is_daemon whether the job may outlive its ThreadGroup, which does not wait for it.
+    explicit Job(bool is_daemon = false) noexcept;
     Job(const Job&) = delete;
     Job& operator=(const Job&) = delete;
     virtual ~Job();
     /// Does not throw.
     virtual void run() = 0;
+    bool is_daemon() const noexcept { return is_daemon_; }
 
   private:
-    friend class ThreadGroup;
-
-    bool is_daemon_ = false;  // may outlive its group
+    const bool is_daemon_;
 };
 
 /// Threads, each of which runs one job at a time. A thread whose job has ended takes the next job
@@ -41,7 +41,7 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     /// Runs a job at once, in a waiting thread or a new one. A daemon's job is not waited for.
     ///
     /// @throws std::system_error if a thread is needed and cannot be created; `job` is untouched.
-    void run(std::unique_ptr<Job>& job, bool daemon);
+    void run(std::unique_ptr<Job>& job);
 
     /// The size of a group that is used as a pool.
     struct Bounds {
@@ -64,7 +64,7 @@ class SOCKETSERVER_EXPORT ThreadGroup {
     ///
     /// @throws std::system_error if the first thread cannot be created, or std::bad_alloc; `job` is
     /// untouched.
-    void offer(std::unique_ptr<Job>& job, bool daemon, std::size_t most_threads);
+    void offer(std::unique_ptr<Job>& job, std::size_t most_threads);
     /// When to call start_missing(): a thread could not be created, and a job waits that it would
     /// serve. `never` if there is none. Without a lock.
     TimePoint missing_at() const noexcept;

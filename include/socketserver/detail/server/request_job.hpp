@@ -18,6 +18,7 @@ namespace socketserver::detail {
 /// wait in a queue, or in a fiber.
 class SOCKETSERVER_EXPORT RequestJob : public Job {
   public:
+    using Job::Job;
     /// Ends the request because nobody can serve it. Does not throw.
     virtual void fail(std::exception_ptr error) = 0;
     virtual const Address& client_address() const noexcept = 0;
@@ -30,13 +31,13 @@ template <class Server, class Request>
 class ServeJob final : public RequestJob {
   public:
     ServeJob(Server& server, Request&& request, Address&& client_address, bool may_outlive_server)
-        : server_{server},
+        : RequestJob{may_outlive_server},
+          server_{server},
           request_{std::move(request)},
-          client_address_{std::move(client_address)},
-          may_outlive_server_{may_outlive_server} {}
+          client_address_{std::move(client_address)} {}
 
     void run() override {
-        if (!may_outlive_server_) {
+        if (!is_daemon()) {
             server_.serve_request(request_, client_address_);
             return;
         }
@@ -57,7 +58,6 @@ class ServeJob final : public RequestJob {
     Server& server_;  // exists only while it is pinned, if the request may outlive it
     Request request_;
     Address client_address_;
-    const bool may_outlive_server_;
 };
 
 /// Makes the job of a request and gives it to `run`. If there is no memory or no thread for it,
