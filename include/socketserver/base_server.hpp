@@ -89,7 +89,7 @@ class BaseServer : public ServerBase, public detail::PolicyBase<MixIn<BaseServer
     /// Runs where the request is served, before the handler is made. It is the place for an
     /// exchange with the client that has to come first and may wait for the client: a handshake, or
     /// a header. It may replace `client_address`.
-    virtual void prepare_request(Request&, Address& /*client_address*/) {}
+    virtual void prepare_request(Request& request, Address& client_address);
     /// Makes the handler and lets it serve the request.
     virtual void finish_request(Request& request, const Address& client_address);
     /// Called for an exception from any of the hooks for this request. The default prints it to

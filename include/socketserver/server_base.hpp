@@ -197,7 +197,7 @@ class SOCKETSERVER_EXPORT ServerBase {
     /// Called by handle_request() if no request came in time.
     virtual void handle_timeout() {}
     /// Called by serve_forever() after each turn of its loop, in its thread.
-    virtual void service_actions() {}
+    virtual void service_actions();
     /// Called for an exception that belongs to no request, or that handle_error() threw. May be
     /// called from any thread. The default prints it to stderr. Serving goes on.
     virtual void handle_server_error(std::exception_ptr error);

@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include "os/sys.hpp"
 #include "request/request_table.hpp"
@@ -59,6 +60,12 @@ void note_failure(Connection* connection, const std::exception_ptr& error,
 }
 
 }  // namespace
+
+Connection::Connection(std::shared_ptr<RequestTable> server, Address&& client, int descriptor,
+                       const Place& taken) noexcept
+    : table{std::move(server)}, client_address{std::move(client)}, place{taken}, fd{descriptor} {}
+
+Connection::~Connection() = default;
 
 ConnectionHandle share(const ConnectionHandle& connection) noexcept {
     if (connection) connection->handles.fetch_add(1, std::memory_order_relaxed);

@@ -35,13 +35,10 @@ class Connection {
 
     /// @param server the table, which the server and its requests share.
     Connection(std::shared_ptr<RequestTable> server, Address&& client, int descriptor,
-               const Place& taken) noexcept
-        : table{std::move(server)},
-          client_address{std::move(client)},
-          place{taken},
-          fd{descriptor} {}
+               const Place& taken) noexcept;
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
+    ~Connection();
 
     // These members, which each request needs, are together on one or two cache lines.
     std::shared_ptr<RequestTable> table;
@@ -57,10 +54,11 @@ class Connection {
 
     std::atomic<bool> idle_ended{false};  ///< was ended by a drain, with no request begun
     CloseReason reason = CloseReason::finished;
-    bool is_refused = false;    ///< was counted when it was refused
-    bool is_reset = false;      ///< its close is to be a reset
-    bool is_announced = false;  ///< connection_opened() was called for it
-    bool is_handled = false;    ///< has reached its handler, which keeps the socket if it moves it
+    bool has_final_reason = false;  ///< connection_closed() was called with it
+    bool is_refused = false;        ///< was counted when it was refused
+    bool is_reset = false;          ///< its close is to be a reset
+    bool is_announced = false;      ///< connection_opened() was called for it
+    bool is_handled = false;  ///< has reached its handler, which keeps the socket if it moves it
     bool client_ended = false;
     bool may_outlive_server = false;  ///< the thread that serves it needs a ServerPin
     bool expects_proxy_header = false;

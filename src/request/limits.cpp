@@ -79,26 +79,31 @@ TimePoint Limits::accept_at() noexcept {
     return turn > Clock::now() ? turn : TimePoint{};
 }
 
-std::size_t Limits::taken() noexcept {
-    return worker_ && settings_.limits_connections() ? shared_->taken() : taken_.load();
-}
-
 TimePoint Limits::turn_at() noexcept {
     if (worker_) return shared_->next_turn() - burst();
     const std::lock_guard lock{mutex_};
     return next_turn_ - burst();
 }
 
-Room Limits::take_room() noexcept {
-    const std::size_t limit = settings_.most_connections();
-    if (shares_room()) return shared_->take_room(*worker_, limit) ? Room::shared : Room::none;
-    std::size_t taken = taken_.load(std::memory_order_relaxed);
-    do {
-        if (taken >= limit) return Room::none;
-    } while (!taken_.compare_exchange_weak(taken, taken + 1));
-    return Room::own;
+void Limits::take(Place& place) noexcept {
+    const std::size_t most = settings_.most_connections();
+    if (shares_room()) {
+        place.room = shared_->take_room(*worker_, most) ? Room::shared : Room::none;
+    } else {
+        std::size_t taken = taken_.load(std::memory_order_relaxed);
+        while (taken < most && !taken_.compare_exchange_weak(taken, taken + 1)) {
+        }
+        place.room = taken < most ? Room::own : Room::none;
+    }
+    if (place.room == Room::none) {
+        place.refused = RefuseCause::max_connections;
+    } else if (settings_.limits_rate()) {
+        place.has_turn = take_turn();
+        if (!place.has_turn) place.refused = RefuseCause::max_accept_rate;
+    }
 }
 
+/// To be called only if max_accept_rate is set, as give_back_turn().
 bool Limits::take_turn() noexcept {
     const TimePoint now = Clock::now();
     if (worker_) return shared_->take_turn(now, interval(), burst());
@@ -146,18 +151,6 @@ void Limits::enter_worker(std::size_t number) noexcept {
 
 void Limits::worker_has_ended(std::size_t number) noexcept {
     if (shared_ != nullptr) shared_->give_back_all(number);
-}
-
-void Place::take(RequestTable& from) noexcept {
-    room = from.limits.take_room();
-    if (room == Room::none) {
-        refused = RefuseCause::max_connections;
-        return;
-    }
-    table = &from;
-    if (!from.limits.settings().limits_rate()) return;
-    has_turn = from.limits.take_turn();
-    if (!has_turn) refused = RefuseCause::max_accept_rate;
 }
 
 void Place::take_share(RequestTable& from, const Address& client_address) {

@@ -35,17 +35,17 @@ class SOCKETSERVER_EXPORT Limits {
     LiveSettings& settings() noexcept { return settings_; }
     const LiveSettings& settings() const noexcept { return settings_; }
 
+    /// How much room is taken: by all workers, if they share max_connections.
+    std::size_t taken() noexcept {
+        return worker_ && settings_.limits_connections() ? shared_->taken() : taken_.load();
+    }
     /// When accepting may be tried again: `TimePoint{}` means now, `never` means when room is given
-    /// back.
+    /// back. It is always now if there is room and no max_accept_rate.
     TimePoint accept_at() noexcept;
 
-    /// Takes room under max_connections. Returns Room::none if there is none. Place gives it back.
-    Room take_room() noexcept;
-
-    /// To be called only if max_accept_rate is set, as give_back_turn().
-    bool take_turn() noexcept;
-    void give_back_turn() noexcept;
-
+    /// Takes room (max_connections) and a turn (max_accept_rate). If the limit of one of them is
+    /// reached, `place.refused` says which.
+    void take(Place& place) noexcept;
     bool take_share(const Address& address);
     void give_back_share(const Address& address) noexcept;
 
@@ -76,8 +76,9 @@ class SOCKETSERVER_EXPORT Limits {
     Clock::duration burst() const noexcept;
     bool shares_addresses() const noexcept { return worker_ || are_announced_; }
     std::size_t own_number() const noexcept { return worker_.value_or(SharedLimits::parent); }
-    std::size_t taken() noexcept;
     TimePoint turn_at() noexcept;
+    bool take_turn() noexcept;
+    void give_back_turn() noexcept;
 
     LiveSettings settings_;
     const bool waits_;

@@ -133,7 +133,8 @@ void disown_descriptor(Connection* connection) noexcept {
 void RequestTable::end(Connection& connection) noexcept {
     counters->bytes_in += connection.bytes_in.load();
     counters->bytes_out += connection.bytes_out.load();
-    const CloseReason reason = reason_of(connection);
+    const CloseReason reason =
+        connection.has_final_reason ? connection.reason : reason_of(connection);
     if (connection.idle_ended && reason != CloseReason::cancelled) ++counters->idle_closed;
     if (in_child_) {
         // The request still belongs to the parent, which counts its end when it has waited for this
@@ -319,8 +320,6 @@ std::vector<ConnectionInfo> RequestTable::connections() const {
 }
 
 Address RequestTable::take_address(Connection& connection) noexcept {
-    // Nothing is moved out of a numeric address, and other threads only read it.
-    if (!connection.client_address.is_unix()) return connection.client_address;
     const std::lock_guard lock{mutex_};
     return std::move(connection.client_address);
 }

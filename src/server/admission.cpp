@@ -28,6 +28,21 @@ constexpr std::chrono::milliseconds longest_accept_pause{100};
 
 }  // namespace
 
+detail::TimePoint detail::ServerState::accept_at() const noexcept {
+    const Lifecycle::View now = life.load(std::memory_order_relaxed);
+    if (now.queue_is_served && !has_received()) return never;
+    if (pause.load(std::memory_order_relaxed).count() > 0) {
+        const TimePoint again = accept_again.load(std::memory_order_relaxed);
+        if (again > Clock::now()) return again;
+    }
+    if (now.has_cancelled) return {};
+    if (paused.load(std::memory_order_relaxed) && !now.is_draining()) return never;
+    Limits& limits = table->limits;
+    const LiveSettings& settings = limits.settings();
+    if (limits.taken() < settings.most_connections() && !settings.limits_rate()) return {};
+    return limits.accept_at();
+}
+
 bool ServerBase::take_place(Place& place) noexcept {
     RequestTable& table = *state_->table;
     if (state_->life.load(std::memory_order_relaxed).has_cancelled) {
@@ -38,7 +53,8 @@ bool ServerBase::take_place(Place& place) noexcept {
     // and then found that another worker had accepted the client, would have made a third worker
     // refuse a client although there was room.
     if (!table.limits.waits()) return true;
-    place.take(table);
+    place.table = &table;
+    table.limits.take(place);
     return !place.refused;
 }
 
@@ -48,7 +64,10 @@ void ServerBase::open_connection(ConnectionHandle& record, Place& place,
         state_->pause = std::chrono::milliseconds{0};
     }
     RequestTable& table = *state_->table;
-    if (!place.refused && !table.limits.waits()) place.take(table);
+    if (!place.refused && !table.limits.waits()) {
+        place.table = &table;
+        table.limits.take(place);
+    }
     place.has_turn = false;
     try {
         record = table.open(client_address, descriptor, place);
@@ -82,11 +101,14 @@ void ServerBase::announce_opened(const ConnectionHandle& record) {
 void ServerBase::announce_closed(ConnectionHandle record) noexcept {
     if (!record || state_->table->in_child() || !record->is_announced) return;
     if (record->outcome != -1) state_->table->learn_from_child(*record);
-    const CloseReason reason = state_->table->reason_of(*record);
+    const CloseReason reason = record->reason = state_->table->reason_of(*record);
+    record->has_final_reason = true;
     const auto duration = Clock::now() - record->opened;
     // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers
     // of the address in the record, which needs them for the limit of each address.
-    const Address client_address = state_->table->take_address(*record);
+    const Address client_address = record->client_address.is_unix()
+                                       ? state_->table->take_address(*record)
+                                       : record->client_address;
     record.reset();  // before the hook, so that it finds the request counted out
     try {
         connection_closed(client_address, reason, duration);

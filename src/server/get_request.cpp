@@ -17,29 +17,6 @@
 
 namespace socketserver::detail {
 
-std::optional<std::pair<Socket, Address>> accept_request(const Socket& listening,
-                                                         bool is_byte_stream) {
-    std::optional<std::pair<Socket, Address>> accepted;
-    SockAddr peer;
-    int descriptor = -1;
-    do {
-        peer.size = sizeof peer.storage;
-        descriptor = sys::calls.accept4(listening.fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
-    } while (descriptor == -1 && errno == EINTR);
-    if (descriptor == -1) {
-        if (errno != EAGAIN) throw_system_error("accept");
-        return accepted;
-    }
-    // The socket is made in place before the address, so that it is owned if the address cannot be
-    // made for lack of memory.
-    accepted.emplace(std::piecewise_construct, std::forward_as_tuple(descriptor),
-                     std::forward_as_tuple());
-    auto& [request, client_address] = *accepted;
-    if (is_byte_stream) request.channel().stream = byte_stream_of(peer.get()->sa_family);
-    client_address = from_sockaddr(peer);
-    return accepted;
-}
-
 std::optional<std::pair<Datagram, Address>> receive_request(const std::shared_ptr<Socket>& socket,
                                                             std::size_t max_packet_size,
                                                             bool is_told) {
@@ -76,12 +53,13 @@ void end_output(Socket& connection) noexcept {
 
 namespace {
 
-/// Whether the client would lose its answer if the connection were closed now. A client that was
+/// Whether the client, which has not ended its side, would lose its answer if the connection were
+/// closed now. A client that was
 /// refused has sent its request or is about to send it. After a handler, unread input is the only
 /// sign that more will come. Waiting for the end of every client would cost each of them a turn.
 bool is_still_sending(Socket& connection, const Connection& record) noexcept {
-    if (record.bytes_out.load() == 0 || record.client_ended || record.is_reset ||
-        connection.peer_gone() || record.cancelled.load()) {
+    if (record.bytes_out.load() == 0 || record.is_reset || connection.peer_gone() ||
+        record.cancelled.load()) {
         return false;
     }
     char first{};
@@ -95,7 +73,7 @@ bool is_still_sending(Socket& connection, const Connection& record) noexcept {
 void close_connection(Socket& connection) noexcept {
     if (!connection.is_open()) return;
     const Connection* record = connection.channel().connection.get();
-    if (record == nullptr || !is_still_sending(connection, *record)) {
+    if (record == nullptr || record->client_ended || !is_still_sending(connection, *record)) {
         return connection.close();
     }
     const std::shared_ptr<RequestTable> table = record->table;
@@ -114,7 +92,28 @@ namespace socketserver {
 
 std::optional<std::pair<Socket, Address>> ConnectionTransport::get_request(
     const std::shared_ptr<Socket>& listening, const ServerOptions&) const {
-    return detail::accept_request(*listening, socket_type() == SOCK_STREAM);
+    std::optional<std::pair<Socket, Address>> accepted;
+    detail::SockAddr peer;
+    int descriptor = -1;
+    do {
+        peer.size = sizeof peer.storage;
+        descriptor =
+            detail::sys::calls.accept4(listening->fileno(), peer.get(), &peer.size, SOCK_CLOEXEC);
+    } while (descriptor == -1 && errno == EINTR);
+    if (descriptor == -1) {
+        if (errno != EAGAIN) detail::throw_system_error("accept");
+        return accepted;
+    }
+    // The socket is made in place before the address, so that it is owned if the address cannot be
+    // made for lack of memory.
+    accepted.emplace(std::piecewise_construct, std::forward_as_tuple(descriptor),
+                     std::forward_as_tuple());
+    auto& [request, client_address] = *accepted;
+    if (socket_type() == SOCK_STREAM) {
+        request.channel().stream = detail::byte_stream_of(peer.get()->sa_family);
+    }
+    client_address = detail::from_sockaddr(peer);
+    return accepted;
 }
 
 std::optional<std::pair<Datagram, Address>> DatagramTransport::get_request(

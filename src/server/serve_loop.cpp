@@ -1,16 +1,157 @@
 // SPDX-License-Identifier: MIT
 // The part of ServerBase that serves, until it is stopped or closed.
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "io/socket_error.hpp"
 #include "server/server_state.hpp"
 #include "socketserver/policy.hpp"
 #include "socketserver/server_base.hpp"
 
 namespace socketserver {
+
+namespace detail {
+
+namespace {
+
+constexpr std::chrono::milliseconds pause_of_loop{1};
+/// After how many requests a busy loop, which never waits, checks for a stop from outside.
+constexpr int requests_between_looks = 16;
+/// How often in sequence one request must have come alone before the loop expects that.
+constexpr int single_in_sequence = 4;
+
+}  // namespace
+
+ServerBase& Serving::own(ServerBase& server) {
+    server.own_in_this_process();
+    return server;
+}
+
+Serving::Serving(ServerBase& server, ServerState& state, bool is_forever)
+    : server_{own(server)},
+      state_{state},
+      mark_{&server, &Current::serving},
+      outer_replies_{current().replies} {
+    const std::lock_guard lock{state_.mutex};
+    // A stop that came first ends this serve at once, on a closed server as well: the thread that
+    // closed it may have been faster than the one that began to serve.
+    if (state_.life.load().is_closed && !state_.stop) {
+        throw std::system_error(EBADF, std::system_category(), "serve: the server is closed");
+    }
+    if (state_.serving++ == 0) {
+        state_.only_loop = std::this_thread::get_id();
+        if (!state_.drain_thread_serves) state_.ended_by_signal = false;
+        // handle_request() takes one request only.
+        if (state_.received != nullptr) state_.received->allow_batches(is_forever);
+    } else if (state_.only_loop != std::this_thread::get_id()) {  // else it is inside the other one
+        state_.only_loop = {};
+        if (state_.received != nullptr) state_.received->allow_batches(false);
+    }
+}
+
+void Serving::collect_replies() {
+    const auto delay = server_.options().max_reply_delay;
+    if (!delay || state_.received == nullptr || server_.server_address().is_unix()) return;
+    const std::lock_guard lock{state_.mutex};
+    if (!server_.socket_ || state_.only_loop != std::this_thread::get_id()) return;
+    replies_.emplace(server_.socket_, *delay, state_.received->waiting());
+    current().replies = &*replies_;
+}
+
+Serving::~Serving() {
+    replies_.reset();
+    current().replies = outer_replies_;
+    const std::lock_guard lock{state_.mutex};
+    if (--state_.serving > 0) return;
+    state_.only_loop = {};
+    if (state_.received != nullptr) state_.received->allow_batches(false);
+    const Lifecycle::View life = state_.life;
+    if (state_.stop || life.is_draining()) state_.table->lingering.end();
+    // The exception for the first call after a close does not apply to the thread of a drain.
+    if (!life.is_closed || !state_.drain_thread_serves) {
+        state_.take_stop_back();
+        if (state_.signalled.exchange(false)) state_.ended_by_signal = true;
+    }
+    ++state_.serves;
+    if (state_.at_end_of_serve != nullptr) state_.at_end_of_serve->wake();
+    if (life.is_closed) server_.let_go();
+    state_.ended.notify_all();
+}
+
+void Serving::look_for_stop() { wait(-1, -1, TimePoint{}); }
+
+bool Serving::wait(int listener, int policy, TimePoint until) {
+    enum : std::size_t { stop, loop, requests, mixin, lingering, count };
+    std::array<pollfd, count> entries{};
+    // A worker whose parent drains is not stopped: it serves on until nothing is left.
+    const bool drains = state_.drains_as_worker();
+    entries[stop] = {drains ? -1 : state_.stop_waker.fileno(), POLLIN, 0};
+    entries[loop] = {state_.loop_waker.fileno(), POLLIN, 0};
+    entries[requests] = {listener, POLLIN, 0};  // poll(2) passes over negative descriptors
+    entries[mixin] = {policy, POLLIN, 0};
+    Lingering& lingerers = state_.table->lingering;
+    entries[lingering] = {lingerers.fileno(), POLLIN, 0};
+    if (state_.received != nullptr && state_.copies.are_several()) {
+        state_.received->allow_batches(false);
+    }
+    if (drains) until = std::min(until, state_.drain_deadline());
+    if (!lingerers.is_empty()) until = std::min(until, lingerers.next_end());
+    const int ready = poll(entries.data(), entries.size(), until);
+    if (ready == -1) {
+        waiting_failed();
+        return false;
+    }
+    if (!lingerers.is_empty()) lingerers.look_after();
+    if (entries[loop].revents != 0) state_.loop_waker.reset();
+    if (entries[stop].revents != 0) {
+        if (state_.is_worker) {
+            state_.obey_parent();
+        } else {
+            state_.stop = true;
+        }
+    }
+    return ready > 0;
+}
+
+int Serving::looks_after_wait(int left, bool found_none) noexcept {
+    const int taken = looks_ - left;
+    if (taken > 1) {
+        single_ = 0;
+        looks_ = requests_between_looks;
+    } else if (found_none && taken == 1) {
+        if (++single_ >= single_in_sequence) {
+            looks_ = 1;
+            until_probe_ = requests_between_looks;
+        }
+    } else if (looks_ <= 1 && --until_probe_ <= 0) {
+        looks_ = requests_between_looks;
+    }
+    return looks_;
+}
+
+void Serving::waiting_failed() {
+    try {
+        throw_system_error("wait for requests");
+    } catch (...) {
+        // The error is treated like one of accepting: it is reported, or thrown if it is fatal.
+        server_.accept_failed(std::current_exception());
+    }
+    sleep_until(std::max(state_.accept_again.load(), Clock::now() + pause_of_loop));
+}
+
+void Serving::pause_after(std::exception_ptr error) {
+    server_.report_server_error(error);
+    sleep_until(Clock::now() + pause_of_loop);
+}
+
+}  // namespace detail
 
 namespace {
 
@@ -78,6 +219,8 @@ int ServerBase::request_fileno() const noexcept {
     if (any != -1) return any;
     return socket_ ? socket_->fileno() : -1;
 }
+
+void ServerBase::service_actions() {}
 
 /// Runs one turn of the loop. Returns false if a drain has ended.
 bool ServerBase::take_turn(Serving& serving, std::chrono::milliseconds poll_interval,

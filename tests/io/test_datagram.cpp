@@ -6,13 +6,13 @@
 #include <utility>
 
 #include "socketserver/detail/server/get_request.hpp"
+#include "socketserver/tcp_server.hpp"
 #include "support/catch.hpp"
 #include "support/connected_sockets.hpp"
 #include "support/scripted_sys.hpp"
 
 using namespace socketserver;
 using namespace socketserver::tests;
-using detail::accept_request;
 using detail::receive_request;
 
 namespace {
@@ -105,22 +105,23 @@ TEST_CASE("receive_request goes on after signals and throws what else comes") {
     CHECK(error_of([&] { receive_request(server, 10); }) == ENOBUFS);
 }
 
-TEST_CASE("accept_request takes the next connection, or none") {
-    Socket listening = listening_on({"127.0.0.1", 0});
-    REQUIRE(::fcntl(listening.fileno(), F_SETFL, O_NONBLOCK) == 0);
-    CHECK_FALSE(accept_request(listening).has_value());
+TEST_CASE("get_request() of a connection transport takes the next connection, or none") {
+    const auto listening = std::make_shared<Socket>(listening_on({"127.0.0.1", 0}));
+    const auto accept_request = [&] { return TCPTransport{}.get_request(listening, {}); };
+    REQUIRE(::fcntl(listening->fileno(), F_SETFL, O_NONBLOCK) == 0);
+    CHECK_FALSE(accept_request().has_value());
 
-    const Socket client = create_connection(listening.getsockname());
+    const Socket client = create_connection(listening->getsockname());
     int error = EINTR;
     const Scripted<&Calls::accept4> accept{[&](auto... arguments) {
         if (const int now = std::exchange(error, 0)) return fail(now);
         return sys::kernel.accept4(arguments...);
     }};
-    const auto request = accept_request(listening);
+    const auto request = accept_request();
     REQUIRE(request.has_value());
     CHECK(request->second == client.getsockname());
     CHECK(is_close_on_exec(request->first.fileno()));
     CHECK((::fcntl(request->first.fileno(), F_GETFL) & O_NONBLOCK) == 0);
     error = EMFILE;
-    CHECK(error_of([&] { accept_request(listening); }) == EMFILE);
+    CHECK(error_of([&] { accept_request(); }) == EMFILE);
 }

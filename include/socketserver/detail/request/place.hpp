@@ -23,10 +23,8 @@ enum class Room : unsigned char { none, own, shared };
 /// request has it, from when the request was accepted until RequestTable::end() gives it back.
 /// Before there is a record it is a NewPlace.
 struct SOCKETSERVER_EXPORT Place {
-    /// Takes room and a turn. If the limit of one of them is reached, `refused` says which.
-    void take(RequestTable& from) noexcept;
-    /// The same for a share, as soon as the address of the client is known. The address must
-    /// outlive the place.
+    /// Takes a share, as soon as the address of the client is known, or says in `refused` that
+    /// there is none. The address must outlive the place. Limits::take() takes the rest.
     ///
     /// @throws std::bad_alloc
     void take_share(RequestTable& from, const Address& client_address);

@@ -87,6 +87,10 @@ void BaseServer<Handler, MixIn>::process_request(Request&& request, const Addres
 }
 
 template <class Handler, template <class> class MixIn>
+void BaseServer<Handler, MixIn>::prepare_request(Request& /*request*/,
+                                                 Address& /*client_address*/) {}
+
+template <class Handler, template <class> class MixIn>
 void BaseServer<Handler, MixIn>::finish_request(Request& request, const Address& client_address) {
     Handler handler = factory_();
     detail::HandlerAccess::run(handler, request, client_address, this);

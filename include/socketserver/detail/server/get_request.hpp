@@ -12,13 +12,6 @@
 
 namespace socketserver::detail {
 
-/// The next connection of a non-blocking listening socket; nothing if there is none.
-///
-/// @param is_byte_stream whether the connection keeps no boundaries of messages.
-/// @throws std::system_error as accept4(2) failed.
-SOCKETSERVER_EXPORT std::optional<std::pair<Socket, Address>> accept_request(
-    const Socket& listening, bool is_byte_stream = true);
-
 /// The next datagram, at most `max_packet_size` bytes of it; nothing if there is none.
 ///
 /// @param is_told whether to read where the datagram arrived; false for Unix sockets.
