@@ -51,17 +51,6 @@ Context& arrive(transfer_t transfer) {
     return to;
 }
 
-transfer_t jump(Context& from, Context& to, [[maybe_unused]] void** asan_stack) {
-    Switch next{&from, &to};
-#ifdef SOCKETSERVER_ASAN
-    __sanitizer_start_switch_fiber(asan_stack, to.stack_bottom, to.stack_size);
-#endif
-#ifdef SOCKETSERVER_TSAN
-    __tsan_switch_to_fiber(to.tsan_fiber, 0);
-#endif
-    return boost::context::detail::jump_fcontext(to.point, &next);
-}
-
 void begin(transfer_t transfer) {
     Context& self = arrive(transfer);
     self.entry(self.argument);
@@ -98,10 +87,21 @@ void adopt_thread([[maybe_unused]] Context& context) {
 #endif
 }
 
-void switch_context(Context& from, Context& to) { arrive(jump(from, to, &from.asan_stack)); }
+void switch_context(Context& from, Context& to) {
+    Switch next{&from, &to};
+#ifdef SOCKETSERVER_ASAN
+    __sanitizer_start_switch_fiber(from.is_over ? nullptr : &from.asan_stack, to.stack_bottom,
+                                   to.stack_size);
+#endif
+#ifdef SOCKETSERVER_TSAN
+    __tsan_switch_to_fiber(to.tsan_fiber, 0);
+#endif
+    arrive(boost::context::detail::jump_fcontext(to.point, &next));
+}
 
 void leave_for_good(Context& from, Context& to) {
-    jump(from, to, nullptr);
+    from.is_over = true;
+    switch_context(from, to);
     std::abort();
 }
 

@@ -19,6 +19,7 @@ struct Context {
     void* point = nullptr;  ///< where it goes on; valid while it is not running
     void (*entry)(void* argument) = nullptr;
     void* argument = nullptr;
+    bool is_over = false;  ///< it is left for good
     // For the sanitizers only.
     const void* stack_bottom = nullptr;
     std::size_t stack_size = 0;

@@ -73,7 +73,7 @@ void Registrations::forget(FdRecord& record, bool stays_open) noexcept {
     delete this;
 }
 
-void Registrations::collect_foreign() noexcept {
+void Registrations::collect() noexcept {
     const std::lock_guard lock{mutex_};
     while (foreign_ != nullptr) forget_here(*std::exchange(foreign_, foreign_->next));
     has_foreign_.store(false, std::memory_order_relaxed);

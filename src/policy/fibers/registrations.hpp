@@ -34,16 +34,11 @@ struct alignas(cache_line) FdRecord final : Registration {
     void forget(bool stays_open) noexcept override;
 
     /// The value that epoll reports: the address, with the generation in the bits that addresses do
-    /// not use.
+    /// not use. A report with another tag was for an earlier use of the record.
     std::uint64_t tag() const noexcept {
         return reinterpret_cast<std::uintptr_t>(this) | std::uint64_t{generation} << address_bits;
     }
-    /// The record of a tag. Null if the tag is for an earlier use of the record, or for none.
-    static FdRecord* of_tag(std::uint64_t tag) noexcept {
-        FdRecord* record = at(tag);
-        return record != nullptr && record->generation == tag >> address_bits ? record : nullptr;
-    }
-    /// The record of a tag, whatever it is used for now.
+    /// The record of a tag, whatever it is used for now; null if the tag is of none.
     static FdRecord* at(std::uint64_t tag) noexcept {
         return reinterpret_cast<FdRecord*>(tag & ((std::uint64_t{1} << address_bits) - 1));
     }
@@ -86,16 +81,14 @@ class Registrations {
     /// Ends the use of the record, and the wait of a fiber that waits for it. May be called from
     /// any thread.
     void forget(FdRecord& record, bool stays_open) noexcept;
-    /// Takes back the records that other threads have returned.
-    void collect() noexcept {
-        if (has_foreign_.load(std::memory_order_relaxed)) collect_foreign();
-    }
+    /// Whether other threads have returned records, which collect() takes back.
+    bool has_foreign() const noexcept { return has_foreign_.load(std::memory_order_relaxed); }
+    void collect() noexcept;
     /// Called when the scheduler is being destroyed.
     void close() noexcept;
 
   private:
     ~Registrations() = default;
-    void collect_foreign() noexcept;
     void forget_here(FdRecord& record) noexcept;
 
     /// Whether this process is a forked child. The child shares the epoll sets, and must not remove

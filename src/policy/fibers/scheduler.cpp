@@ -140,8 +140,8 @@ void Scheduler::loop_main(void* self) { static_cast<Scheduler*>(self)->loop(); }
         }
         if (main_.ended) leave_for_good(loop_, main_.context);
         wait_for_events();
-        read_mail();
-        registrations_->collect();
+        if (mailbox_.has_mail()) read_mail();
+        if (registrations_->has_foreign()) registrations_->collect();
     }
 }
 
@@ -168,8 +168,11 @@ void Scheduler::resume(Fiber& fiber) noexcept {
 void Scheduler::spawn(std::unique_ptr<RequestJob>& request) {
     timers_.make_room(live_count_ + 2);  // the main fiber's, and the new one's
     const StackPool::Stack stack = stacks_.take();
-    char* top = stack.top - fiber_size - next_color();
-    auto* fiber = new (top) Fiber;
+    // With equal offsets in the page, a thousand stacks would share the few sets of the cache to
+    // which this offset maps. The first page still has room for the frames of an idle handler.
+    constexpr unsigned colors = 32;
+    char* top = stack.top - fiber_size - cache_line * (color_++ % colors);
+    auto* fiber = new (top) Fiber{};
     fiber->request = std::move(request);
     fiber->stack = stack;
     fiber->serving = base_serving_;
@@ -177,14 +180,6 @@ void Scheduler::spawn(std::unique_ptr<RequestJob>& request) {
     link(*fiber);
     ++fibers_;
     ready_.push(*fiber);
-}
-
-/// Returns the offset in the page at which the next stack begins. With equal offsets, a thousand
-/// stacks would share the few sets of the cache to which this offset maps. The first page still has
-/// room for the frames of an idle handler.
-std::size_t Scheduler::next_color() noexcept {
-    constexpr unsigned colors = 32;
-    return cache_line * (color_++ % colors);
 }
 
 void Scheduler::fiber_main(void* argument) {

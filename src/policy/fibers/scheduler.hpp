@@ -131,7 +131,6 @@ class Scheduler final : public BlockingIo {
     [[noreturn]] void loop();
     void resume(Fiber& fiber) noexcept;
     void bury(Fiber& fiber) noexcept;
-    std::size_t next_color() noexcept;
     void link(Fiber& fiber) noexcept;
     void unlink(Fiber& fiber) noexcept;
     bool refuses() const noexcept { return cancelled_ && !running_->is_main; }
@@ -149,8 +148,10 @@ class Scheduler final : public BlockingIo {
     /// The record behind a registration. Null if there is none, or if it belongs to another
     /// scheduler.
     FdRecord* record_of(Registration* registration) const noexcept {
-        auto* record = static_cast<FdRecord*>(registration);
-        return record != nullptr && owns(*record) ? record : nullptr;
+        return registration != nullptr &&
+                       static_cast<FdRecord*>(registration)->owner == registrations_
+                   ? static_cast<FdRecord*>(registration)
+                   : nullptr;
     }
     /// @param output_events for which events output is watched; for none, a hang-up is reported.
     FdRecord* register_channel(Channel& channel, Direction direction,
@@ -164,7 +165,6 @@ class Scheduler final : public BlockingIo {
     static bool confirm(const ChannelWait& wait) noexcept;
     static bool look_for_input(FdRecord& record) noexcept;
     static void leave_list(ChannelWait& wait) noexcept;
-    FdRecord& polled_record(int fd);
     bool watch_for_poll(int fd);
     int take_ready(pollfd* fds, std::size_t count) noexcept;
 

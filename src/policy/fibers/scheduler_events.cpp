@@ -48,8 +48,8 @@ void Scheduler::arm_timer() noexcept {
 }
 
 void Scheduler::report(const epoll_event& event) noexcept {
-    FdRecord* record = FdRecord::of_tag(event.data.u64);
-    if (record == nullptr) {
+    FdRecord* record = FdRecord::at(event.data.u64);
+    if (record == nullptr || record->tag() != event.data.u64) {
         look_at_timers_ = true;  // mail, the timer, or a descriptor that was closed
         return;
     }
@@ -74,8 +74,9 @@ void Scheduler::report_output() noexcept {
     const int count =
         ::epoll_wait(output_epoll_, events_.data(), static_cast<int>(events_.size()), 0);
     for (int i = 0; i < count; ++i) {
-        const FdRecord* record = FdRecord::of_tag(events_[static_cast<std::size_t>(i)].data.u64);
-        if (record != nullptr) end_waits(*record);
+        const std::uint64_t tag = events_[static_cast<std::size_t>(i)].data.u64;
+        const FdRecord* record = FdRecord::at(tag);
+        if (record != nullptr && record->tag() == tag) end_waits(*record);
     }
 }
 
@@ -119,7 +120,6 @@ void Scheduler::wake() noexcept {
 }
 
 void Scheduler::read_mail() {
-    if (!mailbox_.has_mail()) return;
     mailbox_.take(being_read_);
     while (!being_read_.unparked.empty()) unpark(being_read_.unparked.pop());
     while (!being_read_.requests.empty()) posted_.push(being_read_.requests.pop());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -58,10 +59,10 @@ struct Received {
     bool is_all;  ///< as far as this call can tell, no input was left
 };
 
+/// Interrupted by a signal, as the system call is.
 Received receive(const Channel& channel, void* data, std::size_t size, int flags) {
     if (channel.stream != ByteStream::unix_domain) {
-        const ssize_t received = sys::retry_on_eintr(
-            [&] { return sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        const ssize_t received = sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT);
         return {received, channel.stream == ByteStream::tcp};
     }
     // A receive ends at a passed descriptor, or where another process has written, even if there is
@@ -70,8 +71,7 @@ Received receive(const Channel& channel, void* data, std::size_t size, int flags
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    const ssize_t received = sys::retry_on_eintr(
-        [&] { return sys::calls.recvmsg(channel.fd, &message, flags | MSG_DONTWAIT); });
+    const ssize_t received = sys::calls.recvmsg(channel.fd, &message, flags | MSG_DONTWAIT);
     return {received, (message.msg_flags & MSG_CTRUNC) == 0};
 }
 
@@ -87,6 +87,7 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
         // A caller that does not wait gets the kernel's answer, not what was known some time ago.
         if (!may_wait || record == nullptr || record->input != Readiness::exhausted) {
             const auto [received, is_all] = receive(channel, data, size, flags);
+            if (received == -1 && errno == EINTR) continue;
             if (received == -1 && errno != EAGAIN) return -1;
             if (record != nullptr) {
                 const bool is_short = static_cast<std::size_t>(received) < size && received > 0;
@@ -112,8 +113,8 @@ std::ptrdiff_t Scheduler::send(Channel& channel, const void* data, std::size_t s
     for (;;) {
         if (--operations_left_ < 0 && may_wait) yield();
         if (refuses()) return fail(ECANCELED);
-        const ssize_t sent = sys::retry_on_eintr(
-            [&] { return sys::calls.send(channel.fd, data, size, flags | MSG_DONTWAIT); });
+        const ssize_t sent = sys::calls.send(channel.fd, data, size, flags | MSG_DONTWAIT);
+        if (sent == -1 && errno == EINTR) continue;
         if (sent >= 0 || errno != EAGAIN || !may_wait) return sent;
         if (!until) until = channel.until();
         if (wait_for(channel, Direction::write, *until) == -1) return -1;
@@ -316,17 +317,14 @@ void Scheduler::stop_watching(const FdRecord& record) const noexcept {
     sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, record.fd, nullptr);
 }
 
-FdRecord& Scheduler::polled_record(int fd) {
-    for (FdRecord* record : polled_) {
-        if (record->fd == fd) return *record;
-    }
-    polled_.reserve(polled_.size() + 1);
-    polled_.push_back(&registrations_->take(fd, Direction::read));
-    return *polled_.back();
-}
-
 bool Scheduler::watch_for_poll(int fd) {
-    FdRecord& record = polled_record(fd);
+    auto found = std::ranges::find(polled_, fd, &FdRecord::fd);
+    if (found == polled_.end()) {
+        polled_.reserve(polled_.size() + 1);
+        polled_.push_back(&registrations_->take(fd, Direction::read));
+        found = std::prev(polled_.end());
+    }
+    FdRecord& record = **found;
     if (record.input != Readiness::unknown) return true;
     if (watch(record, false) == -1) return false;
     record.input = Readiness::exhausted;
