@@ -65,9 +65,8 @@ class FiberMixIn : public Policy {
 
     /// Serves a request in a fiber; called by process_request().
     void dispatch(auto&& request, Address client_address) {
-        detail::hand_over<detail::RequestJob>(
-            static_cast<Server&>(*this), request, client_address, false,
-            [](std::unique_ptr<detail::RequestJob>& job) { detail::start_fiber(std::move(job)); });
+        detail::hand_over<detail::RequestJob>(static_cast<Server&>(*this), request, client_address,
+                                              false, detail::start_fiber);
     }
 
     void mixin_serve(const std::function<void()>& loop, bool is_forever) override {

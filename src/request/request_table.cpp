@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -322,6 +323,22 @@ std::vector<ConnectionInfo> RequestTable::connections() const {
 Address RequestTable::take_address(Connection& connection) noexcept {
     const std::lock_guard lock{mutex_};
     return std::move(connection.client_address);
+}
+
+void SharedCounters::Times::add(std::chrono::nanoseconds time) noexcept {
+    constexpr auto& bounds = Histogram::bounds;
+    const auto bound = std::ranges::lower_bound(bounds, time);
+    counts.at(static_cast<std::size_t>(bound - bounds.begin()))
+        .fetch_add(1, std::memory_order_relaxed);
+    nanoseconds.fetch_add(static_cast<std::uint64_t>(time.count()), std::memory_order_relaxed);
+}
+
+Histogram SharedCounters::Times::read() const noexcept {
+    Histogram histogram;
+    for (std::size_t i = 0; i < counts.size(); ++i)
+        histogram.counts[i] = counts[i].load(std::memory_order_relaxed);
+    histogram.sum = std::chrono::nanoseconds{nanoseconds.load(std::memory_order_relaxed)};
+    return histogram;
 }
 
 void RequestTable::read(Statistics& statistics) const noexcept {

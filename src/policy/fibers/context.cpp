@@ -38,22 +38,23 @@ struct Switch {
     Context* to;
 };
 
-/// To be called first in the context to which the switch went.
-Context& arrive(transfer_t transfer) {
-    const Switch& done = *static_cast<const Switch*>(transfer.data);
-    Context& to = *done.to;
-    done.from->point = transfer.fctx;
+// What is done first in the context to which a switch went. A function would be one more return
+// behind each switch, see Scheduler::loop().
 #ifdef SOCKETSERVER_ASAN
+void tell_of_arrival(const Switch& done) {
     // It also returns where the stack of a thread lies, which is not known otherwise.
-    __sanitizer_finish_switch_fiber(to.asan_stack, &done.from->stack_bottom,
+    __sanitizer_finish_switch_fiber(done.to->asan_stack, &done.from->stack_bottom,
                                     &done.from->stack_size);
-#endif
-    return to;
 }
+#endif
 
 void begin(transfer_t transfer) {
-    Context& self = arrive(transfer);
-    self.entry(self.argument);
+    const Switch& done = *static_cast<const Switch*>(transfer.data);
+    done.from->point = transfer.fctx;
+#ifdef SOCKETSERVER_ASAN
+    tell_of_arrival(done);
+#endif
+    done.to->entry(done.to->argument);
     std::abort();
 }
 
@@ -96,7 +97,12 @@ void switch_context(Context& from, Context& to) {
 #ifdef SOCKETSERVER_TSAN
     __tsan_switch_to_fiber(to.tsan_fiber, 0);
 #endif
-    arrive(boost::context::detail::jump_fcontext(to.point, &next));
+    const transfer_t transfer = boost::context::detail::jump_fcontext(to.point, &next);
+    const Switch& done = *static_cast<const Switch*>(transfer.data);  // the one that came back
+    done.from->point = transfer.fctx;
+#ifdef SOCKETSERVER_ASAN
+    tell_of_arrival(done);
+#endif
 }
 
 void leave_for_good(Context& from, Context& to) {

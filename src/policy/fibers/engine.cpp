@@ -95,7 +95,7 @@ void serve_with_fibers(const PolicyHost& host, const FiberSettings& settings,
     run_blocking([&] { Serve{host, settings}.run(loop); });
 }
 
-void start_fiber(std::unique_ptr<RequestJob> request) {
+void start_fiber(std::unique_ptr<RequestJob>& request) {
     if (FiberStarter* starter = FiberStarter::of_this_thread()) {
         starter->start(std::move(request));
     } else {

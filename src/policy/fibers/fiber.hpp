@@ -53,16 +53,16 @@ struct Fiber : Timer {
     bool unparked = false;          ///< unpark() was called, and the fiber has not seen it yet
     bool is_main = false;           ///< runs on the stack of the thread
     bool ended = false;
-    Context context;
+    Context context{};
     // The second cache line holds what each switch needs.
-    ExceptionState exceptions;
+    ExceptionState exceptions{};
     const ServerMark* serving = nullptr;
     const ServerMark* serves_request = nullptr;
 
     Fiber* next_live = nullptr;
     Fiber* previous_live = nullptr;
     Fiber* next_unparked = nullptr;
-    StackPool::Stack stack;
+    StackPool::Stack stack{};
 };
 
 /// A first-in-first-out queue. The link is a member of the fibers, so it needs no memory.

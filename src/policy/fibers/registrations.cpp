@@ -10,8 +10,6 @@
 
 namespace socketserver::detail {
 
-void FdRecord::forget(bool stays_open) noexcept { owner->forget(*this, stays_open); }
-
 Registrations::Registrations(Scheduler& scheduler) : scheduler_{scheduler}, process_{::getpid()} {}
 
 bool Registrations::is_in_child() const noexcept { return ::getpid() != process_; }
@@ -53,12 +51,15 @@ void Registrations::forget_here(FdRecord& record) noexcept {
     give_back(record);
 }
 
-void Registrations::forget(FdRecord& record, bool stays_open) noexcept {
+void FdRecord::forget(bool stays_open) noexcept {
     const Scheduler* here = Scheduler::here();
-    if (here != nullptr && here->owns(record)) {
-        if (stays_open && !is_in_child()) scheduler_.stop_watching(record);
-        return forget_here(record);
-    }
+    if (here == nullptr || !here->owns(*this)) return owner->forget_elsewhere(*this, stays_open);
+    if (stays_open && !owner->is_in_child()) here->stop_watching(*this);
+    owner->forget_here(*this);
+}
+
+/// In a thread other than the scheduler's.
+void Registrations::forget_elsewhere(FdRecord& record, bool stays_open) noexcept {
     if (is_in_child()) return;
     std::unique_lock lock{mutex_};
     if (!closed_) {

@@ -31,6 +31,8 @@ enum class Readiness : unsigned char {
 /// Input is reported at each edge. Each wait for output asks the kernel again (EPOLLONESHOT),
 /// because otherwise a Unix socket would report each time the peer reads.
 struct alignas(cache_line) FdRecord final : Registration {
+    /// Ends the use of the record, and the wait of a fiber that waits for it. May be called from
+    /// any thread.
     void forget(bool stays_open) noexcept override;
 
     /// The value that epoll reports: the address, with the generation in the bits that addresses do
@@ -67,7 +69,7 @@ struct alignas(cache_line) FdRecord final : Registration {
 /// Sockets may outlive the scheduler, and any thread may close them. Their records keep the object
 /// alive; it deletes itself with the last of them.
 ///
-/// Thread safety: forget() may be called from any thread, the other members from the thread of the
+/// Thread safety: records may be forgotten in any thread; the members are for the thread of the
 /// scheduler.
 class Registrations {
   public:
@@ -78,9 +80,6 @@ class Registrations {
 
     FdRecord& take(int fd, Direction direction);
     void give_back(FdRecord& record) noexcept;
-    /// Ends the use of the record, and the wait of a fiber that waits for it. May be called from
-    /// any thread.
-    void forget(FdRecord& record, bool stays_open) noexcept;
     /// Whether other threads have returned records, which collect() takes back.
     bool has_foreign() const noexcept { return has_foreign_.load(std::memory_order_relaxed); }
     void collect() noexcept;
@@ -88,7 +87,10 @@ class Registrations {
     void close() noexcept;
 
   private:
+    friend struct FdRecord;
+
     ~Registrations() = default;
+    void forget_elsewhere(FdRecord& record, bool stays_open) noexcept;
     void forget_here(FdRecord& record) noexcept;
 
     /// Whether this process is a forked child. The child shares the epoll sets, and must not remove

@@ -203,7 +203,7 @@ void Scheduler::end(Fiber& fiber) noexcept {
 }
 
 void Scheduler::bury(Fiber& fiber) noexcept {
-    timers_.remove(fiber);
+    if (fiber.position != Timer::none) timers_.remove(fiber);
     unlink(fiber);
     destroy_context(fiber.context);
     const StackPool::Stack stack = fiber.stack;

@@ -158,14 +158,13 @@ class Scheduler final : public BlockingIo {
                                unsigned output_events = EPOLLOUT);
     int watch(const FdRecord& record, bool is_new,
               unsigned output_events = EPOLLOUT) const noexcept;
-    int wait_for(Channel& channel, Direction direction, TimePoint until);
     int wait_a_little(TimePoint until);
     int begin_wait(ChannelWait& wait);
     bool was_reported(const ChannelWait& wait) noexcept;
     static bool confirm(const ChannelWait& wait) noexcept;
     static bool look_for_input(FdRecord& record) noexcept;
     static void leave_list(ChannelWait& wait) noexcept;
-    bool watch_for_poll(int fd);
+    bool watch_for_poll(std::span<const pollfd> entries);
     int take_ready(pollfd* fds, std::size_t count) noexcept;
 
     int epoll_ = -1;  // the epoll set of input, which contains the one of output

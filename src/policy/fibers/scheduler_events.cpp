@@ -16,10 +16,11 @@ namespace socketserver::detail {
 
 void Scheduler::wait_for_events() {
     if (!timers_.empty() && timers_.earliest() < armed_) arm_timer();
-    const int timeout = ready_.empty() && mailbox_.may_sleep() ? -1 : 0;
+    const bool has_nothing = ready_.empty();
+    const int timeout = has_nothing && mailbox_.may_sleep() ? -1 : 0;
     const int count =
         ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout);
-    mailbox_.is_awake();
+    if (has_nothing) mailbox_.is_awake();
     const auto reported = std::span{events_}.first(static_cast<std::size_t>(std::max(count, 0)));
     // This works in steps. Each step uses what the step before has fetched, so that the accesses to
     // memory overlap.
@@ -28,7 +29,7 @@ void Scheduler::wait_for_events() {
         const FdRecord* record = FdRecord::at(event.data.u64);
         if (record == nullptr) continue;
         __builtin_prefetch(record->waiting, 1);
-        prefetch(record->connection, 2);
+        if (record->connection != nullptr) prefetch(record->connection, 2);
     }
     for (const epoll_event& event : reported) report(event);
     if (std::exchange(output_record_.input, Readiness::unknown) == Readiness::ready) {

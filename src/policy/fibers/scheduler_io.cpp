@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "io/channel_wait.hpp"
@@ -59,14 +60,9 @@ struct Received {
     bool is_all;  ///< as far as this call can tell, no input was left
 };
 
-/// Interrupted by a signal, as the system call is.
-Received receive(const Channel& channel, void* data, std::size_t size, int flags) {
-    if (channel.stream != ByteStream::unix_domain) {
-        const ssize_t received = sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT);
-        return {received, channel.stream == ByteStream::tcp};
-    }
-    // A receive ends at a passed descriptor, or where another process has written, even if there is
-    // more input. Only recvmsg(2) tells that.
+/// From a Unix stream. A receive ends at a passed descriptor, or where another process has written,
+/// even if there is more input. Only recvmsg(2) tells that.
+Received receive_message(const Channel& channel, void* data, std::size_t size, int flags) {
     iovec part{data, size};
     msghdr message{};
     message.msg_iov = &part;
@@ -86,7 +82,11 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
         FdRecord* record = record_of(channel.reading);
         // A caller that does not wait gets the kernel's answer, not what was known some time ago.
         if (!may_wait || record == nullptr || record->input != Readiness::exhausted) {
-            const auto [received, is_all] = receive(channel, data, size, flags);
+            const auto [received, is_all] =
+                channel.stream == ByteStream::unix_domain
+                    ? receive_message(channel, data, size, flags)
+                    : Received{sys::calls.recv(channel.fd, data, size, flags | MSG_DONTWAIT),
+                               channel.stream == ByteStream::tcp};
             if (received == -1 && errno == EINTR) continue;
             if (received == -1 && errno != EAGAIN) return -1;
             if (record != nullptr) {
@@ -102,7 +102,7 @@ std::ptrdiff_t Scheduler::recv(Channel& channel, void* data, std::size_t size, i
         }
         if (!may_wait) return fail(EAGAIN);
         if (!until) until = channel.until();
-        if (wait_for(channel, Direction::read, *until) == -1) return -1;
+        if (wait(channel, Direction::read, *until) == -1) return -1;
     }
 }
 
@@ -117,7 +117,7 @@ std::ptrdiff_t Scheduler::send(Channel& channel, const void* data, std::size_t s
         if (sent == -1 && errno == EINTR) continue;
         if (sent >= 0 || errno != EAGAIN || !may_wait) return sent;
         if (!until) until = channel.until();
-        if (wait_for(channel, Direction::write, *until) == -1) return -1;
+        if (wait(channel, Direction::write, *until) == -1) return -1;
     }
 }
 
@@ -141,10 +141,6 @@ int Scheduler::wait(Channel& channel, Direction direction, TimePoint until) {
         yield();
         if (refuses()) return fail(ECANCELED);
     }
-    return wait_for(channel, direction, until);
-}
-
-int Scheduler::wait_for(Channel& channel, Direction direction, TimePoint until) {
     const bool reads = direction == Direction::read;
     if (!reads && is_datagram(channel)) return wait_a_little(until);
     FdRecord* record = record_of(reads ? channel.reading : channel.writing);
@@ -317,17 +313,20 @@ void Scheduler::stop_watching(const FdRecord& record) const noexcept {
     sys::calls.epoll_ctl(epoll, EPOLL_CTL_DEL, record.fd, nullptr);
 }
 
-bool Scheduler::watch_for_poll(int fd) {
-    auto found = std::ranges::find(polled_, fd, &FdRecord::fd);
-    if (found == polled_.end()) {
-        polled_.reserve(polled_.size() + 1);
-        polled_.push_back(&registrations_->take(fd, Direction::read));
-        found = std::prev(polled_.end());
+bool Scheduler::watch_for_poll(std::span<const pollfd> entries) {
+    for (const pollfd& entry : entries) {
+        if (entry.fd < 0) continue;
+        auto found = std::ranges::find(polled_, entry.fd, &FdRecord::fd);
+        if (found == polled_.end()) {
+            polled_.reserve(polled_.size() + 1);
+            polled_.push_back(&registrations_->take(entry.fd, Direction::read));
+            found = std::prev(polled_.end());
+        }
+        FdRecord& record = **found;
+        if (record.input != Readiness::unknown) continue;
+        if (watch(record, false) == -1) return false;
+        record.input = Readiness::exhausted;
     }
-    FdRecord& record = **found;
-    if (record.input != Readiness::unknown) return true;
-    if (watch(record, false) == -1) return false;
-    record.input = Readiness::exhausted;
     return true;
 }
 
@@ -359,9 +358,7 @@ int Scheduler::poll(pollfd* fds, std::size_t count, TimePoint until) {
         errno = error;
         return result;
     }
-    for (std::size_t i = 0; i < count; ++i) {
-        if (fds[i].fd >= 0 && !watch_for_poll(fds[i].fd)) return -1;
-    }
+    if (!watch_for_poll({fds, count})) return -1;
     for (;;) {
         if (const int ready = take_ready(fds, count); ready > 0) return ready;
         for (FdRecord* record : polled_) record->waiting = running_;

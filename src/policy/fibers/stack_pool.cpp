@@ -49,17 +49,18 @@ StackPool::~StackPool() {
 }
 
 StackPool::Stack StackPool::take() {
-    char* bottom = take_guarded();
+    char* bottom = nullptr;
+    if (warm_.empty()) {
+        bottom = take_cold();
+    } else {
+        bottom = warm_.back();
+        warm_.pop_back();
+    }
     forget_former_use(bottom, bottom + size_);
     return {bottom, bottom + size_};
 }
 
-char* StackPool::take_guarded() {
-    if (!warm_.empty()) {
-        char* bottom = warm_.back();
-        warm_.pop_back();
-        return bottom;
-    }
+char* StackPool::take_cold() {
     if (cold_.empty()) map_slab();
     Unused& next = cold_.back();
     if (!next.guarded) {

@@ -45,7 +45,7 @@ class StackPool {
         bool guarded;
     };
 
-    char* take_guarded();
+    char* take_cold();
     void map_slab();
     void guard(char* bottom);
 

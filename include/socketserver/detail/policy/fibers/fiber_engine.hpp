@@ -66,7 +66,7 @@ class SOCKETSERVER_EXPORT BackgroundFibers {
 
 /// Serves a request in a fiber of the worker that has the fewest. In a thread that is in no
 /// serve_with_fibers() and no BackgroundFibers::run() it is served at once.
-SOCKETSERVER_EXPORT void start_fiber(std::unique_ptr<RequestJob> request);
+SOCKETSERVER_EXPORT void start_fiber(std::unique_ptr<RequestJob>& request);
 
 /// What the default handle_blocking() does.
 SOCKETSERVER_EXPORT void print_blocking(const Address& client_address,
