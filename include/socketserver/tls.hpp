@@ -56,8 +56,9 @@ class SOCKETSERVER_EXPORT TLSConnection {
     /// certificates, it is valid.
     std::optional<PeerCertificate> getpeercert() const;
     /// OpenSSL's `SSL*`, for functions that this class does not offer. While it is used, nobody
-    /// else may use the socket. Callbacks that are set here, or in the context's `SSL_CTX*`, must not
-    /// wait for anything once the handshake is over: in a fiber they run on a stack of its thread.
+    /// else may use the socket. Callbacks that are set here, or in the context's `SSL_CTX*`, must
+    /// not wait for anything once the handshake is over: in a fiber they run on a stack of its
+    /// thread.
     ssl_st* native_handle() const noexcept;
 
   private:
