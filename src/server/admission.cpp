@@ -104,11 +104,12 @@ void ServerBase::announce_closed(ConnectionHandle record) noexcept {
     const CloseReason reason = record->reason = state_->table->reason_of(*record);
     record->has_final_reason = true;
     const auto duration = Clock::now() - record->opened;
-    // The address is moved, because a copy could fail for lack of memory. A move leaves the numbers
-    // of the address in the record, which needs them for the limit of each address.
-    const Address client_address = record->client_address.is_unix()
-                                       ? state_->table->take_address(*record)
-                                       : record->client_address;
+    // A text is moved, because its copy could fail for lack of memory. The numbers of an address
+    // stay in the record, which needs them for the limit of each address.
+    const AddressFamily family = record->client_address.family();
+    const bool is_number = family == AddressFamily::inet || family == AddressFamily::inet6;
+    const Address client_address =
+        is_number ? record->client_address : state_->table->take_address(*record);
     record.reset();  // before the hook, so that it finds the request counted out
     try {
         connection_closed(client_address, reason, duration);

@@ -54,9 +54,9 @@ void end_output(Socket& connection) noexcept {
 namespace {
 
 /// Whether the client, which has not ended its side, would lose its answer if the connection were
-/// closed now. A client that was
-/// refused has sent its request or is about to send it. After a handler, unread input is the only
-/// sign that more will come. Waiting for the end of every client would cost each of them a turn.
+/// closed now. A client that was refused has sent its request or is about to send it. After a
+/// handler, unread input is the only sign that more will come. Waiting for the end of every client
+/// would cost each of them a turn.
 bool is_still_sending(Socket& connection, const Connection& record) noexcept {
     if (record.bytes_out.load() == 0 || record.is_reset || connection.peer_gone() ||
         record.cancelled.load()) {

@@ -7,7 +7,10 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "support/nth_failure.hpp"
 #include "support/replaced_new.hpp"
@@ -31,6 +34,25 @@ namespace {
 
 using namespace socketserver;
 using namespace socketserver::tests;
+
+/// Says of its clients what they are called, by names that do not fit into a string without memory.
+class NamesClients : public TCPServer<FaultHandler> {
+  public:
+    using TCPServer::TCPServer;
+
+  private:
+    std::optional<std::pair<Socket, Address>> get_request() override {
+        auto request = TCPServer::get_request();
+        if (request) {
+            request->second = std::move(names_.back());
+            names_.pop_back();
+        }
+        return request;
+    }
+
+    // Made before an allocation may fail: a client that get_request() loses is not counted.
+    std::vector<Address> names_{100, Address{"client-with-a-long-name.example", 1}};
+};
 
 /// One allocation, and then as many as the ways of reporting the first failure need.
 Attack next_attack() {
@@ -93,6 +115,13 @@ TEST_CASE("an allocation fails in a server with limits for each address") {
                 Address{"127.0.0.1", 0},
                 ServerOptions{.max_connections = 50, .max_connections_per_address = 40});
         },
+        [](auto& server) { stream_session(server); }, [](auto& server) { serves(server); });
+}
+
+TEST_CASE("an allocation fails in a server whose clients have long names") {
+    const TimeLimit limit;
+    attack_each(
+        next_attack(), [] { return std::make_unique<Attacked<NamesClients>>(any_port); },
         [](auto& server) { stream_session(server); }, [](auto& server) { serves(server); });
 }
 

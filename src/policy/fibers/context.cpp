@@ -75,6 +75,7 @@ void make_context(Context& context, void* stack_bottom, void* stack_top,
     context.point = boost::context::detail::make_fcontext(stack_top, size, begin);
     context.entry = entry;
     context.argument = argument;
+    context.is_over = false;
     context.stack_bottom = stack_bottom;
     context.stack_size = size;
 #ifdef SOCKETSERVER_TSAN
