@@ -234,7 +234,7 @@ TEST_CASE("deep calls of fibers that wait afterwards leave no memory in their st
         woken = crowd.woken();
     });
     CHECK(woken == count);
-    CHECK(during - before < count * depth / 4);
+    CHECK(during - before < count * depth / 2);
 }
 
 TEST_CASE("a call on the stack that fibers share returns to the fiber that made it") {
