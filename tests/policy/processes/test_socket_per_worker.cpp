@@ -151,14 +151,22 @@ Reply say(Socket& client, const std::string& text = "hello") {
 }
 
 /// One client for each worker, by process id: of many clients the first that each worker has.
-std::map<int, Socket> client_of_each(const auto& server) {
+std::map<int, Socket> client_of_each(const auto& server, std::size_t workers) {
+    REQUIRE(has_workers(server, workers));
     std::map<int, Socket> clients;
-    for (int tries = 0; clients.size() < server.worker_pids().size() && tries < 1000; ++tries) {
+    for (int tries = 0; clients.size() < workers && tries < 1000; ++tries) {
         Socket client = client_of(server);
         const int pid = say(client).pid;
         clients.try_emplace(pid, std::move(client));
     }
+    REQUIRE(clients.size() == workers);
     return clients;
+}
+
+/// Lets each worker serve a datagram, until the board is opened.
+void keep_busy(std::map<int, Socket>& clients, const Board& board) {
+    for (auto& [pid, client] : clients) client.sendall("wait");
+    REQUIRE(eventually([&] { return board.waiting == static_cast<int>(clients.size()); }));
 }
 
 /// The kernel has nothing more for this client.
@@ -273,9 +281,7 @@ TEST_CASE("socket_per_worker: what waits for a worker that is killed, the next o
     const Shared<Board> board;
     Server server{*board, 2};
     ServingThread serving{server};
-    REQUIRE(has_workers(server, 2));
-    auto clients = client_of_each(server);
-    REQUIRE(clients.size() == 2);
+    auto clients = client_of_each(server, 2);
     for (auto& [pid, client] : clients) {
         board->open = false;
         board->waiting = 0;
@@ -303,9 +309,7 @@ TEST_CASE("socket_per_worker: a worker that retires leaves its clients to the ne
     Server server{*board, 3};
     SECTION("asked to") {
         ServingThread serving{server};
-        REQUIRE(has_workers(server, 3));
-        auto clients = client_of_each(server);
-        REQUIRE(clients.size() == 3);
+        auto clients = client_of_each(server, 3);
         const auto retired = clients.begin();
         REQUIRE(server.retire_worker(retired->first));
         CHECK(eventually([&] { return say(retired->second).pid != retired->first; }));
@@ -336,11 +340,8 @@ TEST_CASE("socket_per_worker: a drain serves what waits in every socket, and not
     auto server = std::make_unique<Server<>>(*board, 3);
     const Address address = server->server_address();
     ServingThread serving{*server};
-    REQUIRE(has_workers(*server, 3));
-    auto clients = client_of_each(*server);
-    REQUIRE(clients.size() == 3);
-    for (auto& [pid, client] : clients) client.sendall("wait");
-    REQUIRE(eventually([&] { return board->waiting == 3; }));
+    auto clients = client_of_each(*server, 3);
+    keep_busy(clients, *board);
     for (auto& [pid, client] : clients) {
         for (int i = 0; i < 20; ++i) client.sendall(std::to_string(i));
     }
@@ -384,11 +385,8 @@ TEST_CASE("socket_per_worker: what comes in a drain is dropped") {
     const Shared<Board> board;
     Server server{*board, 2};
     ServingThread serving{server};
-    REQUIRE(has_workers(server, 2));
-    auto clients = client_of_each(server);
-    REQUIRE(clients.size() == 2);
-    for (auto& [pid, client] : clients) client.sendall("wait");
-    REQUIRE(eventually([&] { return board->waiting == 2; }));
+    auto clients = client_of_each(server, 2);
+    keep_busy(clients, *board);
     std::thread draining{[&] { server.drain(20s); }};
     REQUIRE(eventually([&] { return server.is_draining(); }));
     for (auto& [pid, client] : clients) client.sendall("late");
@@ -406,11 +404,8 @@ TEST_CASE("socket_per_worker: a drain that leaves the queue ends those of the fu
     Server server{*board, 3};
     const Socket other{::dup(server.fileno())};  // as another process might have it
     ServingThread serving{server};
-    REQUIRE(has_workers(server, 3));
-    auto clients = client_of_each(server);
-    REQUIRE(clients.size() == 3);
-    for (auto& [pid, client] : clients) client.sendall("wait");
-    REQUIRE(eventually([&] { return board->waiting == 3; }));
+    auto clients = client_of_each(server, 3);
+    keep_busy(clients, *board);
     // A worker looks for orders after 16 datagrams at the latest.
     constexpr int sent = 100;
     for (auto& [pid, client] : clients) {
@@ -481,14 +476,11 @@ TEST_CASE("socket_per_worker: what the kernel dropped is summed up") {
     std::uint64_t sent = 0;
     for (int round = 0; round < 2; ++round) {  // again, because the kernel goes on counting
         ServingThread serving{server};
-        REQUIRE(has_workers(server, 3));
-        auto clients = client_of_each(server);
-        REQUIRE(clients.size() == 3);
+        auto clients = client_of_each(server, 3);
         sent = server.statistics().accepted + server.statistics().datagrams_dropped;
         board->open = false;
         board->waiting = 0;
-        for (auto& [pid, client] : clients) client.sendall("wait");
-        REQUIRE(eventually([&] { return board->waiting == 3; }));
+        keep_busy(clients, *board);
         sent += 3;
         for (auto& [pid, client] : clients) {
             for (int i = 0; i < 100; ++i) client.sendall(std::string(300, 'x'));
@@ -543,9 +535,7 @@ TEST_CASE("socket_per_worker: a worker has its own socket, closed on exec, with 
     server.socket().setsockopt(IPPROTO_IP, IP_TOS, 0x10);
     const int buffer = server.socket().getsockopt(SOL_SOCKET, SO_RCVBUF);
     ServingThread serving{server};
-    REQUIRE(has_workers(server, 3));
-    auto clients = client_of_each(server);
-    REQUIRE(clients.size() == 3);
+    auto clients = client_of_each(server, 3);
     for (auto& [pid, client] : clients) {
         CHECK(say(client, "sockets").text == "1");
         CHECK(say(client, "flags").text == std::to_string(FD_CLOEXEC));
@@ -578,9 +568,7 @@ TEST_CASE("socket_per_worker: a server_bind() of one's own") {
     server.server_bind();
     server.server_activate();
     ServingThread serving{server};
-    REQUIRE(has_workers(server, 3));
-    auto clients = client_of_each(server);
-    REQUIRE(clients.size() == 3);
+    auto clients = client_of_each(server, 3);
     for (auto& [pid, client] : clients) CHECK(say(client, "v6only").text == "1");
 }
 
@@ -612,7 +600,7 @@ TEST_CASE("socket_per_worker: a group that the server has joined is served once"
         client.sendto("hello", group);
         CHECK(receive(client).text == "hello");
     }
-    for (auto& [pid, each] : client_of_each(server)) CHECK(say(each).pid == pid);
+    for (auto& [pid, each] : client_of_each(server, 3)) CHECK(say(each).pid == pid);
     CHECK(gets_nothing(client));
 }
 
@@ -670,8 +658,7 @@ TEST_CASE("socket_per_worker: without a socket for each, serve_forever() throws"
             fails_once();
         }
         ServingThread serving{server};
-        REQUIRE(has_workers(server, 3));
-        CHECK(client_of_each(server).size() == 3);
+        CHECK(client_of_each(server, 3).size() == 3);
     }
     CHECK(before.are_back());
 }
@@ -697,6 +684,5 @@ TEST_CASE("socket_per_worker: a copy in another process has further sockets of i
     });
     CHECK(end.exited_with(0));
     ServingThread serving{server};
-    REQUIRE(has_workers(server, 2));
-    CHECK(client_of_each(server).size() == 2);
+    CHECK(client_of_each(server, 2).size() == 2);
 }
